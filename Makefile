@@ -1,0 +1,53 @@
+# One environment, exact versions, nothing outside this folder. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV := 0.13.8
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench shots lock up clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make the environment
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CityBill needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup ## Run a demo city: web, worker, embedded servers (PORT=8000 to choose)
+	@$(BIN)/citybill serve --demo $(if $(PORT),--port $(PORT))
+
+test: setup ## Run every test, on real servers (ARGS="-k name" to choose)
+	@$(BIN)/pytest $(ARGS)
+
+check: setup ## Lint, types, import direction
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## Put the code into shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## Measure, each figure against its limit in the same run
+	@$(BIN)/python -m bench.bill_import
+
+shots: setup ## Take the screenshots of the README (needs Chromium)
+	@$(BIN)/python docs/shots.py
+
+lock: setup ## Choose exact versions anew
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra demo --extra dev --override overrides.txt --no-emit-index-url --no-header --upgrade --output-file requirements.lock
+
+up: ## Run with docker compose: servers of their own
+	docker compose up --build
+
+clean: ## Remove the environment; the demo city's data stays
+	rm -rf $(VENV)

@@ -1,0 +1,163 @@
+"""Bill files as they arrive: known by their bytes, kept until imported, told about afterwards."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from datetime import datetime
+from typing import BinaryIO
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from billing.models import BillFile, BillFilePart, BillFileReject, BillFileStatus
+from core import outbox
+from core.errors import Invalid, NotFound
+
+PART_BYTES = 1 << 20
+MAX_FILE_BYTES = 4 << 30
+
+
+def fingerprint(stream: BinaryIO) -> tuple[str, int]:
+    """Return the SHA-256 and the size of a stream, read to its end."""
+    digest, size_bytes = hashlib.sha256(), 0
+    while part := stream.read(PART_BYTES):
+        digest.update(part)
+        size_bytes += len(part)
+    return digest.hexdigest(), size_bytes
+
+
+def register(
+    session: Session,
+    provider_code: str,
+    *,
+    sha256: str,
+    size_bytes: int,
+    file_name: str,
+    received_via: str,
+    now: datetime,
+) -> tuple[BillFile, bool]:
+    """Enter a file, or find the one with the same bytes; the second value tells whether it is new.
+
+    A file that was refused is tried again when it comes again: the fault may have been ours.
+    """
+    inserted = session.execute(
+        text("""
+            INSERT INTO bill_file (provider_code, sha256, file_name, size_bytes, received_via,
+                received_at, status, status_at, rows, rows_done, created, unchanged, superseded,
+                cancelled, rejected, total_fen)
+            VALUES (:provider, :sha256, :name, :size, :via, :now, 'received', :now,
+                    0, 0, 0, 0, 0, 0, 0, 0)
+            ON CONFLICT (provider_code, sha256) DO NOTHING
+        """),
+        {
+            "provider": provider_code, "sha256": sha256, "name": file_name[:200],
+            "size": size_bytes, "via": received_via, "now": now,
+        },
+    )  # fmt: skip
+    known = select(BillFile).where(
+        BillFile.provider_code == provider_code, BillFile.sha256 == sha256
+    )
+    bill_file = session.exec(known.with_for_update()).one()
+    is_new = bool(inserted.rowcount)  # type: ignore[attr-defined]
+    if bill_file.status is BillFileStatus.REFUSED:
+        bill_file.status, bill_file.status_at = BillFileStatus.RECEIVED, now
+        bill_file.complaint = None
+        is_new = True
+    return bill_file, is_new
+
+
+def receive(
+    session: Session,
+    provider_code: str,
+    stream: BinaryIO,
+    *,
+    file_name: str,
+    received_via: str,
+    now: datetime,
+) -> BillFile:
+    """Take in an uploaded file: keep its bytes and announce it. Same bytes, same row, no more.
+
+    Raises:
+        Invalid: the file is empty, or larger than we take.
+    """
+    sha256, size_bytes = fingerprint(stream)
+    if size_bytes == 0:
+        raise Invalid("the file is empty: nothing was sent", code="bill_file.empty")
+    if size_bytes > MAX_FILE_BYTES:
+        raise Invalid("the file is larger than 4 GiB: send it in parts", code="bill_file.too_large")
+    bill_file, is_new = register(
+        session, provider_code, sha256=sha256, size_bytes=size_bytes,
+        file_name=file_name, received_via=received_via, now=now,
+    )  # fmt: skip
+    if is_new:
+        assert bill_file.id is not None
+        stream.seek(0)
+        session.execute(
+            text("DELETE FROM bill_file_part WHERE bill_file_id = :id"), {"id": bill_file.id}
+        )
+        part_no = 0
+        while content := stream.read(PART_BYTES):
+            session.add(BillFilePart(bill_file_id=bill_file.id, part_no=part_no, content=content))
+            session.flush()
+            session.expunge_all()
+            part_no += 1
+        outbox.emit(session, "bill_file.received", bill_file.id, now=now)
+    return bill_file
+
+
+class StoredFile(io.RawIOBase):
+    """The bytes of an uploaded file, read part by part."""
+
+    def __init__(self, session: Session, bill_file_id: int) -> None:
+        super().__init__()
+        self._parts = self._read_parts(session, bill_file_id)
+        self._rest = b""
+
+    @staticmethod
+    def _read_parts(session: Session, bill_file_id: int) -> Iterator[bytes]:
+        part_no = 0
+        while (part := session.get(BillFilePart, (bill_file_id, part_no))) is not None:
+            yield part.content
+            session.expunge(part)
+            part_no += 1
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._rest:
+            self._rest = next(self._parts, b"")
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def get_bill_file(session: Session, bill_file_id: int) -> BillFile:
+    """Return a bill file.
+
+    Raises:
+        NotFound: no such file.
+    """
+    bill_file = session.get(BillFile, bill_file_id)
+    if bill_file is None:
+        raise NotFound("there is no such bill file")
+    return bill_file
+
+
+def list_bill_files(session: Session, *, limit: int = 50) -> list[BillFile]:
+    """Return the newest files first."""
+    return list(session.exec(select(BillFile).order_by(col(BillFile.id).desc()).limit(limit)).all())
+
+
+def iter_rejects(
+    session: Session, bill_file_id: int, *, limit: int | None = None
+) -> Iterator[BillFileReject]:
+    """Yield a file's rejects in file order."""
+    wanted = (
+        select(BillFileReject)
+        .where(BillFileReject.bill_file_id == bill_file_id)
+        .order_by(col(BillFileReject.line_no), col(BillFileReject.reject_no))
+        .limit(limit)
+    )
+    yield from session.exec(wanted.execution_options(yield_per=1000))

@@ -1,0 +1,196 @@
+"""Rows of a bill file that meet a bill we already hold.
+
+Each row gets one verdict, in words its sender can act on:
+
+- *unchanged*: the same version with the same content, or a version we have already replaced;
+- *superseded*: a higher version of an unpaid bill: the old one is kept, its posting is reversed and
+  the new one posted;
+- *cancelled*: the bill is void, its posting reversed;
+- anything else is a reject. A bill that is paid, part-paid or being paid is frozen (rules 12, 13).
+
+Rows about the same bill are taken one after the other, in file order.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from core.clock import billing_date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Rows ``after`` < row_no ≤ ``upto`` of the file that is in the temporary table."""
+
+    bill_file_id: int
+    provider_code: str
+    after: int
+    upto: int
+    receivable_id: int
+    uncollected_id: int
+    now: datetime
+
+    def values(self) -> dict[str, Any]:
+        """Return the chunk as parameters of a statement."""
+        return {
+            "bill_file_id": self.bill_file_id,
+            "provider_code": self.provider_code,
+            "after": self.after,
+            "upto": self.upto,
+            "receivable_id": self.receivable_id,
+            "uncollected_id": self.uncollected_id,
+            "now": self.now,
+            "posted_on": billing_date(self.now),
+        }
+
+
+# Rows that did not land as new bills, numbered by turn where a bill comes more than once.
+_CONTESTED = text("""
+    CREATE TEMPORARY TABLE contested ON COMMIT DROP AS
+    SELECT i.*, a.id AS account_id,
+           row_number() OVER (PARTITION BY a.id, i.account_no, i.id ORDER BY i.row_no) AS turn
+    FROM incoming i
+    LEFT JOIN utility_account a
+      ON a.provider_code = :provider_code AND a.account_no = i.account_no
+    LEFT JOIN bill b ON b.account_id = a.id AND b.id = i.id
+    WHERE i.row_no > :after AND i.row_no <= :upto
+      AND (b.bill_file_id, b.file_line_no, b.version, i.kind)
+          IS DISTINCT FROM (:bill_file_id, i.line_no, i.version, 'bill')
+""")
+
+_JUDGE = text("""
+    CREATE TEMPORARY TABLE verdict ON COMMIT DROP AS
+    WITH held AS (
+        SELECT b.* FROM bill b
+        WHERE (b.account_id, b.id) IN (SELECT account_id, id FROM contested WHERE turn = :turn)
+        ORDER BY b.account_id, b.id
+        FOR UPDATE
+    )
+    SELECT c.*, b.version AS held_version, b.amount_fen AS held_fen,
+        CASE
+          WHEN b.id IS NULL THEN 'no_such_bill'
+          WHEN b.bill_no <> c.bill_no THEN 'key_collision'
+          WHEN c.kind = 'cancel' AND b.cancelled_at IS NOT NULL THEN 'unchanged'
+          WHEN c.version < b.version AND (c.kind = 'cancel' OR NOT EXISTS (
+                 SELECT FROM bill_version v
+                 WHERE (v.account_id, v.id, v.version) = (b.account_id, b.id, c.version)))
+            THEN 'stale'
+          WHEN c.version < b.version THEN 'unchanged'
+          WHEN c.kind = 'bill' AND c.version = b.version
+               AND (b.amount_fen, b.due_on, b.issued_on, b.period_from_on, b.period_to_on,
+                    b.usage, b.usage_unit, b.items::text)
+                   IS NOT DISTINCT FROM
+                   (c.amount_fen, c.due_on, c.issued_on, c.period_from_on, c.period_to_on,
+                    c.usage, coalesce(c.usage_unit, ''), c.items)
+            THEN CASE WHEN b.cancelled_at IS NULL THEN 'unchanged' ELSE 'was_cancelled' END
+          WHEN c.kind = 'bill' AND c.version = b.version THEN 'same_version'
+          WHEN b.held_by IS NOT NULL THEN 'being_paid'
+          WHEN b.paid_fen > 0 THEN 'frozen'
+          WHEN c.kind = 'cancel' THEN 'cancelled'
+          ELSE 'superseded'
+        END AS verdict
+    FROM contested c
+    LEFT JOIN held b ON b.account_id = c.account_id AND b.id = c.id
+    WHERE c.turn = :turn
+""")
+
+_KEEP_OLD = text("""
+    INSERT INTO bill_version (account_id, id, version, bill_file_id, amount_fen, due_on, usage,
+                              items, replaced_at)
+    SELECT b.account_id, b.id, b.version, b.bill_file_id, b.amount_fen, b.due_on, b.usage,
+           b.items, :now
+    FROM bill b JOIN verdict v ON v.account_id = b.account_id AND v.id = b.id
+    WHERE v.verdict = 'superseded'
+""")
+
+# The counter-posting of the version that goes, unless a cancellation has made it already; a credit
+# (negative) runs the other way.
+_REVERSE = text("""
+    INSERT INTO ledger_transfer (account_id, subject_id, entry_key, debit_account_id,
+                                 credit_account_id, amount_fen, posted_on, posted_at)
+    SELECT v.account_id, v.id, 'reversed.' || v.held_version,
+           CASE WHEN v.held_fen > 0 THEN CAST(:uncollected_id AS int) ELSE :receivable_id END,
+           CASE WHEN v.held_fen > 0 THEN CAST(:receivable_id AS int) ELSE :uncollected_id END,
+           abs(v.held_fen), :posted_on, :now
+    FROM verdict v JOIN bill b ON b.account_id = v.account_id AND b.id = v.id
+    WHERE v.verdict IN ('superseded', 'cancelled') AND v.held_fen <> 0 AND b.cancelled_at IS NULL
+""")
+
+_POST_NEW = text("""
+    INSERT INTO ledger_transfer (account_id, subject_id, entry_key, debit_account_id,
+                                 credit_account_id, amount_fen, posted_on, posted_at)
+    SELECT account_id, id, 'issued.' || version,
+           CASE WHEN amount_fen > 0 THEN CAST(:receivable_id AS int) ELSE :uncollected_id END,
+           CASE WHEN amount_fen > 0 THEN CAST(:uncollected_id AS int) ELSE :receivable_id END,
+           abs(amount_fen), :posted_on, :now
+    FROM verdict WHERE verdict = 'superseded' AND amount_fen <> 0
+""")
+
+_REPLACE = text("""
+    UPDATE bill b SET version = v.version, amount_fen = v.amount_fen, due_on = v.due_on,
+        issued_on = v.issued_on, period_from_on = v.period_from_on, period_to_on = v.period_to_on,
+        usage = v.usage, usage_unit = coalesce(v.usage_unit, ''), items = v.items::json,
+        bill_file_id = :bill_file_id, file_line_no = v.line_no, cancelled_at = NULL
+    FROM verdict v
+    WHERE v.verdict = 'superseded' AND b.account_id = v.account_id AND b.id = v.id
+""")
+
+# A cancelled bill keeps its amount: it says what was asked; ``cancelled_at``, that it no longer is.
+_CANCEL = text("""
+    UPDATE bill b SET cancelled_at = :now
+    FROM verdict v
+    WHERE v.verdict = 'cancelled' AND b.account_id = v.account_id AND b.id = v.id
+""")
+
+_REASONS = {
+    "no_such_bill": "cancels a bill we do not hold: check the account, the month and the bill no",
+    "key_collision": "another bill of this account and month has this key: send it under a new no",
+    "stale": "we already hold a higher version of this bill",
+    "same_version": "same version as the bill we hold, other content: send a higher version",
+    "was_cancelled": "this version was cancelled: send a higher version to bill it again",
+    "being_paid": "a payment of this bill is under way: send it again when that is done",
+    "frozen": "this bill is paid, in whole or in part: correct it with a bill of the difference",
+}
+
+_REJECT = text("""
+    INSERT INTO bill_file_reject (bill_file_id, reject_no, line_no, column_name, reason, raw)
+    SELECT :bill_file_id,
+           row_number() OVER (ORDER BY v.row_no) + coalesce(
+               (SELECT max(reject_no) FROM bill_file_reject WHERE bill_file_id = :bill_file_id), 0),
+           v.line_no, '', r.reason, concat_ws(' ', v.account_no, v.billing_month, v.bill_no)
+    FROM verdict v
+    JOIN unnest(CAST(:verdicts AS text[]), CAST(:reasons AS text[])) AS r (verdict, reason)
+      USING (verdict)
+""")
+
+
+def settle(session: Session, chunk: Chunk) -> dict[str, int]:
+    """Judge and carry out every row of a chunk that is not a new bill.
+
+    Returns:
+        Counts of unchanged, superseded, cancelled and rejected rows.
+    """
+    values = chunk.values()
+    counts = {"unchanged": 0, "superseded": 0, "cancelled": 0, "rejected": 0}
+    session.execute(_CONTESTED, values)
+    turns = session.execute(text("SELECT max(turn) FROM contested")).scalar_one() or 0
+    for turn in range(1, turns + 1):
+        session.execute(_JUDGE, values | {"turn": turn})
+        judged = session.execute(text("SELECT verdict, count(*) AS rows FROM verdict GROUP BY 1"))
+        found: dict[str, int] = {row.verdict: row.rows for row in judged}
+        if found.keys() & {"superseded", "cancelled"}:
+            for act in (_KEEP_OLD, _REVERSE, _POST_NEW, _REPLACE, _CANCEL):
+                session.execute(act, values)
+        if found.keys() & _REASONS.keys():
+            session.execute(
+                _REJECT,
+                values | {"verdicts": list(_REASONS), "reasons": list(_REASONS.values())},
+            )
+        for verdict, count in found.items():
+            counts[verdict if verdict in counts else "rejected"] += count
+        session.execute(text("DROP TABLE verdict"))
+    session.execute(text("DROP TABLE contested"))
+    return counts

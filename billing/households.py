@@ -1,0 +1,107 @@
+"""Households: whose bills a person may see, and whose they may pay."""
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from billing.models import (
+    Household,
+    HouseholdAccount,
+    HouseholdMember,
+    MemberRole,
+    UtilityAccount,
+)
+from billing.views import AccountView
+from core.masking import mask_name, mask_no
+from providers.registry import get_provider
+
+
+def create_household(session: Session, *, name: str, owner_id: int, now: datetime) -> Household:
+    """Make a household that ``owner_id`` manages."""
+    household = Household(name=name, created_at=now)
+    session.add(household)
+    session.flush()
+    assert household.id is not None
+    session.add(
+        HouseholdMember(household_id=household.id, person_id=owner_id, role=MemberRole.MANAGE)
+    )
+    return household
+
+
+def bind_accounts(
+    session: Session,
+    household_id: int,
+    accounts: list[tuple[str, str]],
+    *,
+    now: datetime,
+) -> int:
+    """Bind (provider code, account no) pairs that companies have billed; returns how many are new.
+
+    The caller has made sure that the household may have them.
+    """
+    bound = session.execute(
+        text("""
+            INSERT INTO household_account (household_id, account_id, bound_at)
+            SELECT :household_id, a.id, :now
+            FROM utility_account a
+            JOIN unnest(CAST(:providers AS text[]), CAST(:numbers AS text[])) AS w (code, no)
+              ON a.provider_code = w.code AND a.account_no = w.no
+            ON CONFLICT DO NOTHING
+        """),
+        {
+            "household_id": household_id,
+            "now": now,
+            "providers": [code for code, _ in accounts],
+            "numbers": [number for _, number in accounts],
+        },
+    )
+    return int(bound.rowcount)  # type: ignore[attr-defined]
+
+
+def find_household(session: Session, person_id: int) -> Household | None:
+    """Return the first household a person belongs to."""
+    return session.exec(
+        select(Household)
+        .join(HouseholdMember, col(HouseholdMember.household_id) == col(Household.id))
+        .where(HouseholdMember.person_id == person_id)
+        .order_by(col(Household.id))
+        .limit(1)
+    ).one_or_none()
+
+
+def visible_accounts(
+    session: Session, person_id: int, *, to_pay: bool = False
+) -> dict[int, UtilityAccount]:
+    """Return the accounts, by id, of the households a person belongs to.
+
+    Args:
+        to_pay: only those whose bills the person may also pay.
+    """
+    roles = [MemberRole.PAY, MemberRole.MANAGE] if to_pay else list(MemberRole)
+    found = session.exec(
+        select(UtilityAccount)
+        .join(HouseholdAccount, col(HouseholdAccount.account_id) == col(UtilityAccount.id))
+        .join(
+            HouseholdMember,
+            col(HouseholdMember.household_id) == col(HouseholdAccount.household_id),
+        )
+        .where(HouseholdMember.person_id == person_id, col(HouseholdMember.role).in_(roles))
+        .distinct()
+    )
+    return {account.id: account for account in found if account.id is not None}
+
+
+def account_view(account: UtilityAccount) -> AccountView:
+    """Return an account as it may be shown: number and holder masked."""
+    provider = get_provider(account.provider_code)
+    assert account.id is not None
+    return AccountView(
+        account_id=account.id,
+        provider_code=provider.code,
+        provider_name=provider.name,
+        provider_name_en=provider.name_en,
+        account_no_masked=mask_no(account.account_no),
+        holder_masked=mask_name(account.holder_name),
+        address=account.address,
+    )

@@ -1,0 +1,310 @@
+"""A bill file into the books: parse once, then chunk by chunk, each chunk one transaction.
+
+1. The whole file is read into a temporary table, which nobody else sees: a wrong control total in
+   the last line refuses the file before anything has landed.
+2. Each chunk becomes accounts, bills, transfers and one event in one transaction, by SQL over sets.
+   A chunk whose bills are all new takes the short way; only rows that meet a bill we already hold
+   go through ``billing.corrections``.
+
+An import that is killed is started again from the chunk it had reached; the same file twice changes
+nothing.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from time import monotonic
+from typing import BinaryIO
+
+from sqlalchemy import Connection, text
+from sqlmodel import Session
+
+from billing import corrections, ledger
+from billing.models import BillFile, BillFileStatus
+from billing.partitions import ensure_months
+from core import outbox
+from core.db import connection, driver, transaction
+from core.errors import BillFileError, Conflict
+from core.keys import named_key
+from providers.base import BillFileReader, BillRecord, Reject
+
+READ_ROWS = 20_000
+CHUNK_ROWS = 25_000
+
+_STAGE = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
+        row_no int, line_no int, kind text, account_no text, holder_name text, address text,
+        id bigint, bill_no text, billing_month date, version smallint, period_from_on date,
+        period_to_on date, issued_on date, due_on date, usage numeric(12,3), usage_unit text,
+        amount_fen bigint, items text
+    );
+    CREATE TEMPORARY TABLE IF NOT EXISTS incoming_reject (
+        line_no int, column_name text, reason text, raw text
+    );
+    TRUNCATE incoming, incoming_reject
+"""
+_COPY_ROWS = "COPY incoming FROM STDIN (NULL '')"
+_COPY_REJECTS = "COPY incoming_reject FROM STDIN"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportResult:
+    """What became of a file's rows; they add up to ``rows``."""
+
+    bill_file_id: int
+    rows: int
+    created: int
+    unchanged: int
+    superseded: int
+    cancelled: int
+    rejected: int
+    total_fen: int
+    seconds: str
+
+
+def import_bills(
+    bill_file_id: int,
+    reader: BillFileReader,
+    open_stream: Callable[[Session], BinaryIO],
+    *,
+    now: datetime,
+    progress: Progress = lambda done, rows: None,
+) -> ImportResult:
+    """Import a registered file, or go on where an earlier attempt stopped.
+
+    Args:
+        open_stream: called once, inside a transaction, to get the file's bytes.
+        progress: told (rows done, rows in all) after each chunk.
+
+    Raises:
+        BillFileError: the file is refused; nothing landed, and the file's row says why.
+        Conflict: another worker is importing this file at this moment.
+    """
+    started = monotonic()
+    with connection() as held, _sole_importer(held, bill_file_id):
+        with transaction(on=held) as session:
+            bill_file = _begin(session, bill_file_id, now=now)
+        if bill_file.status is not BillFileStatus.IMPORTED:
+            try:
+                with transaction(on=held) as session:
+                    _read(session, reader, open_stream(session))
+            except BillFileError as refusal:
+                with transaction(on=held) as session:
+                    _refuse(session, bill_file_id, str(refusal), now=now)
+                raise
+            _land(held, bill_file_id, now=now, progress=progress)
+        with transaction(on=held) as session:
+            return _result(session, bill_file_id, seconds=f"{monotonic() - started:.2f}")
+
+
+@contextmanager
+def _sole_importer(held: Connection, bill_file_id: int) -> Iterator[None]:
+    with transaction(on=held) as session:
+        lock = text("SELECT pg_try_advisory_lock(hashtext('billing.import'), :id)")
+        if not session.execute(lock, {"id": bill_file_id}).scalar_one():
+            raise Conflict("this file is being imported at this moment", code="bill_file.busy")
+    try:
+        yield
+    finally:
+        with transaction(on=held) as session:
+            session.execute(
+                text("SELECT pg_advisory_unlock(hashtext('billing.import'), :id)"),
+                {"id": bill_file_id},
+            )
+
+
+def _begin(session: Session, bill_file_id: int, *, now: datetime) -> BillFile:
+    bill_file = session.get_one(BillFile, bill_file_id, with_for_update=True)
+    if bill_file.status is not BillFileStatus.IMPORTED:
+        bill_file.status, bill_file.status_at = BillFileStatus.IMPORTING, now
+        bill_file.complaint = None
+    return bill_file
+
+
+def _refuse(session: Session, bill_file_id: int, complaint: str, *, now: datetime) -> None:
+    bill_file = session.get_one(BillFile, bill_file_id, with_for_update=True)
+    bill_file.status, bill_file.status_at = BillFileStatus.REFUSED, now
+    bill_file.complaint = complaint
+    outbox.emit(session, "bill_file.refused", bill_file_id, now=now)
+
+
+def _read(session: Session, reader: BillFileReader, stream: BinaryIO) -> None:
+    """Bring the whole file into the temporary tables, in pieces, so that memory stays flat."""
+    session.execute(text(_STAGE))
+    cursor = driver(session).cursor()
+    rows = reader.read(stream)
+    row_no = 0
+    while piece := list(islice(rows, READ_ROWS)):
+        records = [row for row in piece if isinstance(row, BillRecord)]
+        with cursor.copy(_COPY_ROWS) as copy:
+            copy.write("".join(_copy_lines(records, row_no)))
+        row_no += len(records)
+        if len(records) < len(piece):
+            with cursor.copy(_COPY_REJECTS) as copy:
+                for row in piece:
+                    if isinstance(row, Reject):
+                        copy.write_row(row)
+    session.execute(text("CREATE INDEX ON incoming USING brin (row_no) WITH (pages_per_range = 8)"))
+    session.execute(text("ANALYZE incoming"))
+
+
+def _copy_lines(records: Iterable[BillRecord], row_no: int) -> Iterator[str]:
+    """Write records as COPY reads them; readers let no control character through."""
+    dumps = json.dumps
+    for record in records:
+        row_no += 1
+        items = dumps(
+            [
+                (name, None if quantity is None else str(quantity), unit, amount_fen)
+                for name, quantity, unit, amount_fen in record.items
+            ],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        line = (
+            f"{row_no}\t{record.line_no}\t{record.kind}\t{record.account_no}\t"
+            f"{record.holder_name}\t{record.address}\t"
+            f"{named_key(record.billing_month, record.bill_no)}\t{record.bill_no}\t"
+            f"{record.billing_month}\t{record.version}\t{record.period_from_on}\t"
+            f"{record.period_to_on}\t{record.issued_on}\t{record.due_on}\t"
+            f"{'' if record.usage is None else record.usage}\t{record.usage_unit}\t"
+            f"{record.amount_fen}\t{items}\n"
+        )
+        yield line.replace("\\", "\\\\")
+
+
+def _land(held: Connection, bill_file_id: int, *, now: datetime, progress: Progress) -> None:
+    with transaction(on=held) as session:
+        months = (
+            session.execute(text("SELECT DISTINCT billing_month FROM incoming")).scalars().all()
+        )
+        ensure_months(session, set(months))
+    with transaction(on=held) as session:
+        bill_file = session.get_one(BillFile, bill_file_id, with_for_update=True)
+        rows = session.execute(text("SELECT count(*) FROM incoming")).scalar_one()
+        done, provider_code = bill_file.rows_done, bill_file.provider_code
+        if done == 0:
+            _keep_rejects(session, bill_file, rows)
+        accounts = ledger.account_ids(
+            session, [ledger.receivable(provider_code), ledger.uncollected(provider_code)]
+        )
+    while done < rows:
+        upto = min(done + CHUNK_ROWS, rows)
+        with transaction(on=held) as session:
+            _land_chunk(
+                session,
+                corrections.Chunk(
+                    bill_file_id=bill_file_id,
+                    provider_code=provider_code,
+                    after=done,
+                    upto=upto,
+                    receivable_id=accounts[ledger.receivable(provider_code)],
+                    uncollected_id=accounts[ledger.uncollected(provider_code)],
+                    now=now,
+                ),
+            )
+        done = upto
+        progress(done, rows)
+    with transaction(on=held) as session:
+        bill_file = session.get_one(BillFile, bill_file_id, with_for_update=True)
+        bill_file.status, bill_file.status_at = BillFileStatus.IMPORTED, now
+        session.execute(
+            text("DELETE FROM bill_file_part WHERE bill_file_id = :id"), {"id": bill_file_id}
+        )
+        outbox.emit(session, "bill_file.imported", bill_file_id, now=now)
+
+
+def _keep_rejects(session: Session, bill_file: BillFile, rows: int) -> None:
+    """Store what the reader rejected, replacing what an earlier attempt stored."""
+    session.execute(
+        text("DELETE FROM bill_file_reject WHERE bill_file_id = :id"), {"id": bill_file.id}
+    )
+    kept = session.execute(
+        text("""
+            INSERT INTO bill_file_reject
+                (bill_file_id, reject_no, line_no, column_name, reason, raw)
+            SELECT :id, row_number() OVER (ORDER BY line_no), line_no, column_name, reason, raw
+            FROM incoming_reject
+        """),
+        {"id": bill_file.id},
+    )
+    bill_file.rejected = kept.rowcount  # type: ignore[attr-defined]
+    bill_file.rows = rows + bill_file.rejected
+    session.flush()
+
+
+_ACCOUNTS = text("""
+    INSERT INTO utility_account (provider_code, account_no, holder_name, address, created_at)
+    SELECT DISTINCT ON (i.account_no)
+           :provider_code, i.account_no, coalesce(i.holder_name, ''), coalesce(i.address, ''), :now
+    FROM incoming i
+    LEFT JOIN utility_account a
+      ON a.provider_code = :provider_code AND a.account_no = i.account_no
+    WHERE i.row_no > :after AND i.row_no <= :upto AND i.kind = 'bill' AND a.id IS NULL
+    ORDER BY i.account_no
+    ON CONFLICT (provider_code, account_no) DO NOTHING
+""")
+
+_BILLS = text("""
+    WITH fresh AS (
+        INSERT INTO bill (account_id, id, bill_file_id, amount_fen, recorded_at, billing_month,
+                          period_from_on, period_to_on, issued_on, due_on, file_line_no, version,
+                          usage, bill_no, usage_unit, items)
+        SELECT a.id, i.id, :bill_file_id, i.amount_fen, :now, i.billing_month, i.period_from_on,
+               i.period_to_on, i.issued_on, i.due_on, i.line_no, i.version, i.usage, i.bill_no,
+               coalesce(i.usage_unit, ''), i.items::json
+        FROM incoming i
+        JOIN utility_account a
+          ON a.provider_code = :provider_code AND a.account_no = i.account_no
+        WHERE i.row_no > :after AND i.row_no <= :upto AND i.kind = 'bill'
+        ORDER BY a.id, i.id, i.row_no
+        ON CONFLICT DO NOTHING
+        RETURNING account_id, id, version, amount_fen
+    ), posted AS (
+        INSERT INTO ledger_transfer (account_id, subject_id, entry_key, debit_account_id,
+                                     credit_account_id, amount_fen, posted_on, posted_at)
+        SELECT account_id, id, 'issued.' || version,
+               CASE WHEN amount_fen > 0 THEN CAST(:receivable_id AS int) ELSE :uncollected_id END,
+               CASE WHEN amount_fen > 0 THEN CAST(:uncollected_id AS int) ELSE :receivable_id END,
+               abs(amount_fen), :posted_on, :now
+        FROM fresh WHERE amount_fen <> 0
+    )
+    SELECT count(*), coalesce(sum(amount_fen), 0)::bigint FROM fresh
+""")
+
+_COUNT = text("""
+    UPDATE bill_file SET rows_done = :upto, created = created + :created,
+        unchanged = unchanged + :unchanged, superseded = superseded + :superseded,
+        cancelled = cancelled + :cancelled, rejected = rejected + :rejected,
+        total_fen = total_fen + :total_fen
+    WHERE id = :bill_file_id
+""")
+
+
+def _land_chunk(session: Session, chunk: corrections.Chunk) -> None:
+    """Land one chunk: all of it, or nothing."""
+    values = chunk.values()
+    session.execute(_ACCOUNTS, values)
+    created, total_fen = session.execute(_BILLS, values).one()
+    verdicts = {"unchanged": 0, "superseded": 0, "cancelled": 0, "rejected": 0}
+    if created < chunk.upto - chunk.after:
+        verdicts |= corrections.settle(session, chunk)
+    session.execute(_COUNT, values | verdicts | {"created": created, "total_fen": total_fen})
+    outbox.emit(
+        session, "bills.recorded", chunk.bill_file_id, now=chunk.now,
+        after_row=chunk.after, upto_row=chunk.upto, created=created, **verdicts,
+    )  # fmt: skip
+
+
+def _result(session: Session, bill_file_id: int, *, seconds: str) -> ImportResult:
+    done = session.get_one(BillFile, bill_file_id)
+    return ImportResult(
+        bill_file_id=bill_file_id, rows=done.rows, created=done.created,
+        unchanged=done.unchanged, superseded=done.superseded, cancelled=done.cancelled,
+        rejected=done.rejected, total_fen=done.total_fen, seconds=seconds,
+    )  # fmt: skip

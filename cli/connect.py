@@ -1,0 +1,44 @@
+"""What a command runs on: the configured servers, or this checkout's embedded ones."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.migrations import migrate
+from cli.servers import Servers, default_data_dir
+from core import db, log
+from core.clock import billing_date, utc_now
+from core.settings import settings
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def data_dir() -> Path:
+    """Return the folder of the embedded servers."""
+    return settings().data_dir or default_data_dir(CHECKOUT)
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Connect to the database, migrated; the embedded one is started if nobody has."""
+    log.configure(as_json=settings().log_json)
+    if settings().database_url:
+        migrate(settings().database_url, today=billing_date(utc_now()))
+        db.bind(settings().database_url, pool_size=settings().database_pool_size)
+        yield
+        db.engine().dispose()
+        return
+    with Servers(data_dir()) as servers:
+        use(servers)
+        yield
+        db.engine().dispose()
+
+
+def use(servers: Servers) -> None:
+    """Point this process and its children at embedded servers, and migrate."""
+    servers.create_database("citybill")
+    os.environ["CITYBILL_DATABASE_URL"] = servers.database_url()
+    os.environ["CITYBILL_REDIS_URL"] = servers.redis_url
+    settings.cache_clear()
+    migrate(servers.database_url(), today=billing_date(utc_now()))

@@ -1,0 +1,148 @@
+"""The demo city: its households' bills come in as files, through the same door as anybody's."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from sqlalchemy import text
+from sqlmodel import Session, col, func, select
+
+from billing.bills import list_bills, parse_ref
+from billing.households import bind_accounts, create_household, visible_accounts
+from billing.views import BillView
+from cli.importing import import_path
+from core.clock import BILLING_ZONE, add_months, billing_date
+from core.db import transaction
+from identity.keys import issue_key
+from identity.models import Person, Role
+from identity.people import add_person
+from payments.checkout import Wanted, create_payment
+from payments.gateways.base import GatewayReply, GatewayStatus
+from payments.models import list_items
+from payments.settlement import book_reply
+from payments.write_offs import book
+from providers.base import WriteOffOutcome, WriteOffReply
+from providers.registry import provider_codes
+
+SIGN_INS = (
+    ("resident", "19900000001"),
+    ("resident, second household", "19900000002"),
+    ("staff", "staff@citybill.example"),
+)
+COUNTER = "counter"  # the bills of earlier months were paid over a counter
+_console = Console(stderr=True, highlight=False)
+
+
+def keys_file(folder: Path) -> Path:
+    """Return where the demo companies' API keys are kept."""
+    return folder / "demo-api-keys.json"
+
+
+def seed_once(folder: Path, *, now: datetime) -> None:
+    """Seed a city unless there is one, and keep its companies' API keys in a file."""
+    with transaction() as session:
+        there = session.exec(select(func.count(col(Person.id)))).one()
+    if there:
+        return
+    keys = seed(households=60, months=13, now=now)
+    path = keys_file(folder)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(keys, indent=2) + "\n")
+
+
+def seed(*, households: int, months: int, now: datetime) -> dict[str, str]:
+    """Fill the database with a demo city; returns an API key for each company.
+
+    Files that were imported before change nothing, people who are there stay.
+    """
+    today = billing_date(now)
+    span = [add_months(today, -back) for back in range(months, 0, -1)]
+    with tempfile.TemporaryDirectory() as folder:
+        _simulate(
+            "files", "--households", str(households), "--out", folder,
+            "--months", ",".join(f"{month:%Y-%m}" for month in span), "--fresh-on", str(today),
+        )  # fmt: skip
+        for path in sorted(Path(folder).iterdir()):
+            result = import_path(path, path.name.partition("-")[0])
+            _console.print(f"  {path.name:<24}{result.created:>7,} bills")
+    with transaction() as session:
+        people = _add_people(session, now=now)
+        keys = {code: issue_key(session, code, now=now) for code in provider_codes()}
+    for person_id in people:
+        _pay_earlier_bills(person_id, now=now)
+    with transaction() as session:  # the past is no news: nobody is sent a year of receipts
+        session.execute(
+            text("UPDATE outbox_event SET relayed_at = :now WHERE relayed_at IS NULL"), {"now": now}
+        )
+    return keys
+
+
+def _simulate(*arguments: str) -> str:
+    """Run the simulator, which we talk to but never import."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "simulator", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    return done.stdout
+
+
+def _add_people(session: Session, *, now: datetime) -> list[int]:
+    """Add two residents with a household each, and staff; returns the residents' ids."""
+    residents = []
+    for number, contact in ((1, "19900000001"), (2, "19900000002")):
+        home: dict[str, Any] = json.loads(_simulate("household", str(number)))
+        person = add_person(
+            session, role=Role.RESIDENT, name=home["holder"], contact=contact,
+            email=f"resident{number}@citybill.example", now=now,
+        )  # fmt: skip
+        assert person.id is not None
+        household = create_household(
+            session, name=f"{home['holder']}的家", owner_id=person.id, now=now
+        )
+        assert household.id is not None
+        bind_accounts(session, household.id, list(home["accounts"].items()), now=now)
+        residents.append(person.id)
+    add_person(session, role=Role.STAFF, name="陈晓", contact="staff@citybill.example", now=now)
+    return residents
+
+
+def _pay_earlier_bills(person_id: int, *, now: datetime) -> None:
+    """Settle all but each account's newest bill, on a day before it was due, company included."""
+    today = billing_date(now)
+    with transaction() as session:
+        shown = list_bills(session, visible_accounts(session, person_id), today=today)
+    newest: dict[int, date] = {}
+    for bill in shown:
+        account_id = bill.account.account_id
+        newest[account_id] = max(newest.get(account_id, bill.billing_month), bill.billing_month)
+    for bill in sorted(shown, key=lambda one: one.due_on):
+        if bill.state.payable and bill.billing_month < newest[bill.account.account_id]:
+            _pay_over_the_counter(person_id, bill)
+
+
+def _pay_over_the_counter(person_id: int, bill: BillView) -> None:
+    paid_on = bill.due_on - timedelta(days=3)
+    at = datetime.combine(paid_on, time(10, 30), tzinfo=BILLING_ZONE)
+    with transaction() as session:
+        payment = create_payment(
+            session, payer_id=person_id, wanted=[Wanted(parse_ref(bill.ref), bill.open_fen)],
+            gateway=COUNTER, return_url="", idempotency_key=f"demo:{bill.ref}", now=at,
+        )  # fmt: skip
+        paid = GatewayReply(
+            status=GatewayStatus.PAID, gateway_ref=f"C{payment.order_no}",
+            amount_fen=payment.amount_fen, paid_at=at,
+        )  # fmt: skip
+        book_reply(session, payment.id, paid, now=at)
+        accepted = WriteOffReply(
+            outcome=WriteOffOutcome.ACCEPTED, utility_ref=f"D{payment.order_no}"
+        )
+        for item in list_items(session, payment.id):
+            book(session, item.write_off_no, accepted, now=at)

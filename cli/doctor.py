@@ -1,0 +1,89 @@
+"""``citybill doctor``: what is configured, reachable and behind."""
+
+import socket
+import urllib.parse
+
+import redis
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from core.db import transaction
+from core.errors import Invalid
+from core.settings import settings
+from payments.gateways import load_gateways
+from providers.registry import provider_codes
+
+
+def examine() -> bool:
+    """Print one line for each part; tells whether all are well."""
+    findings = [_database(), _redis(), *_endpoints(), *_backlog()]
+    table = Table("", "part", "finding", box=None)
+    for ok, part, finding in findings:
+        table.add_row("[green]ok[/]" if ok else "[bold red]!![/]", part, finding)
+    Console().print(table)
+    return all(ok for ok, _, _ in findings)
+
+
+Finding = tuple[bool, str, str]
+
+
+def _database() -> Finding:
+    with transaction() as session:
+        version = session.execute(text("SHOW server_version")).scalar_one()
+        revision = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    return True, "PostgreSQL", f"{version}, schema {revision}"
+
+
+def _redis() -> Finding:
+    client = redis.Redis.from_url(settings().redis_url, socket_timeout=2, socket_connect_timeout=2)
+    try:
+        policy = str(client.info("memory").get("maxmemory_policy"))
+    except redis.exceptions.RedisError as away:
+        return False, "Redis", f"cannot be reached: {away}; work waits, nothing is lost"
+    return policy == "noeviction", "Redis", f"eviction {policy} (must be noeviction)"
+
+
+def _endpoints() -> list[Finding]:
+    chosen = settings()
+    urls = {"sandbox gateway": chosen.sandbox_url}
+    urls |= {f"utility {code}": api.base_url for code, api in chosen.utilities.items()}
+    urls |= {"mail server": f"smtp://{chosen.smtp_host}:{chosen.smtp_port}"}
+    found = [_reach(name, url) for name, url in sorted(urls.items())]
+    missing = [code for code in provider_codes() if code not in chosen.utilities]
+    if missing:
+        found.append((False, "utilities", f"no live API configured for {', '.join(missing)}"))
+    found.append((True, "gateways", ", ".join(load_gateways(chosen)) or "none"))
+    return found
+
+
+def _reach(name: str, url: str) -> Finding:
+    parts = urllib.parse.urlsplit(url)
+    if parts.hostname is None:
+        raise Invalid(f"{name}: {url!r} is not an address")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=2).close()
+    except OSError as away:
+        return False, name, f"{url} cannot be reached: {away}"
+    return True, name, url
+
+
+def _backlog() -> list[Finding]:
+    with transaction() as session:
+        row = session.execute(
+            text("""
+                SELECT (SELECT count(*) FROM outbox_event WHERE relayed_at IS NULL),
+                       count(*) FILTER (WHERE state IN ('waiting', 'running') AND due_at < now()),
+                       count(*) FILTER (WHERE state = 'dead'),
+                       coalesce(extract(epoch FROM now() - min(due_at) FILTER (
+                           WHERE state = 'waiting' AND due_at < now())), 0)::int
+                FROM job
+            """)
+        ).one()
+    events, due, dead, oldest_seconds = row
+    return [
+        (oldest_seconds < 60, "jobs", f"{due} due, the oldest for {oldest_seconds} s"),
+        (events < 1000, "outbox", f"{events} events waiting"),
+        (dead == 0, "dead jobs", f"{dead} gave up and wait for a person"),
+    ]

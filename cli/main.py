@@ -1,0 +1,158 @@
+"""The command line. Names and exit codes are fixed, because scripts depend on them.
+
+0 done · 1 the input was refused, nothing changed · 2 misuse. With ``--json`` one object goes to
+standard output and nothing else; progress and complaints go to standard error.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli import demo, doctor, importing, profiles, serve
+from cli.connect import connected
+from core.clock import utc_now
+from core.db import transaction
+from core.errors import CityBillError
+from core.settings import settings
+from payments import reconciliation
+from payments.gateways import gateway_named, load_gateways
+from payments.verification import verify
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+ledger_app = typer.Typer(no_args_is_help=True, help="The books.")
+demo_app = typer.Typer(no_args_is_help=True, help="A city to try things on.")
+profile_app = typer.Typer(no_args_is_help=True, help="A company's file, described.")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(demo_app, name="demo")
+app.add_typer(profile_app, name="profile")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+told = Console(stderr=True)
+
+
+def run() -> None:
+    """Run the command line; an error of ours is a line and an exit code, never a trace."""
+    try:
+        app()
+    except CityBillError as refused:
+        told.print(f"[bold red]refused[/] {refused}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def say_json(value: dict[str, Any]) -> None:
+    """Print the one JSON object of ``--json``."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+@app.command(name="serve")
+def serve_command(
+    demo_city: Annotated[bool, typer.Option("--demo", help="With a simulated city.")] = False,
+    port: Annotated[int | None, typer.Option(help="The web's port.", min=1, max=65533)] = None,
+) -> None:
+    """Run web, worker and scheduler, and the embedded servers where none are configured."""
+    serve.serve(demo_city=demo_city, port=port)
+
+
+@app.command(name="import")
+def import_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    provider: Annotated[str, typer.Option(help="Whose file it is: water, power …")],
+    as_json: Json = False,
+) -> None:
+    """Import a bill file into the ledger; the same file again changes nothing."""
+    with connected():
+        result = importing.import_path(file, provider, quiet=as_json)
+    if as_json:
+        say_json(asdict(result) | {"seconds": json.loads(result.seconds)})
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in asdict(result).items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else value)
+    Console().print(table)
+
+
+@app.command(name="reconcile")
+def reconcile_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    source: Annotated[str, typer.Option(help="Whose file it is: sandbox …")],
+    day: Annotated[str, typer.Option(help="The day it is of, as 2026-11-20.")],
+    as_json: Json = False,
+) -> None:
+    """Match a gateway's settlement file against our payments and the ledger."""
+    gateway = gateway_named(load_gateways(settings()), source)
+    with connected(), file.open("rb") as stream, transaction() as session:
+        result = reconciliation.reconcile(
+            session, gateway, stream, day=_day(day), file_name=file.name, now=utc_now()
+        )
+        breaks = reconciliation.list_breaks(session, source, _day(day))
+    shown = asdict(result) | {"balanced": result.balanced}
+    if as_json:
+        found = [one.model_dump(mode="json", exclude={"source", "day"}) for one in breaks]
+        say_json(shown | {"breaks": found})
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in shown.items():
+        table.add_row(name, f"{value:,}" if type(value) is int else str(value))
+    Console().print(table)
+    for one in breaks:
+        Console().print(
+            f"  {one.kind}  {one.reference}  ours {one.ours_fen}  theirs {one.theirs_fen}"
+        )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day: write 2026-11-20") from None
+
+
+@ledger_app.command(name="verify")
+def verify_command(as_json: Json = False) -> None:
+    """Recompute every invariant; exits 1 when one does not hold."""
+    with connected(), transaction() as session:
+        checks = verify(session)
+    holds = all(check.ok for check in checks)
+    if as_json:
+        say_json({"ok": holds, "checks": [check._asdict() for check in checks]})
+    else:
+        for check in checks:
+            mark = "[green]true [/]" if check.ok else "[bold red]FALSE[/]"
+            Console().print(f"{mark} {check.name}", highlight=False)
+            if not check.ok:
+                Console().print(f"      {check.violations} violations, the first: {check.detail}")
+    raise typer.Exit(0 if holds else 1)
+
+
+@profile_app.command(name="check")
+def profile_check_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    profile: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The TOML.")],
+    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 5,
+) -> None:
+    """Show the first rows as they would land, and every complaint; nothing is imported."""
+    raise typer.Exit(0 if profiles.check(file, profile, rows=rows) else 1)
+
+
+@demo_app.command(name="seed")
+def seed_command(
+    households: Annotated[int, typer.Option(min=2)] = 60,
+    months: Annotated[int, typer.Option(min=2, max=24)] = 13,
+) -> None:
+    """Make a demo city: households, their bills of some months, people who can sign in."""
+    with connected():
+        demo.seed(households=households, months=months, now=utc_now())
+
+
+@app.command(name="doctor")
+def doctor_command() -> None:
+    """Say what is configured, reachable and behind; exits 1 when something is wrong."""
+    with connected():
+        raise typer.Exit(0 if doctor.examine() else 1)

@@ -1,0 +1,115 @@
+"""Engine, sessions, and the column types every table shares."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, DateTime, Engine, Enum, TypeDecorator, create_engine
+from sqlalchemy.dialects.postgresql import JSON
+from sqlmodel import Session, SQLModel
+
+_STATE: dict[str, Engine] = {}
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A timestamptz that refuses a naive datetime."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"a naive datetime has no place in the database: {value!r}")
+        return value
+
+
+def text_enum(kind: type[StrEnum]) -> Enum:
+    """Return a text column type that holds the enum's *values*, with a CHECK.
+
+    Left alone, SQLModel makes a native PostgreSQL enum of the member names.
+    """
+    return Enum(
+        kind,
+        name=kind.__name__.lower(),
+        native_enum=False,
+        create_constraint=True,
+        length=32,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def json_text() -> JSON:
+    """Return the column type of line items: kept as text, because nothing queries inside."""
+    return JSON()
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """Return ``postgresql://…`` with the driver we use, as SQLAlchemy wants it."""
+    scheme, _, rest = database_url.partition("://")
+    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise ValueError(f"the database must be PostgreSQL, not {scheme!r}")
+    return f"postgresql+psycopg://{rest}"
+
+
+def bind(database_url: str, *, pool_size: int = 10) -> Engine:
+    """Connect this process to its database; edges call it once, before any transaction.
+
+    A statement that waits five seconds for a lock fails instead of hanging, and sessions speak UTC.
+    """
+    if "engine" in _STATE:
+        _STATE["engine"].dispose()
+    _STATE["engine"] = create_engine(
+        sqlalchemy_url(database_url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "options": "-c timezone=UTC -c lock_timeout=5s",
+        },
+    )
+    return _STATE["engine"]
+
+
+def engine() -> Engine:
+    """Return the engine ``bind`` made."""
+    assert "engine" in _STATE, "core.db.bind was not called by this process's edge"
+    return _STATE["engine"]
+
+
+@contextmanager
+def transaction(on: Connection | None = None) -> Iterator[Session]:
+    """Open a session, commit on success, roll back on error: the only commit there is.
+
+    Args:
+        on: a connection to work on, for those that need one connection through several
+            transactions (temporary tables, session locks).
+    """
+    with Session(on or engine(), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def connection() -> Iterator[Connection]:
+    """Hold one connection for a sequence of transactions."""
+    with engine().connect() as held:
+        yield held
+
+
+def driver(session: Session) -> psycopg.Connection[Any]:
+    """Return psycopg's own connection under a session: for COPY, which SQLAlchemy lacks."""
+    raw = session.connection().connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    return raw

@@ -1,0 +1,54 @@
+"""Structured logs: one event a line, with the request's id, and nothing that must not be kept."""
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from core.masking import mask_contact, mask_name, mask_no
+
+_MASKS = {
+    "account_no": mask_no,
+    "holder_name": mask_name,
+    "name": mask_name,
+    "contact": mask_contact,
+    "phone": mask_contact,
+    "email": mask_contact,
+}
+_SECRET = {"code", "token", "secret", "password", "authorization", "cookie", "signature"}
+
+
+def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in event.keys() & _MASKS.keys():
+        event[key] = _MASKS[key](str(event[key]))
+    for key in event.keys() & _SECRET:
+        event[key] = "[hidden]"
+    return event
+
+
+def configure(*, as_json: bool) -> None:
+    """Set up this process's logging; edges call it once."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _mask,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def logger(name: str) -> Any:
+    """Return a logger bound to a module's name; arguments are keys and values, never prose."""
+    return structlog.get_logger(name)

@@ -1,0 +1,57 @@
+"""Facts to announce, written in the same transaction as the change they announce.
+
+The scheduler turns each event into jobs and marks it (``workers/relay.py``), so news reaches the
+rooms that come later in the flow without anyone importing them.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import BigInteger, Column, Identity, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, Session, SQLModel
+
+from core.db import UtcDateTime
+
+
+class OutboxEvent(SQLModel, table=True):
+    """One fact: what happened (``topic``), to what (``subject_id``)."""
+
+    __tablename__ = "outbox_event"
+    __table_args__ = (
+        Index("ix_outbox_event_waiting", "id", postgresql_where=text("relayed_at IS NULL")),
+    )
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    topic: str
+    subject_id: str
+    facts: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default="{}")
+    )
+    request_id: str | None = None
+    emitted_at: datetime = Field(sa_type=UtcDateTime)
+    relayed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+def emit(
+    session: Session, topic: str, subject_id: object, *, now: datetime, **facts: object
+) -> None:
+    """Record an event; what follows from it happens after this transaction commits.
+
+    Args:
+        topic: a noun and a past participle, ``payment.paid``.
+        facts: small JSON values a follower needs beside the subject; never personal data.
+    """
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    session.add(
+        OutboxEvent(
+            topic=topic,
+            subject_id=str(subject_id),
+            facts=facts,
+            request_id=request_id,
+            emitted_at=now,
+        )
+    )

@@ -1,0 +1,87 @@
+"""People, how they sign in, and the keys of companies."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Identity, Index, text
+from sqlmodel import Field, SQLModel
+
+from core.db import UtcDateTime, text_enum
+
+
+class Role(StrEnum):
+    RESIDENT = "resident"
+    STAFF = "staff"  # customer service and finance
+    OPERATOR = "operator"  # a utility's own people
+
+
+class Person(SQLModel, table=True):
+    """Somebody who can sign in; one-time codes go to ``contact``, an E.164 phone or e-mail."""
+
+    __tablename__ = "person"
+    __table_args__ = (
+        CheckConstraint(
+            "(role = 'operator') = (provider_code IS NOT NULL)", name="operator_of_company"
+        ),
+    )
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    role: Role = Field(sa_column=Column(text_enum(Role), nullable=False))
+    name: str
+    contact: str = Field(unique=True)
+    email: str | None = None  # where receipts go
+    provider_code: str | None = None
+    locale: str = "zh_CN"
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SignInCode(SQLModel, table=True):
+    """A one-time code, stored as a keyed hash; five tries, five minutes, one use."""
+
+    __tablename__ = "sign_in_code"
+    __table_args__ = (
+        CheckConstraint("tries BETWEEN 0 AND 5", name="five_tries"),
+        Index("ix_sign_in_code_person_id_issued_at", "person_id", "issued_at"),
+    )
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    person_id: int = Field(sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=False))
+    code_hash: str
+    tries: int = 0
+    issued_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class WebSession(SQLModel, table=True):
+    """A signed-in browser. Only the SHA-256 of its cookie is here."""
+
+    __tablename__ = "web_session"
+
+    token_hash: str = Field(primary_key=True)
+    person_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=False, index=True)
+    )
+    csrf: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ApiKey(SQLModel, table=True):
+    """A company's key to our API. Only its SHA-256 is here; ``hint`` is its first characters."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (
+        Index("ix_api_key_live", "provider_code", postgresql_where=text("revoked_at IS NULL")),
+    )
+
+    key_hash: str = Field(primary_key=True)
+    provider_code: str
+    hint: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

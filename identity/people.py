@@ -1,0 +1,61 @@
+"""Who there is."""
+
+from datetime import datetime
+
+from sqlmodel import Session, select
+
+from core.errors import Invalid, NotFound
+from identity.models import Person, Role
+
+
+def normalise_contact(text: str) -> str:
+    """Bring a typed phone or e-mail into the form we store: lower case, no blanks or dashes."""
+    return "".join(text.split()).replace("-", "").lower()
+
+
+def find_person(session: Session, contact: str) -> Person | None:
+    """Return the person a contact belongs to."""
+    known = select(Person).where(Person.contact == normalise_contact(contact))
+    return session.exec(known).one_or_none()
+
+
+def get_person(session: Session, person_id: int) -> Person:
+    """Return a person.
+
+    Raises:
+        NotFound: no such person.
+    """
+    person = session.get(Person, person_id)
+    if person is None:
+        raise NotFound("there is no such person")
+    return person
+
+
+def add_person(
+    session: Session,
+    *,
+    role: Role,
+    name: str,
+    contact: str,
+    email: str | None = None,
+    provider_code: str | None = None,
+    now: datetime,
+) -> Person:
+    """Enter a person; the same contact again returns who is there.
+
+    Raises:
+        Invalid: no contact, or not a phone nor an e-mail.
+    """
+    contact = normalise_contact(contact)
+    if not ("@" in contact or contact.removeprefix("+").isdecimal()):
+        raise Invalid("a contact is a phone number or an e-mail address", code="contact.malformed")
+    known = find_person(session, contact)
+    if known is not None:
+        return known
+    person = Person(
+        role=role, name=name, contact=contact, email=email, provider_code=provider_code,
+        created_at=now,
+    )  # fmt: skip
+    session.add(person)
+    session.flush()
+    return person

@@ -1,0 +1,144 @@
+"""Signing in with a one-time code, and the browser session that follows.
+
+A code lives five minutes, works once and survives four wrong tries; there are five an hour.
+Whoever types a contact nobody has is told the same as everybody else.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, func, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from core import crypto
+from core.errors import NotSignedIn, TooMany
+from identity.models import Person, SignInCode, WebSession
+from identity.people import find_person
+
+CODE_MINUTES = 5
+CODE_TRIES = 5
+CODES_AN_HOUR = 5
+IDLE = timedelta(minutes=30)
+ABSOLUTE = timedelta(hours=12)
+
+
+def issue_code(
+    session: Session, contact: str, *, secret: str, now: datetime
+) -> tuple[Person, str, int] | None:
+    """Make a code for whoever has this contact, and make it the only one that works.
+
+    Returns:
+        The person, the code in clear for the message that carries it, and the code's id; None when
+        nobody has this contact.
+
+    Raises:
+        TooMany: five codes within the hour already.
+    """
+    person = find_person(session, contact)
+    if person is None:
+        return None
+    assert person.id is not None
+    recent = select(func.count(col(SignInCode.id))).where(
+        SignInCode.person_id == person.id, SignInCode.issued_at > now - timedelta(hours=1)
+    )
+    session.get_one(Person, person.id, with_for_update=True)
+    if session.exec(recent).one() >= CODES_AN_HOUR:
+        raise TooMany("too many codes were asked for: try again in an hour", code="sign_in.codes")
+    for earlier in session.exec(_live_codes(person.id, now=now)):
+        earlier.expires_at = now
+    code = crypto.new_code()
+    row = SignInCode(
+        person_id=person.id,
+        code_hash=_hash(secret, person.id, code),
+        issued_at=now,
+        expires_at=now + timedelta(minutes=CODE_MINUTES),
+    )
+    session.add(row)
+    session.flush()
+    assert row.id is not None
+    return person, code, row.id
+
+
+def check_code(
+    session: Session, contact: str, code: str, *, secret: str, now: datetime
+) -> Person | None:
+    """Return the person if the code is right, and use it up; None otherwise.
+
+    A wrong try is counted, so the caller's transaction must commit also when the answer is None.
+    """
+    person = find_person(session, contact)
+    if person is None or person.id is None:
+        return None
+    row = session.exec(_live_codes(person.id, now=now).with_for_update()).first()
+    if row is None:
+        return None
+    if not crypto.verify(secret, _message(person.id, code.strip()), row.code_hash):
+        row.tries += 1
+        if row.tries >= CODE_TRIES:
+            row.expires_at = now
+        return None
+    row.used_at = now
+    return person
+
+
+def start_session(session: Session, person: Person, *, now: datetime) -> tuple[str, WebSession]:
+    """Open a browser session; returns the cookie's value, which is stored nowhere."""
+    assert person.id is not None
+    token = crypto.new_token()
+    row = WebSession(
+        token_hash=crypto.fingerprint(token),
+        person_id=person.id,
+        csrf=crypto.new_token(),
+        created_at=now,
+        seen_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return token, row
+
+
+def find_session(session: Session, token: str, *, now: datetime) -> tuple[Person, WebSession]:
+    """Return who a cookie belongs to.
+
+    Raises:
+        NotSignedIn: unknown, ended, idle for thirty minutes, or twelve hours old.
+    """
+    row = session.get(WebSession, crypto.fingerprint(token))
+    live = (
+        row is not None
+        and row.ended_at is None
+        and row.seen_at > now - IDLE
+        and row.created_at > now - ABSOLUTE
+    )
+    if not live:
+        raise NotSignedIn("please sign in")
+    assert row is not None
+    if row.seen_at < now - timedelta(minutes=1):
+        row.seen_at = now
+    return session.get_one(Person, row.person_id), row
+
+
+def end_session(session: Session, token: str, *, now: datetime) -> None:
+    """Sign a browser out; idempotent."""
+    row = session.get(WebSession, crypto.fingerprint(token))
+    if row is not None and row.ended_at is None:
+        row.ended_at = now
+
+
+def _live_codes(person_id: int, *, now: datetime) -> SelectOfScalar[SignInCode]:
+    return (
+        select(SignInCode)
+        .where(
+            SignInCode.person_id == person_id,
+            col(SignInCode.used_at).is_(None),
+            SignInCode.expires_at > now,
+        )
+        .order_by(col(SignInCode.id).desc())
+    )
+
+
+def _message(person_id: int, code: str) -> bytes:
+    return f"sign-in:{person_id}:{code}".encode()
+
+
+def _hash(secret: str, person_id: int, code: str) -> str:
+    return crypto.sign(secret, _message(person_id, code))

@@ -1,0 +1,37 @@
+"""Text messages of a city without an SMS contract: to the terminal, and to the demo inbox."""
+
+import mailbox
+import sys
+from email.message import EmailMessage
+from email.utils import formatdate
+from pathlib import Path
+
+from core.settings import Settings
+from notifications.channels.base import Message
+
+
+class Console:
+    """Writes each message as one block to standard error, and to a Maildir if there is one."""
+
+    code = "console"
+
+    def __init__(self, inbox_dir: Path | None = None) -> None:
+        self._inbox_dir = inbox_dir
+
+    def send(self, message: Message) -> None:
+        sys.stderr.write(f"\n  ✉ {message.address}  {message.body}\n\n")
+        sys.stderr.flush()
+        if self._inbox_dir is not None:
+            mail = EmailMessage()
+            mail["X-Channel"] = "sms"
+            mail["To"] = message.address
+            mail["Subject"] = message.title
+            mail["Date"] = formatdate()
+            mail["Message-ID"] = f"<{message.message_id}@citybill>"
+            mail.set_content(message.body)
+            mailbox.Maildir(self._inbox_dir, create=True).add(mail)
+
+
+def from_settings(settings: Settings) -> Console:
+    """Make the channel from this process's configuration."""
+    return Console(settings.demo_inbox_dir if settings.demo else None)

@@ -1,0 +1,175 @@
+"""Making notices: a row first, its words frozen; sending comes after the commit.
+
+Repeating an event makes no second notice: the row is unique by event, person, subject and channel.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from core import outbox
+from core.clock import utc_now
+from core.db import transaction
+from core.errors import NotFound, Upstream, UpstreamUnavailable
+from identity.models import Person
+from identity.sign_in import CODE_MINUTES, issue_code
+from notifications import words
+from notifications.channels.base import Channel, Message
+from notifications.models import Notice, NoticeState
+from payments.models import Payment, Refund
+from payments.views import view as payment_view
+
+_INSERT = text("""
+    INSERT INTO notice (event, person_id, subject_ref, channel, address, title, body, body_html,
+                        state, created_at, state_at)
+    VALUES (:event, :person_id, :subject_ref, :channel, :address, :title, :body, :body_html,
+            'created', :now, :now)
+    ON CONFLICT (event, person_id, subject_ref, channel) DO NOTHING
+    RETURNING id
+""")
+
+
+def make_notice(
+    session: Session,
+    person: Person,
+    *,
+    event: str,
+    subject_ref: str,
+    channel: str,
+    address: str,
+    text_: words.Words,
+    now: datetime,
+) -> int | None:
+    """Make one notice and ask for it to be sent; None when it was made before."""
+    notice_id = session.execute(
+        _INSERT,
+        {
+            "event": event, "person_id": person.id, "subject_ref": subject_ref,
+            "channel": channel, "address": address, "title": text_.title, "body": text_.body,
+            "body_html": text_.body_html, "now": now,
+        },
+    ).scalar_one_or_none()  # fmt: skip
+    if notice_id is not None:
+        outbox.emit(session, "notice.created", notice_id, now=now)
+    return notice_id
+
+
+def send_sign_in_code(session: Session, contact: str, *, secret: str, now: datetime) -> None:
+    """Send whoever has this contact a one-time code; says nothing when nobody has.
+
+    Raises:
+        TooMany: five codes within the hour already.
+    """
+    issued = issue_code(session, contact, secret=secret, now=now)
+    if issued is None:
+        return
+    person, code, code_id = issued
+    make_notice(
+        session, person, event="sign_in.code", subject_ref=str(code_id),
+        channel="email" if "@" in person.contact else "console", address=person.contact,
+        text_=words.sign_in_code(code, minutes=CODE_MINUTES, locale=person.locale), now=now,
+    )  # fmt: skip
+
+
+def tell_paid(session: Session, payment_id: int, *, public_url: str, now: datetime) -> None:
+    """Send the payer a receipt: by e-mail if there is an address, and to the inbox always."""
+    payment = session.get_one(Payment, payment_id)
+    _tell_about(
+        session, payment, event="payment.receipt", subject_ref=str(payment.id),
+        public_url=public_url, now=now,
+    )  # fmt: skip
+
+
+def tell_returned(session: Session, refund_no: str, *, public_url: str, now: datetime) -> None:
+    """Tell the payer that a bill's money was sent back, and why."""
+    refund = session.get_one(Refund, refund_no)
+    payment = session.get_one(Payment, refund.payment_id)
+    _tell_about(
+        session, payment, event="payment.returned", subject_ref=refund_no,
+        public_url=public_url, now=now, returned_fen=refund.amount_fen, reason=refund.reason,
+    )  # fmt: skip
+
+
+def _tell_about(
+    session: Session,
+    payment: Payment,
+    *,
+    event: str,
+    subject_ref: str,
+    public_url: str,
+    now: datetime,
+    returned_fen: int = 0,
+    reason: str = "",
+) -> None:
+    person = session.get_one(Person, payment.payer_id)
+    shown = payment_view(session, payment, gateway_name="", today=now.date())
+    link = f"{public_url}/payments/{payment.id}"
+    if event == "payment.receipt":
+        told = words.receipt(shown, name=person.name, link=link, locale=person.locale)
+    else:
+        told = words.returned(returned_fen, reason, link=link, locale=person.locale)
+    addresses = {"inbox": str(person.id)} | ({"email": person.email} if person.email else {})
+    for channel, address in addresses.items():
+        make_notice(
+            session, person, event=event, subject_ref=subject_ref, channel=channel,
+            address=address, text_=told, now=now,
+        )  # fmt: skip
+
+
+def deliver(notice_id: int, channels: dict[str, Channel]) -> None:
+    """Hand one notice to its channel; one that was handed over, or has failed, stays as it is.
+
+    A code is wiped from the row once it has left. No transaction is open while we wait.
+
+    Raises:
+        UpstreamUnavailable: not now; try again later.
+        NotFound: no such notice.
+    """
+    with transaction() as session:
+        notice = session.get(Notice, notice_id)
+        if notice is None:
+            raise NotFound("there is no such notice")
+    if notice.state is not NoticeState.CREATED:
+        return
+    message = Message(
+        message_id=f"notice-{notice.id}",
+        address=notice.address,
+        title=notice.title,
+        body=notice.body,
+        body_html=notice.body_html,
+    )
+    state = NoticeState.ACCEPTED
+    try:
+        if notice.channel not in channels:
+            raise Upstream(f"no channel {notice.channel!r} is installed")
+        channels[notice.channel].send(message)
+    except UpstreamUnavailable:
+        raise
+    except Upstream:
+        state = NoticeState.FAILED
+    with transaction() as session:
+        row = session.get_one(Notice, notice_id, with_for_update=True)
+        if row.state is NoticeState.CREATED:
+            row.state, row.state_at = state, utc_now()
+            if row.event == "sign_in.code":
+                row.body, row.body_html = "(wiped)", None
+
+
+def list_inbox(session: Session, person_id: int, *, limit: int = 50) -> list[Notice]:
+    """Return a person's inbox, newest first."""
+    return list(
+        session.exec(
+            select(Notice)
+            .where(Notice.person_id == person_id, Notice.channel == "inbox")
+            .order_by(col(Notice.created_at).desc(), col(Notice.id).desc())
+            .limit(limit)
+        )
+    )
+
+
+def mark_read(session: Session, notices: list[Notice], *, now: datetime) -> None:
+    """Mark what was just shown as read."""
+    for notice in notices:
+        if notice.read_at is None:
+            notice.read_at = now

@@ -1,0 +1,208 @@
+"""The sandbox gateway.
+
+Source: docs/wire/sandbox-gateway.md.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from typing import Any, BinaryIO
+
+import httpx
+
+from core import crypto
+from core.clock import utc_now
+from core.errors import Invalid, NotAllowed, SettlementFileError, UpstreamUnavailable
+from core.money import parse_yuan
+from core.settings import Settings
+from payments.gateways.base import (
+    Callback,
+    GatewayReply,
+    GatewayStatus,
+    Order,
+    RefundReply,
+    SettlementRecord,
+)
+
+_STATUS = {
+    "open": GatewayStatus.OPEN,
+    "paid": GatewayStatus.PAID,
+    "declined": GatewayStatus.REFUSED,
+    "closed": GatewayStatus.CLOSED,
+}
+_TOLERANCE_SECONDS = 300
+_COLUMNS = [
+    "kind",
+    "order_no",
+    "gateway_ref",
+    "refund_no",
+    "refund_ref",
+    "amount",
+    "fee",
+    "happened_at",
+]
+
+
+class Sandbox:
+    code = "sandbox"
+    name = "沙箱支付 Sandbox Pay"
+    description = "演示用，不涉及真实资金 · for demonstration, no real money moves"
+
+    def __init__(
+        self, base_url: str, secret: str, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._secret, self._clock = secret, clock
+        self._http = httpx.Client(
+            base_url=base_url, timeout=httpx.Timeout(5, connect=2), trust_env=False
+        )
+
+    def open_order(self, order: Order) -> GatewayReply:
+        body = {
+            "order_no": order.order_no,
+            "amount_fen": order.amount_fen,
+            "subject": order.subject,
+            "notify_url": order.notify_url,
+            "return_url": order.return_url,
+            "expires_at": _stamp(order.expires_at),
+        }
+        return _order_reply(self._call("POST", "/sandbox/orders", body), {200, 201})
+
+    def query(self, order_no: str) -> GatewayReply:
+        answer = self._call("GET", f"/sandbox/orders/{order_no}")
+        if answer is not None and answer.status_code == httpx.codes.NOT_FOUND:
+            return GatewayReply(status=GatewayStatus.NOT_FOUND)
+        return _order_reply(answer, {200})
+
+    def close(self, order_no: str) -> GatewayReply:
+        answer = self._call("POST", f"/sandbox/orders/{order_no}/close", {})
+        if answer is not None and answer.status_code == httpx.codes.NOT_FOUND:
+            return GatewayReply(status=GatewayStatus.NOT_FOUND)
+        return _order_reply(answer, {200, 409})
+
+    def refund(self, *, refund_no: str, order_no: str, amount_fen: int) -> RefundReply:
+        body = {"refund_no": refund_no, "order_no": order_no, "amount_fen": amount_fen}
+        answer = self._call("POST", "/sandbox/refunds", body)
+        if answer is None or answer.status_code not in {200, 201, 409}:
+            return RefundReply(succeeded=None)
+        if answer.status_code == httpx.codes.CONFLICT:
+            return RefundReply(succeeded=False)
+        told = _json(answer)
+        done = told.get("status") == "succeeded" and told.get("amount_fen") == amount_fen
+        return RefundReply(succeeded=True if done else None, refund_ref=told.get("refund_ref"))
+
+    def read_callback(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Callback:
+        sent_at = headers.get("x-sandbox-time", "")
+        signature = headers.get("x-sandbox-signature", "")
+        fresh = (
+            sent_at.isdecimal() and abs(int(now.timestamp()) - int(sent_at)) <= _TOLERANCE_SECONDS
+        )
+        message = sent_at.encode() + b"." + body
+        if not fresh or not crypto.verify(self._secret, message, signature):
+            raise NotAllowed("the callback's signature is wrong or stale", code="callback.forged")
+        try:
+            told = json.loads(body)
+            return Callback(external_id=str(told["event_id"]), order_no=str(told["order_no"]))
+        except (ValueError, KeyError, TypeError) as wrong:
+            raise Invalid("not a sandbox notification", code="callback.malformed") from wrong
+
+    def read_settlement(self, stream: BinaryIO, *, day: date) -> Iterator[SettlementRecord]:
+        return iter(_settlement_rows(stream.read(), day))
+
+    def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> httpx.Response | None:
+        """Send one signed request; None when the far side may have acted and did not tell."""
+        content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+        seconds = str(int(self._clock().timestamp()))
+        signed = seconds.encode() + b"." + (content if body is not None else path.encode())
+        headers = {
+            "x-sandbox-time": seconds,
+            "x-sandbox-signature": crypto.sign(self._secret, signed),
+            "content-type": "application/json",
+        }
+        try:
+            return self._http.request(method, path, content=content, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as down:
+            raise UpstreamUnavailable("the sandbox gateway cannot be reached") from down
+        except httpx.HTTPError:
+            return None
+
+
+def from_settings(settings: Settings) -> Sandbox:
+    """Make the gateway from this process's configuration."""
+    return Sandbox(settings.sandbox_url, settings.sandbox_secret.get_secret_value())
+
+
+def _order_reply(answer: httpx.Response | None, expected: set[int]) -> GatewayReply:
+    if answer is None or answer.status_code not in expected:
+        return GatewayReply(status=GatewayStatus.UNKNOWN)
+    told = _json(answer)
+    status = _STATUS.get(str(told.get("status")), GatewayStatus.UNKNOWN)
+    amount_fen, paid_at = told.get("amount_fen"), told.get("paid_at")
+    return GatewayReply(
+        status=status,
+        gateway_ref=told.get("gateway_ref"),
+        amount_fen=amount_fen if isinstance(amount_fen, int) else None,
+        paid_at=datetime.fromisoformat(paid_at) if isinstance(paid_at, str) else None,
+        pay_url=told.get("pay_url"),
+    )
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        told = answer.json()
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _settlement_rows(content: bytes, day: date) -> list[SettlementRecord]:
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        raise SettlementFileError(f"not a UTF-8 CSV file: {wrong}") from wrong
+    if not lines or lines[0] != ["#SANDBOX SETTLEMENT", day.isoformat()]:
+        raise SettlementFileError(
+            f"the first line must be '#SANDBOX SETTLEMENT,{day}': is it another day's file?",
+            line_no=1,
+        )
+    if len(lines) < 3 or lines[1] != _COLUMNS or lines[-1][:1] != ["#TOTAL"]:
+        raise SettlementFileError("the header row or the #TOTAL row is missing", line_no=2)
+    rows = [_settlement_row(line, at) for at, line in enumerate(lines[2:-1], start=3)]
+    _check_totals(lines[-1], rows, line_no=len(lines))
+    return rows
+
+
+def _settlement_row(line: list[str], line_no: int) -> SettlementRecord:
+    try:
+        kind, order_no, gateway_ref, refund_no, refund_ref, amount, fee, happened_at = line
+        return SettlementRecord(
+            line_no=line_no,
+            kind=kind,
+            reference={"payment": order_no, "refund": refund_no}[kind],
+            gateway_ref=gateway_ref if kind == "payment" else refund_ref,
+            amount_fen=parse_yuan(amount),
+            fee_fen=parse_yuan(fee),
+            happened_at=datetime.fromisoformat(happened_at),
+        )
+    except (Invalid, ValueError, KeyError) as wrong:
+        raise SettlementFileError(f"unreadable row: {wrong}", line_no=line_no) from wrong
+
+
+def _check_totals(total: list[str], rows: list[SettlementRecord], *, line_no: int) -> None:
+    ours = [len(rows), sum(row.amount_fen for row in rows), sum(row.fee_fen for row in rows)]
+    try:
+        theirs = [int(total[1]), parse_yuan(total[2]), parse_yuan(total[3])]
+    except (Invalid, ValueError, IndexError) as wrong:
+        raise SettlementFileError(f"unreadable #TOTAL row: {wrong}", line_no=line_no) from wrong
+    for name, mine, told in zip(("rows", "amount in fen", "fee in fen"), ours, theirs, strict=True):
+        if mine != told:
+            raise SettlementFileError(
+                f"#TOTAL says {name} {told}, the rows add up to {mine}", line_no=line_no
+            )

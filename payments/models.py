@@ -1,0 +1,256 @@
+"""Rows of the payments room. Amounts are integer fen."""
+
+from datetime import date, datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from core.db import UtcDateTime, text_enum
+from core.errors import IllegalTransition, NotFound
+from payments.states import OUTCOME_MOVES, PAYMENT_MOVES, Outcome, PaymentStatus
+
+
+class Payment(SQLModel, table=True):
+    """One attempt by a person to pay, through one gateway. ``order_no`` is its name there."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        CheckConstraint("(status = 'paid') = (paid_at IS NOT NULL)", name="paid_says_when"),
+        UniqueConstraint("gateway", "gateway_ref"),
+        Index(
+            "ix_payment_gateway_paid_at", "gateway", "paid_at",
+            postgresql_where=text("paid_at IS NOT NULL"),
+        ),
+    )  # fmt: skip
+
+    id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    payer_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=False, index=True)
+    )
+    gateway: str
+    order_no: str = Field(unique=True)
+    gateway_ref: str | None = None
+    pay_url: str | None = None
+    return_url: str
+    amount_fen: int = Field(sa_type=BigInteger)
+    status: PaymentStatus = Field(
+        default=PaymentStatus.CREATED, sa_column=Column(text_enum(PaymentStatus), nullable=False)
+    )
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    status_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    def move_to(self, status: PaymentStatus, *, now: datetime) -> None:
+        """Change state, or raise IllegalTransition; the only writer of ``status``."""
+        if status not in PAYMENT_MOVES[self.status]:
+            raise IllegalTransition(f"a {self.status} payment cannot become {status}")
+        self.status, self.status_at = status, now
+
+
+class PaymentItem(SQLModel, table=True):
+    """One bill in a payment, and what became of it."""
+
+    __tablename__ = "payment_item"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
+        Index("ix_payment_item_account_id_bill_id", "account_id", "bill_id"),
+    )
+
+    payment_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("payment.id"), primary_key=True)
+    )
+    account_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    bill_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    amount_fen: int = Field(sa_type=BigInteger)
+    write_off_no: str = Field(unique=True)  # the idempotency key at the company
+    outcome: Outcome = Field(
+        default=Outcome.WAITING, sa_column=Column(text_enum(Outcome), nullable=False)
+    )
+    outcome_at: datetime = Field(sa_type=UtcDateTime)
+    utility_ref: str | None = None
+    reason: str | None = None
+
+    def move_to(self, outcome: Outcome, *, now: datetime) -> None:
+        """Change the outcome, or raise IllegalTransition; the only writer of ``outcome``."""
+        if outcome not in OUTCOME_MOVES[self.outcome]:
+            raise IllegalTransition(f"an item {self.outcome} cannot become {outcome}")
+        self.outcome, self.outcome_at = outcome, now
+
+
+class RefundStatus(StrEnum):
+    REQUESTED = "requested"
+    SUCCEEDED = "succeeded"
+
+
+class Refund(SQLModel, table=True):
+    """Money of one payment item on its way back to who paid. ``refund_no`` is its name there."""
+
+    __tablename__ = "refund"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        UniqueConstraint("payment_id", "account_id", "bill_id"),
+        ForeignKeyConstraint(
+            ["payment_id", "account_id", "bill_id"],
+            ["payment_item.payment_id", "payment_item.account_id", "payment_item.bill_id"],
+        ),
+    )
+
+    refund_no: str = Field(primary_key=True)
+    payment_id: int = Field(sa_type=BigInteger)
+    account_id: int = Field(sa_type=BigInteger)
+    bill_id: int = Field(sa_type=BigInteger)
+    amount_fen: int = Field(sa_type=BigInteger)
+    reason: str
+    status: RefundStatus = Field(
+        default=RefundStatus.REQUESTED, sa_column=Column(text_enum(RefundStatus), nullable=False)
+    )
+    gateway_ref: str | None = None
+    requested_at: datetime = Field(sa_type=UtcDateTime)
+    succeeded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class GatewayCallback(SQLModel, table=True):
+    """What a gateway told us, as it came, once; processed afterwards."""
+
+    __tablename__ = "gateway_callback"
+    __table_args__ = (UniqueConstraint("gateway", "external_id"),)
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    gateway: str
+    external_id: str
+    order_no: str
+    body: str
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    processed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class IdempotentRequest(SQLModel, table=True):
+    """The answer a request with an Idempotency-Key got, for 24 hours."""
+
+    __tablename__ = "idempotent_request"
+
+    person_id: int = Field(sa_column=Column(BigInteger, ForeignKey("person.id"), primary_key=True))
+    key: str = Field(primary_key=True)
+    request_sha256: str
+    payment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("payment.id"), nullable=False))
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SettlementFile(SQLModel, table=True):
+    """A gateway's own account of one of its days."""
+
+    __tablename__ = "settlement_file"
+    __table_args__ = (UniqueConstraint("source", "day", "sha256"),)
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    source: str
+    day: date
+    sha256: str
+    file_name: str
+    received_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SettlementRow(SQLModel, table=True):
+    """One row of a settlement file, in our units: refunds are negative."""
+
+    __tablename__ = "settlement_row"
+    __table_args__ = (
+        Index("ix_settlement_row_reference", "settlement_file_id", "kind", "reference"),
+    )
+
+    settlement_file_id: int = Field(
+        sa_column=Column(
+            BigInteger, ForeignKey("settlement_file.id", ondelete="CASCADE"), primary_key=True
+        )
+    )
+    line_no: int = Field(primary_key=True)
+    kind: str  # payment | refund
+    reference: str  # our order_no or refund_no
+    gateway_ref: str
+    amount_fen: int = Field(sa_type=BigInteger)
+    fee_fen: int = Field(sa_type=BigInteger)
+    happened_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Reconciliation(SQLModel, table=True):
+    """The last run of one source's day; repeating it replaces it."""
+
+    __tablename__ = "reconciliation"
+
+    source: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    settlement_file_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("settlement_file.id"), nullable=False)
+    )
+    matched: int
+    our_count: int
+    their_count: int
+    our_total_fen: int = Field(sa_type=BigInteger)
+    their_total_fen: int = Field(sa_type=BigInteger)
+    fee_total_fen: int = Field(sa_type=BigInteger)
+    run_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class BreakKind(StrEnum):
+    MISSING_HERE = "missing_here"
+    MISSING_AT_GATEWAY = "missing_at_gateway"
+    AMOUNT_DIFFERS = "amount_differs"
+    DUPLICATE = "duplicate"
+    LEDGER_DIFFERS = "ledger_differs"
+
+
+class ReconciliationBreak(SQLModel, table=True):
+    """One difference that a run found and nobody has explained yet."""
+
+    __tablename__ = "reconciliation_break"
+
+    source: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    kind: BreakKind = Field(sa_column=Column(text_enum(BreakKind), primary_key=True))
+    reference: str = Field(primary_key=True)
+    gateway_ref: str | None = None
+    ours_fen: int | None = Field(default=None, sa_type=BigInteger)
+    theirs_fen: int | None = Field(default=None, sa_type=BigInteger)
+    happened_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    found_at: datetime = Field(sa_type=UtcDateTime)
+
+
+def lock_payment(session: Session, payment_id: int) -> Payment:
+    """Return a payment, locked until the transaction ends.
+
+    Raises:
+        NotFound: no such payment.
+    """
+    payment = session.get(Payment, payment_id, with_for_update=True)
+    if payment is None:
+        raise NotFound("there is no such payment")
+    return payment
+
+
+def find_payment_by_order(session: Session, order_no: str) -> Payment | None:
+    """Return the payment a gateway knows as ``order_no``."""
+    return session.exec(select(Payment).where(Payment.order_no == order_no)).one_or_none()
+
+
+def list_items(session: Session, payment_id: int) -> list[PaymentItem]:
+    """Return a payment's items in the order of their write-off numbers."""
+    wanted = select(PaymentItem).where(PaymentItem.payment_id == payment_id)
+    return list(session.exec(wanted.order_by(col(PaymentItem.write_off_no))).all())

@@ -1,0 +1,262 @@
+"""A gateway's own account of a day against ours and against the ledger.
+
+Set-based; may be run again at any time, with the same file or a corrected one, and converges.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import BinaryIO
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from core.clock import day_bounds
+from core.db import driver
+from core.errors import NotFound
+from payments.gateways.base import Gateway, SettlementRecord
+from payments.models import BreakKind, Reconciliation, ReconciliationBreak, SettlementFile
+
+MAX_FILE_BYTES = 512 << 20
+
+REMEDIES = {
+    BreakKind.MISSING_HERE: "The gateway took money we do not know of: find the payer.",
+    BreakKind.MISSING_AT_GATEWAY: "Query the order; it may stand in the next day's file.",
+    BreakKind.AMOUNT_DIFFERS: "Query the order: one of the two amounts is wrong.",
+    BreakKind.DUPLICATE: "Ask the gateway whether the payer was charged twice.",
+    BreakKind.LEDGER_DIFFERS: "Run the ledger's verification and call an engineer.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconciliationResult:
+    """What a run found. Amounts in fen; refunds count negative."""
+
+    source: str
+    day: date
+    file_name: str
+    matched: int
+    missing_here: int
+    missing_at_gateway: int
+    amount_differs: int
+    duplicate: int
+    ledger_differs: int
+    our_count: int
+    their_count: int
+    our_total_fen: int
+    their_total_fen: int
+    fee_total_fen: int
+    run_at: datetime
+
+    @property
+    def breaks(self) -> int:
+        gone = self.missing_here + self.missing_at_gateway
+        return gone + self.amount_differs + self.duplicate + self.ledger_differs
+
+    @property
+    def balanced(self) -> bool:
+        return self.breaks == 0
+
+
+def reconcile(
+    session: Session,
+    gateway: Gateway,
+    stream: BinaryIO,
+    *,
+    day: date,
+    file_name: str,
+    now: datetime,
+) -> ReconciliationResult:
+    """Take in a day's settlement file and match it; the same file again gives the same result.
+
+    Raises:
+        SettlementFileError: the file is refused; nothing changed.
+    """
+    content = stream.read(MAX_FILE_BYTES)
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('reconciliation'), hashtext(:what))"),
+        {"what": f"{gateway.code} {day}"},
+    )
+    file_id = _keep(session, gateway, content, day=day, file_name=file_name, now=now)
+    started, ended = day_bounds(day)
+    values = {
+        "source": gateway.code, "day": day, "file_id": file_id, "now": now,
+        "started": started, "ended": ended, "gateway_account": f"gateway:{gateway.code}",
+    }  # fmt: skip
+    session.execute(_MATCH, values)
+    session.execute(
+        text("DELETE FROM reconciliation_break WHERE source = :source AND day = :day"), values
+    )
+    session.execute(_BREAKS, values)
+    session.execute(_SUMMARY, values)
+    session.execute(text("DROP TABLE matching"))
+    return get_result(session, gateway.code, day)
+
+
+def _keep(
+    session: Session,
+    gateway: Gateway,
+    content: bytes,
+    *,
+    day: date,
+    file_name: str,
+    now: datetime,
+) -> int:
+    """Store a file and its rows once; the same bytes for the same day are the same file."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    rows: list[SettlementRecord] = list(gateway.read_settlement(io.BytesIO(content), day=day))
+    known = session.exec(
+        select(SettlementFile).where(
+            SettlementFile.source == gateway.code,
+            SettlementFile.day == day,
+            SettlementFile.sha256 == sha256,
+        )
+    ).one_or_none()
+    if known is not None:
+        assert known.id is not None
+        return known.id
+    kept = SettlementFile(
+        source=gateway.code, day=day, sha256=sha256, file_name=file_name[:200], received_at=now
+    )
+    session.add(kept)
+    session.flush()
+    assert kept.id is not None
+    with (
+        driver(session)
+        .cursor()
+        .copy(
+            "COPY settlement_row (settlement_file_id, line_no, kind, reference, gateway_ref, "
+            "amount_fen, fee_fen, happened_at) FROM STDIN"
+        ) as copy
+    ):
+        for row in rows:
+            copy.write_row((kept.id, *row))
+    return kept.id
+
+
+# Ours: payments the gateway says were paid that day, refunds it sent that day, and what the ledger
+# moved for each. Theirs: the file's rows, a reference listed twice counted.
+_MATCH = text("""
+    CREATE TEMPORARY TABLE matching ON COMMIT DROP AS
+    WITH ours AS (
+        SELECT 'payment' AS kind, p.order_no AS reference, p.amount_fen AS fen,
+               (SELECT coalesce(sum(t.amount_fen), 0)
+                FROM payment_item i
+                JOIN ledger_transfer t ON t.account_id = i.account_id AND t.subject_id = i.bill_id
+                 AND t.entry_key IN ('paid:' || p.id, 'stray:' || p.id)
+                JOIN ledger_account d ON d.id = t.debit_account_id AND d.code = :gateway_account
+                WHERE i.payment_id = p.id) AS ledger_fen,
+               p.paid_at AS happened_at
+        FROM payment p
+        WHERE p.gateway = :source AND p.paid_at >= :started AND p.paid_at < :ended
+        UNION ALL
+        SELECT 'refund', r.refund_no, -r.amount_fen,
+               -(SELECT coalesce(sum(t.amount_fen), 0)
+                 FROM ledger_transfer t
+                 JOIN ledger_account c ON c.id = t.credit_account_id AND c.code = :gateway_account
+                 WHERE t.account_id = r.account_id AND t.subject_id = r.bill_id
+                   AND t.entry_key = 'returned:' || r.payment_id),
+               r.succeeded_at
+        FROM refund r JOIN payment p ON p.id = r.payment_id
+        WHERE p.gateway = :source AND r.succeeded_at >= :started AND r.succeeded_at < :ended
+    ), theirs AS (
+        SELECT kind, reference, min(gateway_ref) AS gateway_ref, count(*) AS times,
+               min(amount_fen) AS fen, min(happened_at) AS happened_at
+        FROM settlement_row WHERE settlement_file_id = :file_id GROUP BY kind, reference
+    )
+    SELECT kind, reference, t.gateway_ref, o.fen AS ours_fen, t.fen AS theirs_fen, o.ledger_fen,
+           coalesce(t.happened_at, o.happened_at) AS happened_at,
+           CASE WHEN o.fen IS NULL THEN 'missing_here'
+                WHEN t.fen IS NULL THEN 'missing_at_gateway'
+                WHEN t.times > 1 THEN 'duplicate'
+                WHEN o.fen <> t.fen THEN 'amount_differs'
+                WHEN o.fen <> o.ledger_fen THEN 'ledger_differs'
+                ELSE 'matched' END AS verdict
+    FROM ours o FULL JOIN theirs t USING (kind, reference)
+""")
+
+_BREAKS = text("""
+    INSERT INTO reconciliation_break
+        (source, day, kind, reference, gateway_ref, ours_fen, theirs_fen, happened_at, found_at)
+    SELECT :source, :day, verdict, reference, gateway_ref, ours_fen,
+           CASE WHEN verdict = 'ledger_differs' THEN ledger_fen ELSE theirs_fen END,
+           happened_at, :now
+    FROM matching WHERE verdict <> 'matched'
+""")
+
+_SUMMARY = text("""
+    INSERT INTO reconciliation (source, day, settlement_file_id, matched, our_count, their_count,
+                                our_total_fen, their_total_fen, fee_total_fen, run_at)
+    SELECT :source, :day, :file_id, m.matched, m.ours, f.rows, m.our_fen, f.fen, f.fee, :now
+    FROM (SELECT count(*) FILTER (WHERE verdict = 'matched') AS matched,
+                 count(ours_fen) AS ours, coalesce(sum(ours_fen), 0)::bigint AS our_fen
+          FROM matching) m,
+         (SELECT count(*) AS rows, coalesce(sum(amount_fen), 0)::bigint AS fen,
+                 coalesce(sum(fee_fen), 0)::bigint AS fee
+          FROM settlement_row WHERE settlement_file_id = :file_id) f
+    ON CONFLICT (source, day) DO UPDATE SET
+        settlement_file_id = excluded.settlement_file_id, matched = excluded.matched,
+        our_count = excluded.our_count, their_count = excluded.their_count,
+        our_total_fen = excluded.our_total_fen, their_total_fen = excluded.their_total_fen,
+        fee_total_fen = excluded.fee_total_fen, run_at = excluded.run_at
+""")
+
+
+def get_result(session: Session, source: str, day: date) -> ReconciliationResult:
+    """Return the last run of a day.
+
+    Raises:
+        NotFound: the day has not been reconciled: its file is not here yet.
+    """
+    run = session.get(Reconciliation, (source, day), populate_existing=True)
+    if run is None:
+        raise NotFound(f"{source} of {day} has not been reconciled yet")
+    kept = session.get_one(SettlementFile, run.settlement_file_id)
+    kinds = session.execute(
+        text(
+            "SELECT kind, count(*) AS rows FROM reconciliation_break "
+            "WHERE source = :source AND day = :day GROUP BY kind"
+        ),
+        {"source": source, "day": day},
+    )
+    breaks = {kind.value: 0 for kind in BreakKind} | {row.kind: row.rows for row in kinds}
+    return ReconciliationResult(
+        source=source, day=day, file_name=kept.file_name, matched=run.matched,
+        our_count=run.our_count, their_count=run.their_count, our_total_fen=run.our_total_fen,
+        their_total_fen=run.their_total_fen, fee_total_fen=run.fee_total_fen, run_at=run.run_at,
+        **breaks,
+    )  # fmt: skip
+
+
+def list_results(session: Session, *, limit: int = 60) -> list[ReconciliationResult]:
+    """Return the last days, newest first."""
+    runs = session.exec(
+        select(Reconciliation)
+        .order_by(col(Reconciliation.day).desc(), col(Reconciliation.source))
+        .limit(limit)
+    )
+    return [get_result(session, run.source, run.day) for run in runs.all()]
+
+
+def days_with_payments(session: Session, source: str, *, limit: int) -> list[date]:
+    """Return the newest Shanghai days on which a gateway took money for us."""
+    days = session.execute(
+        text("""
+            SELECT DISTINCT (paid_at AT TIME ZONE 'Asia/Shanghai')::date AS day FROM payment
+            WHERE gateway = :source AND paid_at IS NOT NULL ORDER BY day DESC LIMIT :limit
+        """),
+        {"source": source, "limit": limit},
+    )
+    return list(days.scalars())
+
+
+def list_breaks(session: Session, source: str, day: date) -> list[ReconciliationBreak]:
+    """Return a day's breaks, by kind and reference."""
+    return list(
+        session.exec(
+            select(ReconciliationBreak)
+            .where(ReconciliationBreak.source == source, ReconciliationBreak.day == day)
+            .order_by(col(ReconciliationBreak.kind), col(ReconciliationBreak.reference))
+        )
+    )

@@ -1,0 +1,121 @@
+"""What a payer may see of a payment."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from sqlmodel import Session, col, select
+
+from billing.bills import BillRef
+from billing.bills import view as bill_view
+from billing.models import Bill, UtilityAccount
+from billing.views import BillView
+from payments.models import Payment, PaymentItem, list_items
+from payments.states import Outcome, PaymentStatus
+
+
+class PublicStatus(StrEnum):
+    PROCESSING = "processing"
+    PAID = "paid"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    RETURNED = "returned"
+    PARTLY_RETURNED = "partly_returned"
+
+
+_PUBLIC_OUTCOME = {
+    Outcome.WAITING: "waiting",
+    Outcome.PAID: "paid",
+    Outcome.WRITTEN_OFF: "confirmed",
+    Outcome.RETURNING: "returning",
+    Outcome.RETURNED: "returned",
+    Outcome.NOT_PAID: "not_paid",
+}
+_SENT_BACK = {"returning", "returned"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentItemView:
+    bill: BillView
+    amount_fen: int
+    outcome: str
+    utility_ref: str | None
+    reason: str | None
+    confirmed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentView:
+    ref: str
+    public_status: PublicStatus
+    amount_fen: int
+    gateway_name: str
+    created_at: datetime
+    paid_at: datetime | None
+    pay_url: str | None
+    items: tuple[PaymentItemView, ...]
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        moving = {"waiting", "paid", "returning"}
+        return not any(item.outcome in moving for item in self.items)
+
+
+def view(session: Session, payment: Payment, *, gateway_name: str, today: date) -> PaymentView:
+    """Return a payment with what became of each of its bills."""
+    items = []
+    for item in list_items(session, payment.id):
+        bill, account = session.exec(
+            select(Bill, UtilityAccount)
+            .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
+            .where(Bill.account_id == item.account_id, Bill.id == item.bill_id)
+        ).one()
+        confirmed = item.outcome is Outcome.WRITTEN_OFF
+        items.append(
+            PaymentItemView(
+                bill=bill_view(bill, account, today=today),
+                amount_fen=item.amount_fen,
+                outcome=_PUBLIC_OUTCOME[item.outcome],
+                utility_ref=item.utility_ref,
+                reason=item.reason,
+                confirmed_at=item.outcome_at if confirmed else None,
+            )
+        )
+    open_url = payment.pay_url if payment.status is PaymentStatus.OPEN else None
+    return PaymentView(
+        ref=str(payment.id),
+        public_status=_public_status(payment.status, {item.outcome for item in items}),
+        amount_fen=payment.amount_fen,
+        gateway_name=gateway_name,
+        created_at=payment.created_at,
+        paid_at=payment.paid_at,
+        pay_url=open_url,
+        items=tuple(items),
+    )
+
+
+def _public_status(status: PaymentStatus, outcomes: set[str]) -> PublicStatus:
+    match status:
+        case PaymentStatus.CREATED | PaymentStatus.OPEN:
+            return PublicStatus.PROCESSING
+        case PaymentStatus.REFUSED:
+            return PublicStatus.FAILED
+        case PaymentStatus.EXPIRED:
+            return PublicStatus.EXPIRED
+    if outcomes <= _SENT_BACK:
+        return PublicStatus.RETURNED
+    return PublicStatus.PARTLY_RETURNED if outcomes & _SENT_BACK else PublicStatus.PAID
+
+
+def find_payment_of_bill(session: Session, ref: BillRef, payer_id: int) -> str | None:
+    """Return the newest payment this person made of a bill, if any."""
+    found = session.exec(
+        select(PaymentItem.payment_id)
+        .join(Payment, col(Payment.id) == col(PaymentItem.payment_id))
+        .where(PaymentItem.account_id == ref[0], PaymentItem.bill_id == ref[1])
+        .where(Payment.payer_id == payer_id)
+        .order_by(col(PaymentItem.payment_id).desc())
+        .limit(1)
+    ).first()
+    return None if found is None else str(found)

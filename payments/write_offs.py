@@ -1,0 +1,135 @@
+"""Telling a company that its bill was paid (销账), and what follows from its answer."""
+
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from billing import ledger
+from billing.models import Bill, UtilityAccount
+from core import outbox
+from core.clock import utc_now
+from core.db import transaction
+from core.errors import NotFound
+from core.keys import month_of
+from payments.models import Payment, PaymentItem, lock_payment
+from payments.settlement import request_refund
+from payments.states import Outcome
+from providers.base import UtilityClient, WriteOffOrder, WriteOffOutcome, WriteOffReply
+
+
+def prepare(session: Session, write_off_no: str) -> tuple[str, WriteOffOrder] | None:
+    """Return the company's code and what to tell it; None when there is nothing (left) to tell."""
+    item = _get_item(session, write_off_no)
+    if item.outcome is not Outcome.PAID:
+        return None
+    payment = session.get_one(Payment, item.payment_id)
+    account = session.get_one(UtilityAccount, item.account_id)
+    bill = session.get_one(Bill, (item.account_id, item.bill_id))
+    assert payment.paid_at is not None
+    return account.provider_code, WriteOffOrder(
+        write_off_no=write_off_no,
+        account_no=account.account_no,
+        bill_no=bill.bill_no,
+        billing_month=month_of(bill.id),
+        amount_fen=item.amount_fen,
+        paid_at=payment.paid_at,
+    )
+
+
+def send(write_off_no: str, clients: dict[str, UtilityClient]) -> bool:
+    """Write one paid bill off at its company; True once the answer is final.
+
+    May be repeated: the company knows ``write_off_no``. No transaction is open while we wait.
+
+    Raises:
+        UpstreamUnavailable: the company could not be reached; try again later.
+    """
+    with transaction() as session:
+        prepared = prepare(session, write_off_no)
+    if prepared is None:
+        return True
+    provider_code, order = prepared
+    if provider_code not in clients:
+        raise NotFound(f"no live API is configured for {provider_code}", code="utility.no_api")
+    reply = clients[provider_code].write_off(order)
+    if reply.outcome is WriteOffOutcome.UNKNOWN:
+        return False
+    with transaction() as session:
+        book(session, write_off_no, reply, now=utc_now())
+    return True
+
+
+def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: datetime) -> None:
+    """Enter a company's final answer, once: the bill is closed there, or the money goes back.
+
+    Raises:
+        NotFound: no such write-off.
+        IllegalTransition: it contradicts an earlier answer; a person must look.
+    """
+    item = _get_item(session, write_off_no)
+    lock_payment(session, item.payment_id)
+    session.refresh(item, with_for_update=True)
+    wanted = {
+        WriteOffOutcome.ACCEPTED: Outcome.WRITTEN_OFF,
+        WriteOffOutcome.REFUSED: Outcome.RETURNING,
+    }.get(reply.outcome)
+    if wanted is None or item.outcome is wanted:
+        return
+    item.move_to(wanted, now=now)
+    bill = session.get_one(Bill, (item.account_id, item.bill_id), with_for_update=True)
+    account = session.get_one(UtilityAccount, item.account_id)
+    if wanted is Outcome.WRITTEN_OFF:
+        _accepted(session, item, bill, account.provider_code, reply, now=now)
+    else:
+        _refused(session, item, bill, account.provider_code, reply, now=now)
+
+
+def _accepted(
+    session: Session,
+    item: PaymentItem,
+    bill: Bill,
+    provider_code: str,
+    reply: WriteOffReply,
+    *,
+    now: datetime,
+) -> None:
+    item.utility_ref = reply.utility_ref
+    bill.written_off_fen += item.amount_fen
+    move = ledger.Move(
+        item.account_id, item.bill_id, f"written_off:{item.payment_id}",
+        ledger.uncollected(provider_code), ledger.payable(provider_code), item.amount_fen,
+    )  # fmt: skip
+    session.flush()
+    ledger.post(session, [move], now=now)
+    outbox.emit(session, "write_off.accepted", item.write_off_no, now=now)
+
+
+def _refused(
+    session: Session,
+    item: PaymentItem,
+    bill: Bill,
+    provider_code: str,
+    reply: WriteOffReply,
+    *,
+    now: datetime,
+) -> None:
+    """The company's no is final: the bill owes again, the payer gets the money back (rule 28)."""
+    item.reason = reply.reason or "the company did not take the payment"
+    bill.paid_fen -= item.amount_fen
+    move = ledger.Move(
+        item.account_id, item.bill_id, f"unpaid:{item.payment_id}",
+        ledger.receivable(provider_code), ledger.RETURNS, item.amount_fen,
+    )  # fmt: skip
+    session.flush()
+    ledger.post(session, [move], now=now)
+    request_refund(session, item, reason=item.reason, now=now)
+    outbox.emit(session, "write_off.refused", item.write_off_no, now=now)
+
+
+def _get_item(session: Session, write_off_no: str) -> PaymentItem:
+    item = session.exec(
+        select(PaymentItem).where(col(PaymentItem.write_off_no) == write_off_no)
+    ).one_or_none()
+    if item is None:
+        raise NotFound("there is no such write-off")
+    return item

@@ -1,0 +1,120 @@
+"""What every utility's adapter promises: bytes in, records out, no database."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import BinaryIO, NamedTuple, Protocol
+
+
+class RecordKind(StrEnum):
+    BILL = "bill"  # a bill, or a higher version of one
+    CANCEL = "cancel"  # the bill it names is void
+
+
+class LineItem(NamedTuple):
+    """One line of a bill as the company prints it; ``amount_fen`` may be negative."""
+
+    name: str
+    quantity: Decimal | None
+    unit: str  # "m³", "kWh" or "" where a line has no quantity
+    amount_fen: int
+
+
+class BillRecord(NamedTuple):
+    """One bill as the company stated it, in our units.
+
+    ``(company, account_no, billing_month, bill_no)`` is the bill and ``version`` its edition.
+    ``amount_fen`` is the company's own total, never recomputed: its lines are for reading.
+    """
+
+    line_no: int  # where in the file, from 1
+    kind: RecordKind
+    account_no: str
+    holder_name: str
+    address: str
+    billing_month: date  # first day of the company's 账期
+    bill_no: str
+    version: int
+    period_from_on: date
+    period_to_on: date
+    issued_on: date
+    due_on: date
+    usage: Decimal | None
+    usage_unit: str
+    amount_fen: int  # negative is a credit
+    items: tuple[LineItem, ...]
+
+
+class Reject(NamedTuple):
+    """One row that did not become a bill, and why, for the company's own eyes."""
+
+    line_no: int
+    column: str  # the column's name in the interface note; "" when the row as a whole is wrong
+    reason: str  # a sentence that says what is wrong and how to mend it
+    raw: str  # the row as it came, cut to 500 characters
+
+
+class BillFileReader(Protocol):
+    """Reads one company's bill file."""
+
+    def read(self, stream: BinaryIO) -> Iterator[BillRecord | Reject]:
+        """Yield every row of the file in file order, as a record or as a reject.
+
+        Memory does not grow with the file. The reader judges what one row can tell; whether a bill
+        is new is the importer's business. **Nothing yielded may be kept unless the iterator ends
+        without raising**: control totals are often known only at the end.
+
+        Raises:
+            BillFileError: the file as a whole is refused (empty, not this format, wrong encoding,
+                control totals that do not add up …), with the line where that shows.
+        """
+        ...
+
+
+class WriteOffOutcome(StrEnum):
+    ACCEPTED = "accepted"  # the company closed the bill in its books
+    REFUSED = "refused"  # the company will not take this payment: final
+    UNKNOWN = "unknown"  # anything else: a timeout, a 500, garbage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOffOrder:
+    """What a company is told about a bill that was paid."""
+
+    write_off_no: str  # ours, the idempotency key
+    account_no: str
+    bill_no: str
+    billing_month: date
+    amount_fen: int
+    paid_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOffReply:
+    outcome: WriteOffOutcome
+    utility_ref: str | None = None
+    reason: str | None = None
+
+
+class UtilityClient(Protocol):
+    """A company's live API."""
+
+    def write_off(self, order: WriteOffOrder) -> WriteOffReply:
+        """Tell the company once; the same ``write_off_no`` may be told again.
+
+        Returns UNKNOWN after a timeout or an answer we cannot read: ask with ``query``.
+
+        Raises:
+            UpstreamUnavailable: the request never left us; safe to retry.
+        """
+        ...
+
+    def query(self, write_off_no: str) -> WriteOffReply | None:
+        """Return what became of a write-off, or None when the company has never seen it.
+
+        Raises:
+            UpstreamUnavailable: the company could not be reached.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Live APIs of the companies."""

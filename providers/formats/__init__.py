@@ -1,0 +1,1 @@
+"""Files by family: how bytes become rows, whoever the company is."""

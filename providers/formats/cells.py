@@ -1,0 +1,190 @@
+"""One cell's text into one value: dates, amounts, quantities, numbers of things.
+
+Every converter raises `Invalid` with a sentence that says what is wrong and what would be right.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Final, Literal, TypeVar
+
+from core.errors import Invalid
+from core.money import parse_fen, parse_yuan
+from providers.formats.text import unseen_character
+
+DateFormat = Literal["yyyymmdd", "yyyy-mm-dd", "yyyyddd", "yyyymm", "yyyy-mm"]
+AmountUnit = Literal["yuan", "fen"]
+V = TypeVar("V")
+
+_REMEMBERED: Final = 32_768
+_QUANTITY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,3})?")
+_EXAMPLES: Final[dict[DateFormat, str]] = {
+    "yyyymmdd": "20261101",
+    "yyyy-mm-dd": "2026-11-01",
+    "yyyyddd": "2026305 (year and day of the year)",
+    "yyyymm": "202610",
+    "yyyy-mm": "2026-10",
+}
+
+
+class Remembered(dict[str, V]):
+    """A converter that remembers its answers: one dictionary look-up for what it has seen.
+
+    A bill file says the same dates and much the same amounts a million times. Bounded, and what
+    cannot be converted raises each time.
+    """
+
+    def __init__(self, convert: Callable[[str], V]) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, text: str) -> V:
+        value = self._convert(text)
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[text] = value
+        return value
+
+
+def shown(text: str) -> str:
+    """Return ``text`` quoted and cut short, for a message."""
+    return repr(text if len(text) <= 32 else text[:32] + "…")
+
+
+def date_reader(layout: DateFormat) -> Callable[[str], date]:
+    """Return the converter of dates written as ``layout``; a month becomes its first day."""
+    read = _DATE_READERS[layout]
+
+    def convert(text: str) -> date:
+        try:
+            day = read(text)
+        except (ValueError, OverflowError):
+            day = None
+        if day is None:
+            raise Invalid(_date_complaint(text, layout), code="date.malformed")
+        return day
+
+    return convert
+
+
+def _date_complaint(text: str, layout: DateFormat) -> str:
+    right = f"write {layout}, such as {_EXAMPLES[layout]}"
+    if not text.strip():
+        return f"the date is blank: {right}"
+    if not text.isascii():
+        return f"the date {shown(text)} has characters other than 0-9: {right}"
+    if len(text) == len(layout) and text.replace("-", "").isdigit():
+        return f"there is no date {shown(text)} in the calendar: {right}"
+    return f"{shown(text)} is not a date: {right}"
+
+
+def _digits(text: str, length: int) -> bool:
+    return len(text) == length and text.isascii() and text.isdigit()
+
+
+def _yyyymmdd(text: str) -> date | None:
+    return date(int(text[:4]), int(text[4:6]), int(text[6:])) if _digits(text, 8) else None
+
+
+def _yyyymm(text: str) -> date | None:
+    return date(int(text[:4]), int(text[4:]), 1) if _digits(text, 6) else None
+
+
+def _yyyyddd(text: str) -> date | None:
+    if not _digits(text, 7) or text[4:] == "000":
+        return None
+    day = date(int(text[:4]), 1, 1) + timedelta(days=int(text[4:]) - 1)
+    return day if day.year == int(text[:4]) else None
+
+
+def _dashed_day(text: str) -> date | None:
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":
+        return None
+    return _yyyymmdd(text[:4] + text[5:7] + text[8:])
+
+
+def _dashed_month(text: str) -> date | None:
+    return _yyyymm(text[:4] + text[5:]) if len(text) == 7 and text[4] == "-" else None
+
+
+_DATE_READERS: Final[dict[DateFormat, Callable[[str], date | None]]] = {
+    "yyyymmdd": _yyyymmdd,
+    "yyyy-mm-dd": _dashed_day,
+    "yyyyddd": _yyyyddd,
+    "yyyymm": _yyyymm,
+    "yyyy-mm": _dashed_month,
+}
+
+
+def amount_reader(unit: AmountUnit) -> Callable[[str], int]:
+    """Return the converter of amounts written in ``unit``, to fen."""
+    return parse_yuan if unit == "yuan" else parse_fen
+
+
+def read_quantity(text: str) -> Decimal:
+    """Read a metered quantity exactly: not negative, at most three decimals.
+
+    Raises:
+        Invalid: anything else; full-width digits, exponents and blanks among it.
+    """
+    if _QUANTITY.fullmatch(text) is None:
+        if not text.strip():
+            raise Invalid("the quantity is blank: write 0 when nothing was used")
+        if text.startswith("-"):
+            raise Invalid(f"the quantity {shown(text)} is negative: correct by a new version")
+        raise Invalid(f"{shown(text)} is not a quantity: write digits, at most three decimals")
+    return Decimal(text)
+
+
+def read_version(text: str) -> int:
+    """Read a bill's version, 1 to 99; 1 when nothing is said.
+
+    Raises:
+        Invalid: anything else.
+    """
+    if not text:
+        return 1
+    if len(text) <= 2 and text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise Invalid(f"the version {shown(text)} is not a number from 1 to 99")
+
+
+def read_text(text: str) -> str:
+    """Return a name or an address as it came.
+
+    Raises:
+        Invalid: it holds a control or invisible character.
+    """
+    fault = unseen_character(text)
+    if fault is not None:
+        raise Invalid(fault)
+    return text
+
+
+def number_reader(what: str, pattern: str, words: str) -> Callable[[str], str]:
+    r"""Return the check of an identifier: the whole text must match ``pattern``.
+
+    Args:
+        what: what to call it in a message, such as "account number".
+        pattern: a regular expression; its ``\d`` and ``\w`` are ASCII.
+        words: the same rule in plain words.
+    """
+    matches = re.compile(pattern, re.ASCII).fullmatch
+
+    def check(text: str) -> str:
+        if matches(text) is None:
+            raise Invalid(_number_complaint(what, words, text))
+        return text
+
+    return check
+
+
+def _number_complaint(what: str, words: str, text: str) -> str:
+    if not text.strip():
+        return f"the {what} is blank: write {words}"
+    if any(mark.isspace() for mark in text):
+        return f"the {what} {shown(text)} has a space in it: write {words}, without spaces"
+    if any(mark.isdigit() and not mark.isascii() for mark in text):
+        return f"the {what} {shown(text)} has full-width digits: write {words}, in plain 0-9"
+    return f"the {what} {shown(text)} of {len(text)} characters is not right: write {words}"

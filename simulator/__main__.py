@@ -1,0 +1,148 @@
+"""Run the simulator, or write its companies' bill files: ``python -m simulator --help``."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from core.errors import Invalid
+from simulator.app import DEMO_SECRET, Options, build_app
+from simulator.bill_files import Totals, write_gas, write_power, write_telecom, write_water
+from simulator.bills import Edition
+from simulator.city import DEMO_SEED, City, bill_dates, dated, is_billed
+from simulator.companies import COMPANIES
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+_SUFFIXES = {"water": "txt", "power": "csv", "gas": "txt", "telecom": "xml"}
+_PARTIES = ("sandbox", *COMPANIES)
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="HTTP port, on 127.0.0.1.")] = 8100,
+    smtp_port: Annotated[
+        int | None, typer.Option(help="Where to catch mail; none if left out.")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="The simulator's memory.")] = Path(".data/simulator"),
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(help=f"The secret of all parties, or PARTY=SECRET ({', '.join(_PARTIES)})."),
+    ] = None,
+    public_url: Annotated[str | None, typer.Option(help="How browsers reach it.")] = None,
+) -> None:
+    """Run a city to test against: utilities, payment gateway, letter box."""
+    if context.invoked_subcommand is not None:
+        return
+    common, named = _read_secrets(secret or [])
+    options = Options(
+        data_dir=data, secret=common, secrets=named, smtp_port=smtp_port, public_url=public_url
+    )
+    typer.echo(f"simulator: http://127.0.0.1:{port}/  mail: {smtp_port or 'off'}", err=True)
+    uvicorn.run(build_app(options), host="127.0.0.1", port=port, log_level="warning", ws="none")
+
+
+@app.command()
+def files(
+    months: Annotated[str, typer.Option(help="Billing months, as 2026-09,2026-10.")],
+    out: Annotated[Path, typer.Option(help="The folder to write into; made if missing.")],
+    households: Annotated[int, typer.Option(min=1)] = 1_000,
+    seed: Annotated[int, typer.Option(help="Another seed is another city.")] = DEMO_SEED,
+    corrections: Annotated[
+        bool, typer.Option(help="Write a second file of corrected and cancelled bills.")
+    ] = False,
+    fresh_on: Annotated[
+        str | None,
+        typer.Option(help="Date each company's last bills as issued just before this day."),
+    ] = None,
+) -> None:
+    """Write the bill files of every company and month; water and gas bill odd months only."""
+    try:
+        wanted = [date.fromisoformat(f"{month.strip()}-01") for month in months.split(",")]
+        fresh = date.fromisoformat(fresh_on) if fresh_on else None
+    except ValueError as wrong:
+        raise typer.BadParameter("months are written 2026-09,2026-10, days 2026-11-20") from wrong
+    try:
+        city = City(seed, households)
+    except Invalid as wrong:
+        raise typer.BadParameter(wrong.message) from wrong
+    out.mkdir(parents=True, exist_ok=True)
+    for month in wanted:
+        for company in (code for code in COMPANIES if is_billed(code, month)):
+            last = not any(is_billed(company, later) for later in wanted if later > month)
+            _write(city, company, month, out, (Edition.ISSUED,), fresh if last else None)
+            if corrections:
+                _write(city, company, month, out, (Edition.CORRECTED, Edition.CANCELLED))
+
+
+@app.command()
+def household(
+    number: Annotated[int, typer.Argument(min=1, help="1 is the demo household.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed is another city.")] = DEMO_SEED,
+) -> None:
+    """Print one household as JSON: holder, address and account numbers by company."""
+    found = City(seed, number).household(number)
+    accounts = {code: found.account_no(code) for code in COMPANIES}
+    shown = {"holder": found.holder, "address": found.address, "accounts": accounts}
+    typer.echo(json.dumps(shown, ensure_ascii=False))
+
+
+def _write(
+    city: City,
+    company: str,
+    month: date,
+    out: Path,
+    editions: tuple[Edition, ...],
+    fresh_on: date | None = None,
+) -> None:
+    """Write one file, under its final name only once it is whole."""
+    is_second = Edition.ISSUED not in editions
+    name = f"{company}-{month:%Y%m}{'-corrections' if is_second else ''}.{_SUFFIXES[company]}"
+    sequence = (month.year * 12 + month.month) * 10 + is_second
+    part = out / f".{name}.part"
+    totals = _write_part(city, company, month, part, editions, sequence, fresh_on)
+    part.rename(out / name)
+    typer.echo(f"{out / name}\t{totals.bill_count}\t{totals.amount_fen}")
+
+
+def _write_part(
+    city: City,
+    company: str,
+    month: date,
+    path: Path,
+    editions: tuple[Edition, ...],
+    sequence: int,
+    fresh_on: date | None,
+) -> Totals:
+    on = bill_dates(company, month).issued_on
+    with path.open("wb") as stream:
+        if company == "water":
+            water = (bill for edition in editions for bill in city.water_bills(month, edition))
+            return write_water(stream, dated(water, company, fresh_on), sequence, on)
+        if company == "power":
+            power = (bill for edition in editions for bill in city.power_bills(month, edition))
+            return write_power(stream, dated(power, company, fresh_on), sequence, on)
+        if company == "gas":
+            gas = (bill for edition in editions for bill in city.gas_bills(month, edition))
+            return write_gas(stream, dated(gas, company, fresh_on), sequence, on)
+        telecom = (bill for edition in editions for bill in city.telecom_bills(month, edition))
+        return write_telecom(stream, dated(telecom, company, fresh_on), sequence, on)
+
+
+def _read_secrets(given: list[str]) -> tuple[str, dict[str, str]]:
+    """Divide ``--secret`` values into the one for all and those of single parties."""
+    common, named = DEMO_SECRET, {}
+    for value in given:
+        party, mark, secret = value.partition("=")
+        if mark and party in _PARTIES:
+            named[party] = secret
+        else:
+            common = value
+    return common, named
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m simulator")

@@ -1,0 +1,75 @@
+"""A bill of each company, with what its file carries. Money in fen, usage in the meter's unit.
+
+Source: docs/wire/bill-files.md.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Edition(StrEnum):
+    """Which of a month's bills are meant."""
+
+    ISSUED = "issued"  # everybody's, version 1
+    CORRECTED = "corrected"  # the rare ones the company mends: version 2, another amount
+    CANCELLED = "cancelled"  # the rare ones it takes back: version 2
+
+
+@dataclass(
+    slots=True, kw_only=True
+)  # not frozen: a million are made, and freezing doubles the cost
+class Bill:
+    """What every company's bill has; ``billing_month`` (账期) is the first day of the month."""
+
+    account_no: str
+    holder: str
+    address: str
+    billing_month: date
+    bill_no: str
+    version: int
+    is_cancellation: bool
+    from_on: date
+    to_on: date
+    issued_on: date
+    due_on: date
+    amount_fen: int
+
+
+@dataclass(slots=True, kw_only=True)
+class WaterBill(Bill):
+    """The amount due is rounded to 0.1 yuan: it need not equal supply and drainage."""
+
+    usage_m3: Decimal
+    supply_fen: int
+    drainage_fen: int
+
+
+@dataclass(slots=True, kw_only=True)
+class PowerBill(Bill):
+    peak_kwh: int
+    valley_kwh: int
+    peak_fen: int
+    valley_fen: int
+
+
+@dataclass(slots=True, kw_only=True)
+class GasBill(Bill):
+    last_reading_m3: int
+    this_reading_m3: int
+    usage_m3: int
+
+
+class TelecomItem(NamedTuple):
+    code: str
+    name: str
+    amount_fen: int
+
+
+@dataclass(slots=True, kw_only=True)
+class TelecomBill(Bill):
+    """The items add up to the amount, which is negative for a credit."""
+
+    items: tuple[TelecomItem, ...]

@@ -1,0 +1,367 @@
+"""What the sandbox gateway knows: orders, refunds and notifications still to deliver.
+
+Source: docs/wire/sandbox-gateway.md.
+"""
+
+import json
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from threading import RLock
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.clock import billing_date
+from core.errors import Conflict, NotFound
+from simulator.journal import Journal
+from simulator.wire import UtcMoment, WebAddress, utc_text
+
+LATE_AFTER = timedelta(seconds=20)
+RETRY_AFTER = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2))
+_FEE_PER_10_000 = 38
+
+
+class OrderStatus(StrEnum):
+    OPEN = "open"
+    PAID = "paid"
+    DECLINED = "declined"
+    CLOSED = "closed"
+
+
+class Choice(StrEnum):
+    """What the payer pressed; each is a way a real gateway has behaved."""
+
+    YES = "yes"
+    NO = "no"
+    LATE = "late"
+    NOTHING = "nothing"
+    TWICE = "twice"
+
+
+class OrderRequest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    order_no: str = Field(pattern=r"^[0-9A-Za-z._:~-]{1,64}$")
+    amount_fen: int = Field(gt=0, lt=10**12)
+    subject: str = Field(min_length=1, max_length=256)
+    notify_url: WebAddress
+    return_url: WebAddress
+    expires_at: UtcMoment
+
+
+class RefundRequest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    refund_no: str = Field(pattern=r"^[0-9A-Za-z._:~-]{1,64}$")
+    order_no: str
+    amount_fen: int = Field(gt=0)
+
+
+class Order(OrderRequest):
+    """``late_until`` is set between the choice ``late`` and the moment it is paid."""
+
+    gateway_ref: str
+    status: OrderStatus = OrderStatus.OPEN
+    opened_at: datetime
+    choice: Choice | None = None
+    late_until: datetime | None = None
+    paid_at: datetime | None = None
+
+    @property
+    def fee_fen(self) -> int | None:
+        """0.38 % of the amount, half up, known once paid."""
+        if self.status is not OrderStatus.PAID:
+            return None
+        return (self.amount_fen * _FEE_PER_10_000 + 5_000) // 10_000
+
+
+class Refund(RefundRequest):
+    refund_ref: str
+    refunded_at: datetime
+
+
+class Delivery(BaseModel):
+    """One notification on its way; ``body`` never changes between attempts.
+
+    ``due_at`` is None once it was taken or given up.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    delivery_id: str
+    order_no: str
+    event: str
+    url: str
+    body: str
+    attempts: int = 0
+    delivered: bool = False
+    due_at: datetime | None
+
+
+class SandboxBooks:
+    """The gateway's state. Thread-safe; each change is one journal line of whole records.
+
+    Args:
+        journal: read through once here, appended to afterwards.
+        late_after: how long ``late`` takes.
+        retry_after: the waits between attempts at one notification.
+        on_due: called after anything was put on the agenda, so that a courier may wake.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        late_after: timedelta = LATE_AFTER,
+        retry_after: Sequence[timedelta] = RETRY_AFTER,
+        on_due: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._journal = journal
+        self._late_after = late_after
+        self._retry_after = retry_after
+        self.on_due = on_due
+        self._lock = RLock()
+        self._orders: dict[str, Order] = {}
+        self._order_no_of: dict[str, str] = {}
+        self._refunds: dict[str, Refund] = {}
+        self._refunds_of: defaultdict[str, list[Refund]] = defaultdict(list)
+        self._deliveries: dict[str, Delivery] = {}
+        self._deliveries_of: defaultdict[str, list[str]] = defaultdict(list)
+        self._late_order_nos: set[str] = set()  # the agenda: these two, and nothing else
+        self._waiting_delivery_ids: set[str] = set()
+        for change in journal.replay():
+            self._keep(
+                order=Order.model_validate(change["order"]) if "order" in change else None,
+                refund=Refund.model_validate(change["refund"]) if "refund" in change else None,
+                deliveries=[Delivery.model_validate(d) for d in change.get("deliveries", ())],
+            )
+
+    def open_order(self, asked: OrderRequest, *, now: datetime) -> tuple[Order, bool]:
+        """Open an order, once; the flag tells whether it is new.
+
+        Raises:
+            Conflict: the number came before with another amount.
+        """
+        with self._lock:
+            known = self._orders.get(asked.order_no)
+            if known is not None:
+                if known.amount_fen != asked.amount_fen:
+                    raise Conflict("this order_no came with another amount", code="order.conflict")
+                return known, False
+            ref = f"sbx_{secrets.token_hex(12)}"
+            order = Order(**dict(asked), gateway_ref=ref, opened_at=_whole(now))
+            self._change(order=order)
+            return order, True
+
+    def get_order(self, order_no: str, *, now: datetime) -> Order:
+        """Return an order, closed first if its time has run out. Raises NotFound."""
+        with self._lock:
+            order = self._orders.get(order_no)
+            if order is None:
+                raise NotFound("no such order", code="order.unknown")
+            if _is_waiting(order) and now >= order.expires_at:
+                order = order.model_copy(update={"status": OrderStatus.CLOSED})
+                self._change(order=order)
+            return order
+
+    def get_by_ref(self, gateway_ref: str, *, now: datetime) -> Order:
+        """Return an order by the gateway's own reference. Raises NotFound."""
+        return self.get_order(self._order_no_of.get(gateway_ref, ""), now=now)
+
+    def close_order(self, order_no: str, *, now: datetime) -> Order:
+        """Close an order that is not paid; a paid one is returned as it is."""
+        with self._lock:
+            order = self.get_order(order_no, now=now)
+            if order.status in (OrderStatus.PAID, OrderStatus.CLOSED):
+                return order
+            order = order.model_copy(update={"status": OrderStatus.CLOSED, "late_until": None})
+            self._change(order=order)
+            return order
+
+    def choose(self, gateway_ref: str, choice: Choice, *, now: datetime) -> Order:
+        """Do what the payer pressed; a second press changes nothing."""
+        with self._lock:
+            order = self.get_by_ref(gateway_ref, now=now)
+            if not _is_waiting(order):
+                return order
+            order = order.model_copy(update={"choice": choice})
+            if choice is Choice.LATE:
+                order = order.model_copy(update={"late_until": now + self._late_after})
+                self._change(order=order)
+                return order
+            return self._settle(order, now=now)
+
+    def pay_late_orders(self, *, now: datetime) -> None:
+        """Pay every order whose ``late`` is over."""
+        with self._lock:
+            for order in [self._orders[order_no] for order_no in self._late_order_nos]:
+                if order.late_until is not None and order.late_until <= now:
+                    self._settle(order, now=now)
+
+    def refund(self, asked: RefundRequest, *, now: datetime) -> tuple[Refund, bool]:
+        """Give money back, once; the flag tells whether it is new.
+
+        Raises:
+            NotFound: no such order.
+            Conflict: the number came before otherwise, the order is not paid, or the refunds
+                would pass its amount.
+        """
+        with self._lock:
+            known = self._refunds.get(asked.refund_no)
+            if known is not None:
+                if (known.order_no, known.amount_fen) != (asked.order_no, asked.amount_fen):
+                    raise Conflict("this refund_no came with another body", code="refund.conflict")
+                return known, False
+            order = self.get_order(asked.order_no, now=now)
+            if order.status is not OrderStatus.PAID:
+                raise Conflict("the order is not paid", code="order.not_paid")
+            if self.refunded_fen(order.order_no) + asked.amount_fen > order.amount_fen:
+                raise Conflict("refunds would pass the amount", code="refund.too_much")
+            ref = f"sbr_{secrets.token_hex(12)}"
+            refund = Refund(**dict(asked), refund_ref=ref, refunded_at=_whole(now))
+            self._change(refund=refund, deliveries=[_told(order, now=now, refund=refund)])
+            return refund, True
+
+    def get_refund(self, refund_no: str) -> Refund:
+        """Return a refund. Raises NotFound."""
+        refund = self._refunds.get(refund_no)
+        if refund is None:
+            raise NotFound("no such refund", code="refund.unknown")
+        return refund
+
+    def refunded_fen(self, order_no: str) -> int:
+        """Return what went back of an order so far."""
+        with self._lock:
+            return sum(refund.amount_fen for refund in self._refunds_of[order_no])
+
+    def paid_on(self, day: date) -> list[Order]:
+        """Return the orders paid on a Shanghai day."""
+        with self._lock:
+            orders = list(self._orders.values())
+        return [o for o in orders if o.paid_at is not None and billing_date(o.paid_at) == day]
+
+    def refunded_on(self, day: date) -> list[tuple[Refund, Order]]:
+        """Return the refunds of a Shanghai day, each with its order."""
+        with self._lock:
+            refunds = [(r, self._orders[r.order_no]) for r in self._refunds.values()]
+        return [(r, o) for r, o in refunds if billing_date(r.refunded_at) == day]
+
+    def latest_orders(self, limit: int) -> list[tuple[Order, list[Delivery]]]:
+        """Return the newest orders, each with its notifications."""
+        with self._lock:
+            newest = list(self._orders.values())[: -limit - 1 : -1]
+            return [
+                (order, [self._deliveries[i] for i in self._deliveries_of[order.order_no]])
+                for order in newest
+            ]
+
+    def due_deliveries(self, *, now: datetime) -> list[Delivery]:
+        """Return the notifications to attempt now."""
+        with self._lock:
+            waiting = [self._deliveries[i] for i in self._waiting_delivery_ids]
+        return [d for d in waiting if d.due_at is not None and d.due_at <= now]
+
+    def book_attempt(self, delivery: Delivery, *, taken: bool, now: datetime) -> None:
+        """Enter how an attempt went, and when the next is due if there is one."""
+        retries_left = self._retry_after[delivery.attempts :]
+        due_at = now + retries_left[0] if retries_left and not taken else None
+        tried = {"attempts": delivery.attempts + 1, "delivered": taken, "due_at": due_at}
+        with self._lock:
+            self._change(deliveries=[delivery.model_copy(update=tried)])
+
+    def next_due_at(self, *, excluding: set[str]) -> datetime | None:
+        """Return when something is next to be done, leaving out deliveries under way."""
+        with self._lock:
+            moments = [self._orders[order_no].late_until for order_no in self._late_order_nos]
+            moments += [self._deliveries[i].due_at for i in self._waiting_delivery_ids - excluding]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _settle(self, order: Order, *, now: datetime) -> Order:
+        """Turn an order paid or declined, and put what is to be told on the agenda."""
+        if order.choice is Choice.NO:
+            settled: dict[str, object] = {"status": OrderStatus.DECLINED}
+        else:
+            settled = {"status": OrderStatus.PAID, "paid_at": _whole(now), "late_until": None}
+        order = order.model_copy(update=settled)
+        deliveries: list[Delivery] = []
+        if order.choice is not Choice.NOTHING:
+            deliveries.append(_told(order, now=now))
+        if order.choice is Choice.TWICE:
+            again = f"{deliveries[0].delivery_id}-again"
+            deliveries.append(deliveries[0].model_copy(update={"delivery_id": again}))
+        self._change(order=order, deliveries=deliveries)
+        return order
+
+    def _change(
+        self,
+        *,
+        order: Order | None = None,
+        refund: Refund | None = None,
+        deliveries: Iterable[Delivery] = (),
+    ) -> None:
+        """Remember new states of records: one line, so they land together or not at all."""
+        records = {
+            "order": order and order.model_dump(mode="json"),
+            "refund": refund and refund.model_dump(mode="json"),
+            "deliveries": [d.model_dump(mode="json") for d in deliveries],
+        }
+        self._journal.append({name: record for name, record in records.items() if record})
+        self._keep(order=order, refund=refund, deliveries=deliveries)
+        self.on_due()
+
+    def _keep(
+        self, *, order: Order | None, refund: Refund | None, deliveries: Iterable[Delivery]
+    ) -> None:
+        if order is not None:
+            self._orders[order.order_no] = order
+            self._order_no_of[order.gateway_ref] = order.order_no
+            _put(self._late_order_nos, order.order_no, order.late_until is not None)
+        if refund is not None:
+            self._refunds[refund.refund_no] = refund
+            self._refunds_of[refund.order_no].append(refund)
+        for delivery in deliveries:
+            if delivery.delivery_id not in self._deliveries:
+                self._deliveries_of[delivery.order_no].append(delivery.delivery_id)
+            self._deliveries[delivery.delivery_id] = delivery
+            _put(self._waiting_delivery_ids, delivery.delivery_id, delivery.due_at is not None)
+
+
+def _put(agenda: set[str], name: str, wanted: bool) -> None:
+    """Have ``name`` on the agenda, or not."""
+    (agenda.add if wanted else agenda.discard)(name)
+
+
+def _is_waiting(order: Order) -> bool:
+    """Tell whether the payer may still choose."""
+    return order.status is OrderStatus.OPEN and order.late_until is None
+
+
+def _whole(moment: datetime) -> datetime:
+    """Drop the part of a second the wire cannot carry, so every view agrees."""
+    return moment.replace(microsecond=0)
+
+
+def _told(order: Order, *, now: datetime, refund: Refund | None = None) -> Delivery:
+    """Write the notification of an order's outcome, or of a refund of it."""
+    event = "refund.succeeded" if refund else f"order.{order.status}"
+    event_id = f"evt_{secrets.token_hex(12)}"
+    told = {
+        "event_id": event_id,
+        "event": event,
+        "order_no": order.order_no,
+        "gateway_ref": order.gateway_ref,
+        "amount_fen": refund.amount_fen if refund else order.amount_fen,
+        "paid_at": utc_text(order.paid_at) if order.paid_at else None,
+    }
+    if refund is not None:
+        told["refund_no"] = refund.refund_no
+    return Delivery(
+        delivery_id=event_id,
+        order_no=order.order_no,
+        event=event,
+        url=order.notify_url,
+        body=json.dumps(told, separators=(",", ":")),
+        due_at=now,
+    )

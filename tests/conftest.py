@@ -1,0 +1,88 @@
+"""Real servers for every test: one PostgreSQL and one Redis a run, thrown away afterwards."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlmodel import Session
+
+from cli.migrations import migrate
+from cli.servers import Servers, default_data_dir
+from core import db
+
+ROOT = Path(__file__).parents[1]
+NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # noon in Shanghai
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    folder = default_data_dir(ROOT)
+    folder = folder.with_name(f"{folder.name}-test-{os.getpid()}")
+    with Servers(folder, fsync=False) as running:
+        yield running
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def database_url(servers: Servers) -> str:
+    """A migrated database."""
+    servers.create_database("citybill")
+    url = servers.database_url("citybill")
+    migrate(url, today=NOW.date())
+    db.bind(url)
+    return url
+
+
+_ALL_TABLES = text(
+    "SELECT string_agg(quote_ident(relname), ', ') FROM pg_class "
+    "WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace "
+    "AND relname <> 'alembic_version'"
+)
+
+
+@pytest.fixture
+def city(database_url: str) -> Iterator[str]:
+    """An empty, migrated database whose transactions really commit; emptied again afterwards."""
+    yield database_url
+    with db.engine().begin() as connection:
+        connection.execute(text("SET session_replication_role = replica"))  # past append-only
+        tables = connection.execute(_ALL_TABLES).scalar_one()
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))  # noqa: S608
+
+
+@pytest.fixture
+def session(city: str) -> Iterator[Session]:
+    """A session of its own transaction, rolled back at the end."""
+    connection: Connection
+    with db.engine().connect() as connection:
+        transaction = connection.begin()
+        with Session(connection, expire_on_commit=False) as opened:
+            yield opened
+        transaction.rollback()
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """With CITYBILL_REQUIRE_ALL=1 a skip is a failure: nothing goes untested unseen."""
+    if (
+        os.environ.get("CITYBILL_REQUIRE_ALL") == "1"
+        and call.excinfo is not None
+        and isinstance(call.excinfo.value, pytest.skip.Exception)
+    ):
+        call.excinfo = pytest.ExceptionInfo.from_exc_info(
+            (AssertionError, AssertionError(f"skipped: {call.excinfo.value}"), call.excinfo.tb)
+        )
+
+
+def have(program: str) -> bool:
+    """Tell whether the system has a program."""
+    return subprocess.run(["which", program], capture_output=True).returncode == 0

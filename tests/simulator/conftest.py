@@ -1,0 +1,156 @@
+"""A real simulator on a real port, a shop that listens, and signatures made anew from the notes."""
+
+import hashlib
+import hmac
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from simulator.app import Options, build_app
+
+SECRET = "agreed-for-these-tests"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(holds: Callable[[], bool], within_seconds: int = 5) -> None:
+    """Wait for something another thread brings about."""
+    deadline = time.monotonic() + within_seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.01)
+
+
+def hmac_hex(secret: str, text: str) -> str:
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass
+class Simulator:
+    """What a party would hold: the address and its secret."""
+
+    client: httpx.Client
+    smtp_port: int
+    data_dir: Path
+    secret: str = SECRET
+
+    def sandbox(
+        self, method: str, path: str, body: Any = None, *, at: int | None = None, **kwargs: Any
+    ) -> httpx.Response:
+        content = "" if body is None else json.dumps(body)
+        time_text = str(at if at is not None else int(time.time()))
+        headers = {
+            "X-Sandbox-Time": time_text,
+            "X-Sandbox-Signature": hmac_hex(self.secret, f"{time_text}.{content or path}"),
+        }
+        return self.client.request(method, path, content=content, headers=headers, **kwargs)
+
+    def utility(
+        self, method: str, path: str, body: Any = None, *, at: int | None = None
+    ) -> httpx.Response:
+        content = "" if body is None else json.dumps(body)
+        time_text = str(at if at is not None else int(time.time()))
+        signed = f"{time_text}\n{method}\n{path}\n{content}"
+        headers = {
+            "X-CityBill-Time": time_text,
+            "X-CityBill-Signature": hmac_hex(self.secret, signed),
+        }
+        return self.client.request(method, path, content=content, headers=headers)
+
+
+@contextmanager
+def running(data_dir: Path, **options: Any) -> Iterator[Simulator]:
+    """Run a simulator with short waits, and stop it as a signal would."""
+    smtp_port = free_port()
+    tenth = timedelta(milliseconds=100)
+    chosen = Options(
+        **{
+            "data_dir": data_dir,
+            "secret": SECRET,
+            "smtp_port": smtp_port,
+            "late_after": 3 * tenth,
+            "retry_after": (tenth, tenth, tenth),
+            "slow_for": 3 * tenth,
+            **options,
+        }
+    )
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(build_app(chosen), log_level="critical", ws="none")
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    until(lambda: server.started)
+    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=base_url, trust_env=False) as client:
+            yield Simulator(client, smtp_port, data_dir)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with running(tmp_path_factory.mktemp("simulator")) as simulator:
+        yield simulator
+
+
+@dataclass
+class Shop:
+    """A receiver of notifications; ``answers`` are the statuses to give, then 204."""
+
+    notify_url: str = ""
+    answers: list[int] = field(default_factory=list)
+    received: list[tuple[dict[str, str], str]] = field(default_factory=list)
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for _, body in self.received]
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    shop = Shop()
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status = shop.answers.pop(0) if shop.answers else 204
+            shop.received.append((headers, body))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    shop.notify_url = f"http://127.0.0.1:{server.server_port}/callbacks"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield shop
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def in_utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

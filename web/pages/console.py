@@ -1,0 +1,289 @@
+"""The staff console: bill files, reconciliation and the books."""
+
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, UploadFile
+from fastapi.responses import Response, StreamingResponse
+from sqlmodel import Session
+
+from billing import ledger
+from billing.bill_files import get_bill_file, iter_rejects, list_bill_files, receive
+from billing.models import BillFile, BillFileStatus
+from core.clock import billing_date, utc_now
+from core.db import transaction
+from core.errors import CityBillError, SettlementFileError
+from core.jobs import count_dead
+from core.money import format_yuan
+from payments import reconciliation
+from payments.figures import attention, today_figures
+from payments.gateways import gateway_named
+from payments.models import find_payment_by_order
+from payments.verification import verify
+from providers.registry import PROVIDERS, get_provider
+from web import look
+from web.access import Db, Staff
+from web.api.bill_files import rejects_csv
+from web.pages.page import check_form, go, locale_of, page
+
+router = APIRouter(prefix="/console")
+Text = Annotated[str, Form(max_length=200)]
+REJECTS_SHOWN = 200
+DAYS_SHOWN = 14
+
+
+@router.get("")
+def home(request: Request, db: Db, _caller: Staff) -> Response:
+    locale, today = locale_of(request), billing_date(utc_now())
+    counted = today_figures(db, day=today)
+    figures = [
+        _figure(look.say(locale, "Bills open"), f"{counted.open_bills:,}",
+                format_yuan(counted.open_fen), None),
+        _figure(look.say(locale, "Paid today"), format_yuan(counted.paid_fen),
+                look.say(locale, "%(count)s payments", count=f"{counted.payments:,}"), None),
+        _figure(look.say(locale, "Waiting for companies"), f"{counted.unconfirmed:,}",
+                look.say(locale, "bills paid and not yet confirmed"), None),
+        _figure(look.say(locale, "On the way back"), format_yuan(counted.returning_fen),
+                look.say(locale, "refunds not yet sent"), None),
+    ]  # fmt: skip
+    return page(
+        request, "console/home.html", figures=figures, attention=_attention(db, locale, today)
+    )
+
+
+def _figure(label: str, value: str, hint: str, href: str | None) -> dict[str, str | None]:
+    return {"label": label, "value": value, "hint": hint, "href": href}
+
+
+def _attention(db: Session, locale: str, today: date) -> list[dict[str, str]]:
+    """List what somebody should look at, worst first."""
+    found, dead = attention(db), count_dead(db)
+    wanted = [
+        (
+            dead, "error", "/console",
+            look.say(locale, "%(count)s jobs gave up: call an engineer", count=dead),
+        ),
+        (
+            found.breaks, "warning", "/console/reconciliations",
+            look.say(locale, "%(count)s differences with gateways", count=found.breaks),
+        ),
+        (
+            found.refused_files, "warning", "/console/bill-files",
+            look.say(locale, "%(count)s bill files were refused", count=found.refused_files),
+        ),
+    ]  # fmt: skip
+    shown = [
+        {"kind": kind, "href": href, "text": words} for count, kind, href, words in wanted if count
+    ]
+    yesterday = today - timedelta(days=1)
+    if found.paid_before_today and yesterday not in found.reconciled_days:
+        shown.append(
+            {
+                "kind": "info",
+                "href": "/console/reconciliations",
+                "text": look.say(locale, "Yesterday has not been reconciled yet"),
+            }
+        )
+    return shown
+
+
+def _file(row: BillFile) -> dict[str, Any]:
+    """Return a bill file as the templates show it."""
+    landing = max(row.rows - row.rejected, 1)
+    done = row.status is BillFileStatus.IMPORTED
+    return row.model_dump() | {
+        "provider_name": get_provider(row.provider_code).name,
+        "progress_percent": 100 if done else min(row.rows_done * 100 // landing, 99),
+    }
+
+
+@router.get("/bill-files")
+def show_bill_files(request: Request, db: Db, _caller: Staff) -> Response:
+    return _bill_files_page(request, db, error=None)
+
+
+def _bill_files_page(request: Request, session: Session, *, error: str | None) -> Response:
+    return page(
+        request,
+        "console/bill_files.html",
+        status_code=422 if error else 200,
+        files=[_file(row) for row in list_bill_files(session)],
+        providers=list(PROVIDERS.values()),
+        error=error,
+    )
+
+
+@router.post("/bill-files")
+def upload_bill_file(
+    request: Request, db: Db, _caller: Staff, csrf: Text, provider: Text, file: UploadFile
+) -> Response:
+    check_form(request, csrf)
+    try:
+        with transaction() as session:
+            kept = receive(
+                session, get_provider(provider).code, file.file,
+                file_name=file.filename or "upload", received_via="console", now=utc_now(),
+            )  # fmt: skip
+    except CityBillError as refused:
+        return _bill_files_page(request, db, error=str(refused))
+    return go(f"/console/bill-files/{kept.id}")
+
+
+@router.get("/bill-files/{bill_file_id}/rejects.csv")
+def download_rejects(bill_file_id: int, db: Db, _caller: Staff) -> StreamingResponse:
+    get_bill_file(db, bill_file_id)
+    return rejects_csv(bill_file_id)
+
+
+@router.get("/bill-files/{bill_file_id}")
+def show_bill_file(request: Request, bill_file_id: int, db: Db, _caller: Staff) -> Response:
+    row = get_bill_file(db, bill_file_id)
+    return page(
+        request,
+        "console/bill_file.html",
+        file=_file(row),
+        rejects=[
+            {"line_no": r.line_no, "column": r.column_name, "reason": r.reason, "raw": r.raw}
+            for r in iter_rejects(db, bill_file_id, limit=REJECTS_SHOWN)
+        ],
+        rejects_total=row.rejected,
+    )
+
+
+@router.get("/reconciliations")
+def show_reconciliations(request: Request, db: Db, _caller: Staff) -> Response:
+    return _reconciliations_page(request, db, error=None)
+
+
+def _reconciliations_page(request: Request, session: Session, *, error: str | None) -> Response:
+    today = billing_date(utc_now())
+    runs = {(run.source, run.day): run for run in reconciliation.list_results(session)}
+    days = [_day(run) for run in runs.values()]
+    for code in request.app.state.gateways:
+        days += [
+            _not_yet(code, day)
+            for day in reconciliation.days_with_payments(session, code, limit=DAYS_SHOWN)
+            if (code, day) not in runs and day < today
+        ]
+    return page(
+        request,
+        "console/reconciliations.html",
+        status_code=422 if error else 200,
+        days=sorted(days, key=lambda one: one["day"], reverse=True),
+        sources=list(request.app.state.gateways.values()),
+        today=today,
+        error=error,
+    )
+
+
+def _day(run: reconciliation.ReconciliationResult) -> dict[str, Any]:
+    return {
+        "source": run.source,
+        "day": run.day,
+        "matched": run.matched,
+        "breaks": run.breaks,
+        "our_total_fen": run.our_total_fen,
+        "their_total_fen": run.their_total_fen,
+        "run_at": run.run_at,
+        "status": "balanced" if run.balanced else "breaks",
+    }
+
+
+def _not_yet(source: str, day: date) -> dict[str, Any]:
+    """A day with payments whose file is not here: that is "not yet", and no error (rule 48)."""
+    return {
+        "source": source, "day": day, "matched": 0, "breaks": 0, "our_total_fen": 0,
+        "their_total_fen": 0, "run_at": None, "status": "not_yet",
+    }  # fmt: skip
+
+
+@router.post("/reconciliations")
+def upload_settlement_file(
+    request: Request,
+    db: Db,
+    _caller: Staff,
+    csrf: Text,
+    source: Text,
+    day: Annotated[date, Form()],
+    file: UploadFile,
+) -> Response:
+    check_form(request, csrf)
+    gateway = gateway_named(request.app.state.gateways, source)
+    try:
+        with transaction() as session:
+            reconciliation.reconcile(
+                session, gateway, file.file, day=day, file_name=file.filename or "upload",
+                now=utc_now(),
+            )  # fmt: skip
+    except SettlementFileError as refused:
+        return _reconciliations_page(request, db, error=str(refused))
+    return go(f"/console/reconciliations/{source}/{day}")
+
+
+@router.get("/reconciliations/{source}/{day}")
+def show_reconciliation(
+    request: Request, source: str, day: date, db: Db, _caller: Staff
+) -> Response:
+    run = reconciliation.get_result(db, source, day)
+    locale = locale_of(request)
+    return page(
+        request,
+        "console/reconciliation.html",
+        run=run,
+        breaks=[
+            {
+                "kind": one.kind.value,
+                "order_no": one.reference,
+                "gateway_ref": one.gateway_ref,
+                "ours_fen": one.ours_fen,
+                "theirs_fen": one.theirs_fen,
+                "happened_at": one.happened_at,
+                "payment_ref": _payment_ref(db, one.reference),
+                "remedy": _remedy(locale, one.kind.value),
+            }
+            for one in reconciliation.list_breaks(db, source, day)
+        ],
+    )
+
+
+def _payment_ref(session: Session, reference: str) -> str | None:
+    payment = find_payment_by_order(session, reference)
+    return None if payment is None else str(payment.id)
+
+
+def _remedy(locale: str, kind: str) -> str:
+    """Say what to do about a break."""
+    return {
+        "missing_here": look.say(
+            locale, "The gateway took money we do not know of: find the payer."
+        ),
+        "missing_at_gateway": look.say(
+            locale, "Query the order; it may stand in the next day's file."
+        ),
+        "amount_differs": look.say(locale, "Query the order: one of the two amounts is wrong."),
+        "duplicate": look.say(locale, "Ask the gateway whether the payer was charged twice."),
+        "ledger_differs": look.say(locale, "Run the ledger's verification and call an engineer."),
+    }[kind]
+
+
+@router.get("/ledger")
+def show_ledger(request: Request, db: Db, _caller: Staff) -> Response:
+    return page(
+        request,
+        "console/ledger.html",
+        checks=[
+            {"name": check.name, "ok": check.ok, "detail": check.detail, "count": check.violations}
+            for check in verify(db)
+        ],
+        accounts=[
+            {
+                "code": code,
+                "name": code,
+                "debit_fen": debit_fen,
+                "credit_fen": credit_fen,
+                "balance_fen": debit_fen - credit_fen,
+            }
+            for code, debit_fen, credit_fen in ledger.balances(db)
+        ],
+        verified_at=utc_now(),
+    )

@@ -1,0 +1,120 @@
+"""Signing in and out, and choosing a language."""
+
+from typing import Annotated, NamedTuple
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response
+from sqlmodel import Session, col, select
+
+from core.clock import utc_now
+from core.errors import TooMany
+from core.masking import mask_contact
+from core.settings import settings
+from identity import sign_in
+from identity.models import Person, Role
+from identity.people import normalise_contact
+from notifications.notices import send_sign_in_code
+from web import look
+from web.access import Anyone, Db, Visitor, cookie_name
+from web.pages.page import check_form, go, locale_of, page, remember_locale, safe_path
+
+router = APIRouter()
+Text = Annotated[str, Form(max_length=200)]
+
+
+class DemoPerson(NamedTuple):
+    contact: str
+    name: str
+    role_label: str
+
+
+def _demo_people(session: Session, locale: str) -> list[DemoPerson]:
+    if not settings().demo:
+        return []
+    labels = {
+        Role.RESIDENT: look.say(locale, "Resident"),
+        Role.STAFF: look.say(locale, "Customer service and finance"),
+        Role.OPERATOR: look.say(locale, "Utility company"),
+    }
+    people = session.exec(select(Person).order_by(col(Person.id)).limit(4))
+    return [DemoPerson(one.contact, one.name, labels[one.role]) for one in people]
+
+
+@router.get("/sign-in", dependencies=[Anyone])
+def show_sign_in(request: Request, db: Db) -> Response:
+    people = _demo_people(db, locale_of(request))
+    return page(request, "sign_in.html", contact="", error=None, demo_people=people)
+
+
+@router.post("/sign-in", dependencies=[Anyone])
+def ask_for_code(request: Request, db: Db, csrf: Text, contact: Text) -> Response:
+    check_form(request, csrf)
+    contact, error = normalise_contact(contact), None
+    if not contact:
+        error = look.say(locale_of(request), "Type your phone number or e-mail address.")
+    else:
+        try:
+            send_sign_in_code(
+                db, contact, secret=settings().secret_key.get_secret_value(), now=utc_now()
+            )
+        except TooMany:
+            error = look.say(
+                locale_of(request), "Too many codes were asked for. Try again in an hour."
+            )
+    if error is not None:
+        people = _demo_people(db, locale_of(request))
+        return page(
+            request, "sign_in.html", status_code=422, contact=contact, error=error,
+            demo_people=people,
+        )  # fmt: skip
+    return _code_page(request, contact, error=None)
+
+
+def _code_page(request: Request, contact: str, *, error: str | None) -> Response:
+    return page(
+        request, "sign_in_code.html", status_code=422 if error else 200, contact=contact,
+        contact_masked=mask_contact(contact), error=error, minutes=sign_in.CODE_MINUTES,
+    )  # fmt: skip
+
+
+@router.get("/sign-in/code", dependencies=[Anyone])
+def no_code_yet() -> Response:
+    return go("/sign-in")
+
+
+@router.post("/sign-in/code", dependencies=[Anyone])
+def use_code(request: Request, db: Db, csrf: Text, contact: Text, code: Text = "") -> Response:
+    check_form(request, csrf)
+    secret = settings().secret_key.get_secret_value()
+    person = sign_in.check_code(db, contact, code, secret=secret, now=utc_now())
+    if person is None:
+        wrong = look.say(
+            locale_of(request), "That code is wrong or too old. Check it, or ask for a new one."
+        )
+        return _code_page(request, contact, error=wrong)
+    token, _row = sign_in.start_session(db, person, now=utc_now())
+    answer = go("/" if person.role is Role.RESIDENT else "/console")
+    answer.set_cookie(
+        cookie_name(), token, httponly=True, samesite="lax", secure=not settings().demo, path="/"
+    )
+    return answer
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, db: Db, caller: Visitor, csrf: Text) -> Response:
+    check_form(request, csrf)
+    if caller is not None:
+        sign_in.end_session(db, caller.token, now=utc_now())
+    answer = go("/sign-in")
+    answer.delete_cookie(cookie_name(), path="/")
+    return answer
+
+
+@router.post("/language")
+def choose_language(
+    request: Request, _caller: Visitor, csrf: Text, locale: Text, back: Text = "/"
+) -> Response:
+    check_form(request, csrf)
+    answer = go(safe_path(back))
+    remember_locale(answer, locale)
+    return answer

@@ -1,0 +1,129 @@
+/* Small comforts. Every page does all it must without this file. */
+(function () {
+  "use strict";
+  var root = document.documentElement;
+
+  /* Large type and light or dark: remembered on this device only, set before the page is drawn. */
+  function recall(key) { try { return localStorage.getItem(key); } catch (_refused) { return null; } }
+  function remember(key, value) {
+    try { if (value) { localStorage.setItem(key, value); } else { localStorage.removeItem(key); } } catch (_refused) { /* a private window */ }
+  }
+  if (recall("type") === "large") { root.dataset.type = "large"; }
+  if (/^(light|dark)$/.test(recall("theme") || "")) { root.dataset.theme = recall("theme"); }
+
+  function display() {
+    var large = document.querySelector("[data-large]");
+    var shade = document.querySelector("[data-shade]");
+    if (large) {
+      large.hidden = false;
+      large.setAttribute("aria-pressed", String(root.dataset.type === "large"));
+      large.addEventListener("click", function () {
+        var on = root.dataset.type !== "large";
+        if (on) { root.dataset.type = "large"; } else { delete root.dataset.type; }
+        remember("type", on ? "large" : "");
+        large.setAttribute("aria-pressed", String(on));
+      });
+    }
+    if (shade) {
+      shade.hidden = false;
+      shade.addEventListener("click", function () {
+        var dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+        root.dataset.theme = dark ? "light" : "dark";
+        remember("theme", root.dataset.theme);
+      });
+    }
+  }
+
+  /* Money here is whole fen, as everywhere. */
+  function yuan(fen) {
+    var digits = String(fen).padStart(3, "0");
+    return "¥" + digits.slice(0, -2).replace(/\B(?=(\d{3})+$)/g, ",") + "." + digits.slice(-2);
+  }
+
+  function runningTotal() {
+    var form = document.querySelector("[data-due]");
+    if (!form) { return; }
+    var boxes = Array.prototype.slice.call(form.querySelectorAll("input[data-fen]"));
+    var sum = form.querySelector("[data-sum] .amount");
+    var count = form.querySelector("[data-count]");
+    var pay = form.querySelector(".pay-bar .button");
+    var all = form.querySelector("[data-all]");
+    function add() {
+      var ticked = boxes.filter(function (box) { return box.checked; });
+      sum.textContent = yuan(ticked.reduce(function (total, box) { return total + parseInt(box.dataset.fen, 10); }, 0));
+      count.textContent = ticked.length;
+      pay.disabled = ticked.length === 0;
+      all.textContent = ticked.length ? all.dataset.none : all.dataset.every;
+    }
+    all.hidden = boxes.length < 2;
+    all.addEventListener("click", function () {
+      var tick = !boxes.some(function (box) { return box.checked; });
+      boxes.forEach(function (box) { box.checked = tick; });
+      add();
+    });
+    form.addEventListener("change", add);
+    window.addEventListener("pageshow", add); /* a browser may bring old ticks back */
+    add();
+  }
+
+  /* A payment under way: fetch the page again and put its <main> in place when it says something new. */
+  function follow() {
+    var main = document.querySelector("main[data-refresh-seconds]");
+    if (!main || !window.fetch || !window.DOMParser) { return; }
+    window.setTimeout(function () {
+      if (document.hidden) { follow(); return; }
+      fetch(location.href, { credentials: "same-origin", headers: { Accept: "text/html" } })
+        .then(function (answer) { return answer.ok ? answer.text() : Promise.reject(answer.status); })
+        .then(function (text) {
+          var fresh = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+          if (fresh && fresh.innerHTML !== main.innerHTML) {
+            var held = main.contains(document.activeElement);
+            main.replaceWith(document.adoptNode(fresh));
+            if (held) { fresh.focus({ preventScroll: true }); }
+          }
+        })
+        .catch(function () { /* the next round tries again */ })
+        .then(follow);
+    }, 1000 * parseInt(main.dataset.refreshSeconds, 10));
+  }
+
+  /* A large file: show how far it is. The server's answer is shown as it would be without us. */
+  function upload(form) {
+    var box = form.querySelector("[data-progress]");
+    if (!box || !window.FormData) { return; }
+    var bar = box.querySelector("progress");
+    var words = box.querySelector("[data-words]");
+    form.addEventListener("submit", function (event) {
+      event.preventDefault();
+      var button = form.querySelector(".button");
+      var request = new XMLHttpRequest();
+      button.disabled = true;
+      box.hidden = false;
+      request.upload.addEventListener("progress", function (sent) {
+        if (!sent.lengthComputable) { return; }
+        bar.value = Math.floor(100 * sent.loaded / sent.total);
+        words.textContent = words.dataset.words + " " + bar.value + "%";
+      });
+      request.upload.addEventListener("load", function () { words.textContent = words.dataset.after; });
+      request.addEventListener("load", function () {
+        var fresh = new DOMParser().parseFromString(request.responseText, "text/html").querySelector("main");
+        if (!fresh) { broken(); return; }
+        document.querySelector("main").replaceWith(document.adoptNode(fresh));
+        if (request.responseURL) { history.pushState(null, "", request.responseURL); }
+        Array.prototype.forEach.call(fresh.querySelectorAll("[data-upload]"), upload);
+        fresh.focus();
+      });
+      function broken() { button.disabled = false; words.textContent = words.dataset.broken; }
+      request.addEventListener("error", broken);
+      request.open("POST", form.action);
+      request.send(new FormData(form));
+    });
+  }
+
+  document.addEventListener("DOMContentLoaded", function () {
+    display();
+    runningTotal();
+    follow();
+    Array.prototype.forEach.call(document.querySelectorAll("[data-upload]"), upload);
+  });
+})();

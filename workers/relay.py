@@ -1,0 +1,104 @@
+"""What follows from what: the one table *topic → jobs*, and the step that turns news into jobs.
+
+Events become job rows in the transaction that marks them relayed, each follower once (unique by
+event and task). Ringing comes after the commit, and a bell nobody hears is rung again.
+"""
+
+from datetime import datetime, timedelta
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlmodel import Session
+
+from core import log
+from core.db import transaction
+from workers.app import celery
+
+FOLLOWS: dict[str, tuple[str, ...]] = {
+    "bill_file.received": ("bills.import_file",),
+    "bill_file.refused": (),
+    "bill_file.imported": (),
+    "bills.recorded": (),
+    "payment.created": ("payments.resolve",),
+    "payment.paid": ("notices.receipt",),
+    "payment.refused": (),
+    "payment.expired": (),
+    "gateway_callback.received": ("payments.callback",),
+    "write_off.due": ("payments.write_off",),
+    "write_off.accepted": (),
+    "write_off.refused": (),
+    "refund.requested": ("payments.refund",),
+    "refund.succeeded": ("notices.returned",),
+    "notice.created": ("notices.deliver",),
+}
+
+RING_AGAIN = timedelta(seconds=30)
+_log = log.logger(__name__)
+
+_WAITING = text("""
+    SELECT id, topic, subject_id, request_id FROM outbox_event
+    WHERE relayed_at IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+
+_MAKE = text("""
+    INSERT INTO job (task, subject_id, event_id, request_id, state, attempts, due_at)
+    SELECT * , 'waiting', 0, :now
+    FROM unnest(CAST(:tasks AS text[]), CAST(:subjects AS text[]), CAST(:events AS bigint[]),
+                CAST(:requests AS text[]))
+    ON CONFLICT (event_id, task) DO NOTHING
+""")
+
+_DUE = text("""
+    UPDATE job SET rung_at = :now
+    WHERE id IN (
+        SELECT id FROM job
+        WHERE state IN ('waiting', 'running') AND due_at <= :now
+          AND (rung_at IS NULL OR rung_at < :again)
+          AND (state = 'waiting' OR lease_until < :now)
+        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING id, task
+""")
+
+
+def relay(session: Session, *, now: datetime, limit: int = 500) -> int:
+    """Turn waiting events into jobs; returns how many events. A topic nobody lists is an error.
+
+    Raises:
+        KeyError: an event whose topic is not in FOLLOWS.
+    """
+    events = session.execute(_WAITING, {"limit": limit}).all()
+    follows = [(task, event) for event in events for task in FOLLOWS[event.topic]]
+    if follows:
+        session.execute(
+            _MAKE,
+            {
+                "tasks": [task for task, _ in follows],
+                "subjects": [event.subject_id for _, event in follows],
+                "events": [event.id for _, event in follows],
+                "requests": [event.request_id for _, event in follows],
+                "now": now,
+            },
+        )
+    if events:
+        session.execute(
+            text("UPDATE outbox_event SET relayed_at = :now WHERE id = ANY(:ids)"),
+            {"now": now, "ids": [event.id for event in events]},
+        )
+    return len(events)
+
+
+def ring(*, now: datetime, limit: int = 500) -> int:
+    """Ring for jobs that are due and not held: new ones, retries, and those whose worker died.
+
+    Redis being away costs delay and nothing else: the next round rings again.
+    """
+    with transaction() as session:
+        values = {"now": now, "again": now - RING_AGAIN, "limit": limit}
+        due = session.execute(_DUE, values).all()
+    try:
+        for row in due:
+            celery.send_task(row.task, args=[row.id])
+    except (OperationalError, RedisError, OSError) as away:
+        _log.warning("redis_away", reason=str(away), jobs=len(due))
+    return len(due)

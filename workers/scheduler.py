@@ -1,0 +1,75 @@
+"""The scheduler: relays the outbox, rings for due jobs, and starts what happens by the clock.
+
+Needs the database only, and any number may run: rows are skipped while another holds them, and a
+scheduled job is unique by its name and period. ``docs/adr/0003-rows-not-beat.md`` says why this is
+not Celery's beat.
+"""
+
+import signal
+import threading
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from core import log
+from core.clock import billing_date, utc_now
+from core.db import transaction
+from workers.relay import relay, ring
+from workers.start import start
+
+PAUSE_SECONDS = 0.25
+SCHEDULE: dict[str, timedelta] = {
+    "upkeep.partitions": timedelta(days=1),
+    "upkeep.forget": timedelta(hours=1),
+}
+_log = log.logger(__name__)
+
+
+def schedule(*, now: datetime) -> int:
+    """Make the jobs of this period that nobody has made yet; returns how many."""
+    made = 0
+    with transaction() as session:
+        for task, every in SCHEDULE.items():
+            period = int(now.timestamp()) // int(every.total_seconds())
+            done = session.execute(
+                text(
+                    "INSERT INTO job (task, subject_id, schedule_key, state, attempts, due_at) "
+                    "VALUES (:task, :day, :key, 'waiting', 0, :now) "
+                    "ON CONFLICT (schedule_key) DO NOTHING"
+                ),
+                {
+                    "task": task,
+                    "day": str(billing_date(now)),
+                    "key": f"{task}:{period}",
+                    "now": now,
+                },
+            )
+            made += done.rowcount  # type: ignore[attr-defined]
+    return made
+
+
+def tick(*, now: datetime) -> int:
+    """Do one round; returns how much there was to do."""
+    with transaction() as session:
+        relayed = relay(session, now=now)
+    return relayed + ring(now=now) + schedule(now=now)
+
+
+def main() -> None:
+    """Run until told to stop; a database that is away for a moment is waited for."""
+    start()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.is_set():
+        try:
+            busy = tick(now=utc_now())
+        except OperationalError as away:
+            _log.warning("database_away", reason=str(away.orig))
+            busy = 0
+        stop.wait(0 if busy >= 500 else PAUSE_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

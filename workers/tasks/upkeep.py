@@ -1,0 +1,31 @@
+"""Jobs by the clock."""
+
+from datetime import date
+
+from sqlalchemy import text
+
+from billing.partitions import ensure_ahead
+from core.db import transaction
+from workers.jobs import job
+
+
+@job("upkeep.partitions")
+def partitions(day: str) -> None:
+    """Make the months around today before anybody needs them."""
+    with transaction() as session:
+        ensure_ahead(session, today=date.fromisoformat(day))
+
+
+@job("upkeep.forget")
+def forget(_day: str) -> None:
+    """Forget what has served: done jobs and their events, old codes and ended sessions."""
+    with transaction() as session:
+        for statement in (
+            "DELETE FROM job WHERE state = 'done' AND finished_at < now() - interval '7 days'",
+            "DELETE FROM outbox_event e WHERE relayed_at < now() - interval '8 days' "
+            "AND NOT EXISTS (SELECT FROM job j WHERE j.event_id = e.id)",
+            "DELETE FROM sign_in_code WHERE issued_at < now() - interval '1 day'",
+            "DELETE FROM web_session WHERE seen_at < now() - interval '1 day'",
+            "DELETE FROM idempotent_request WHERE created_at < now() - interval '2 days'",
+        ):
+            session.execute(text(statement))
