@@ -4,6 +4,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import count
 from typing import BinaryIO
 
 from sqlalchemy import text
@@ -11,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from billing.models import BillFile, BillFilePart, BillFileReject, BillFileStatus
 from core import outbox
+from core.db import transaction
 from core.errors import Invalid, NotFound
 
 PART_BYTES = 1 << 20
@@ -106,20 +108,21 @@ def receive(
 
 
 class StoredFile(io.RawIOBase):
-    """The bytes of an uploaded file, read part by part."""
+    """The bytes of an uploaded file, read part by part, each in a short transaction of its own."""
 
-    def __init__(self, session: Session, bill_file_id: int) -> None:
+    def __init__(self, bill_file_id: int) -> None:
         super().__init__()
-        self._parts = self._read_parts(session, bill_file_id)
+        self._parts = self._read_parts(bill_file_id)
         self._rest = b""
 
     @staticmethod
-    def _read_parts(session: Session, bill_file_id: int) -> Iterator[bytes]:
-        part_no = 0
-        while (part := session.get(BillFilePart, (bill_file_id, part_no))) is not None:
+    def _read_parts(bill_file_id: int) -> Iterator[bytes]:
+        for part_no in count():
+            with transaction() as session:
+                part = session.get(BillFilePart, (bill_file_id, part_no))
+            if part is None:
+                return
             yield part.content
-            session.expunge(part)
-            part_no += 1
 
     def readable(self) -> bool:
         return True
@@ -127,10 +130,10 @@ class StoredFile(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         if not self._rest:
             self._rest = next(self._parts, b"")
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
 
 
 def get_bill_file(session: Session, bill_file_id: int) -> BillFile:

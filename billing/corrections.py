@@ -29,6 +29,8 @@ class Chunk:
     provider_code: str
     after: int
     upto: int
+    first_id: int  # the bills' keys lie between these two, so that their months are known
+    last_id: int
     receivable_id: int
     uncollected_id: int
     now: datetime
@@ -40,6 +42,8 @@ class Chunk:
             "provider_code": self.provider_code,
             "after": self.after,
             "upto": self.upto,
+            "first_id": self.first_id,
+            "last_id": self.last_id,
             "receivable_id": self.receivable_id,
             "uncollected_id": self.uncollected_id,
             "now": self.now,
@@ -47,28 +51,40 @@ class Chunk:
         }
 
 
-# Rows that did not land as new bills, numbered by turn where a bill comes more than once.
-_CONTESTED = text("""
+_SAME_CONTENT = """
+    (b.amount_fen, b.due_on, b.issued_on, b.period_from_on, b.period_to_on, b.usage,
+     b.usage_unit, b.items::text, b.bill_no)
+    IS NOT DISTINCT FROM
+    (c.amount_fen, c.due_on, c.issued_on, c.period_from_on, c.period_to_on, c.usage,
+     coalesce(c.usage_unit, ''), c.items, c.bill_no)
+"""
+
+# Rows that did not land as new bills and are not simply what we hold already, numbered by turn
+# where a bill comes more than once. Most rows of a file that comes again end here, unlocked.
+_CONTESTED = text(f"""
     CREATE TEMPORARY TABLE contested ON COMMIT DROP AS
-    SELECT i.*, a.id AS account_id,
-           row_number() OVER (PARTITION BY a.id, i.account_no, i.id ORDER BY i.row_no) AS turn
-    FROM incoming i
+    SELECT c.*, a.id AS account_id,
+           row_number() OVER (PARTITION BY c.account_no, c.id ORDER BY c.row_no) AS turn
+    FROM incoming c
     LEFT JOIN utility_account a
-      ON a.provider_code = :provider_code AND a.account_no = i.account_no
-    LEFT JOIN bill b ON b.account_id = a.id AND b.id = i.id
-    WHERE i.row_no > :after AND i.row_no <= :upto
-      AND (b.bill_file_id, b.file_line_no, b.version, i.kind)
-          IS DISTINCT FROM (:bill_file_id, i.line_no, i.version, 'bill')
+      ON a.provider_code = :provider_code AND a.account_no = c.account_no
+    LEFT JOIN bill b
+      ON b.account_id = a.id AND b.id = c.id AND b.id BETWEEN :first_id AND :last_id
+    WHERE c.row_no > :after AND c.row_no <= :upto
+      AND NOT coalesce(c.kind = 'bill' AND b.version = c.version AND b.cancelled_at IS NULL
+                       AND {_SAME_CONTENT}, false)
+""")  # noqa: S608  our own text above
+
+_LOCK = text("""
+    SELECT count(*) FROM (
+        SELECT FROM bill b JOIN contested c ON c.account_id = b.account_id AND c.id = b.id
+        WHERE b.id BETWEEN :first_id AND :last_id
+        ORDER BY b.account_id, b.id
+        FOR UPDATE OF b) locked
 """)
 
-_JUDGE = text("""
+_JUDGE = text(f"""
     CREATE TEMPORARY TABLE verdict ON COMMIT DROP AS
-    WITH held AS (
-        SELECT b.* FROM bill b
-        WHERE (b.account_id, b.id) IN (SELECT account_id, id FROM contested WHERE turn = :turn)
-        ORDER BY b.account_id, b.id
-        FOR UPDATE
-    )
     SELECT c.*, b.version AS held_version, b.amount_fen AS held_fen,
         CASE
           WHEN b.id IS NULL THEN 'no_such_bill'
@@ -79,12 +95,7 @@ _JUDGE = text("""
                  WHERE (v.account_id, v.id, v.version) = (b.account_id, b.id, c.version)))
             THEN 'stale'
           WHEN c.version < b.version THEN 'unchanged'
-          WHEN c.kind = 'bill' AND c.version = b.version
-               AND (b.amount_fen, b.due_on, b.issued_on, b.period_from_on, b.period_to_on,
-                    b.usage, b.usage_unit, b.items::text)
-                   IS NOT DISTINCT FROM
-                   (c.amount_fen, c.due_on, c.issued_on, c.period_from_on, c.period_to_on,
-                    c.usage, coalesce(c.usage_unit, ''), c.items)
+          WHEN c.kind = 'bill' AND c.version = b.version AND {_SAME_CONTENT}
             THEN CASE WHEN b.cancelled_at IS NULL THEN 'unchanged' ELSE 'was_cancelled' END
           WHEN c.kind = 'bill' AND c.version = b.version THEN 'same_version'
           WHEN b.held_by IS NOT NULL THEN 'being_paid'
@@ -93,9 +104,10 @@ _JUDGE = text("""
           ELSE 'superseded'
         END AS verdict
     FROM contested c
-    LEFT JOIN held b ON b.account_id = c.account_id AND b.id = c.id
+    LEFT JOIN bill b ON b.account_id = c.account_id AND b.id = c.id
+                    AND b.id BETWEEN :first_id AND :last_id
     WHERE c.turn = :turn
-""")
+""")  # noqa: S608  our own text above
 
 _KEEP_OLD = text("""
     INSERT INTO bill_version (account_id, id, version, bill_file_id, amount_fen, due_on, usage,
@@ -167,30 +179,40 @@ _REJECT = text("""
 """)
 
 
-def settle(session: Session, chunk: Chunk) -> dict[str, int]:
+def settle(session: Session, chunk: Chunk, *, met: int) -> dict[str, int]:
     """Judge and carry out every row of a chunk that is not a new bill.
 
+    Args:
+        met: how many such rows there are.
+
     Returns:
-        Counts of unchanged, superseded, cancelled and rejected rows.
+        Counts of unchanged, superseded, cancelled and rejected rows, ``met`` in all.
     """
     values = chunk.values()
-    counts = {"unchanged": 0, "superseded": 0, "cancelled": 0, "rejected": 0}
     session.execute(_CONTESTED, values)
-    turns = session.execute(text("SELECT max(turn) FROM contested")).scalar_one() or 0
+    contested, turns = session.execute(
+        text("SELECT count(*), coalesce(max(turn), 0) FROM contested")
+    ).one()
+    counts = {"unchanged": met - contested, "superseded": 0, "cancelled": 0, "rejected": 0}
+    if contested:
+        session.execute(text("ANALYZE contested"))
+        session.execute(_LOCK, values)
     for turn in range(1, turns + 1):
-        session.execute(_JUDGE, values | {"turn": turn})
-        judged = session.execute(text("SELECT verdict, count(*) AS rows FROM verdict GROUP BY 1"))
-        found: dict[str, int] = {row.verdict: row.rows for row in judged}
-        if found.keys() & {"superseded", "cancelled"}:
-            for act in (_KEEP_OLD, _REVERSE, _POST_NEW, _REPLACE, _CANCEL):
-                session.execute(act, values)
-        if found.keys() & _REASONS.keys():
-            session.execute(
-                _REJECT,
-                values | {"verdicts": list(_REASONS), "reasons": list(_REASONS.values())},
-            )
-        for verdict, count in found.items():
-            counts[verdict if verdict in counts else "rejected"] += count
-        session.execute(text("DROP TABLE verdict"))
+        for verdict, rows in _take_turn(session, values | {"turn": turn}).items():
+            counts[verdict if verdict in counts else "rejected"] += rows
     session.execute(text("DROP TABLE contested"))
     return counts
+
+
+def _take_turn(session: Session, values: dict[str, Any]) -> dict[str, int]:
+    session.execute(_JUDGE, values)
+    judged = session.execute(text("SELECT verdict, count(*) AS rows FROM verdict GROUP BY 1"))
+    found = {row.verdict: row.rows for row in judged}
+    if found.keys() & {"superseded", "cancelled"}:
+        for act in (_KEEP_OLD, _REVERSE, _POST_NEW, _REPLACE, _CANCEL):
+            session.execute(act, values)
+    if found.keys() & _REASONS.keys():
+        named = {"verdicts": list(_REASONS), "reasons": list(_REASONS.values())}
+        session.execute(_REJECT, values | named)
+    session.execute(text("DROP TABLE verdict"))
+    return found

@@ -11,10 +11,12 @@ nothing.
 """
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from time import monotonic
 from typing import BinaryIO
@@ -29,9 +31,9 @@ from core import outbox
 from core.db import connection, driver, transaction
 from core.errors import BillFileError, Conflict
 from core.keys import named_key
-from providers.base import BillFileReader, BillRecord, Reject
+from providers.base import BillFileReader, BillRecord, LineItem, Reject
 
-READ_ROWS = 20_000
+READ_ROWS = 1_000
 CHUNK_ROWS = 25_000
 
 _STAGE = """
@@ -49,12 +51,14 @@ _STAGE = """
 _COPY_ROWS = "COPY incoming FROM STDIN (NULL '')"
 _COPY_REJECTS = "COPY incoming_reject FROM STDIN"
 
+_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
+
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportResult:
-    """What became of a file's rows; they add up to ``rows``."""
+    """What one run made of a file's rows; they add up to ``rows``; ``total_fen`` is the new."""
 
     bill_file_id: int
     rows: int
@@ -70,7 +74,7 @@ class ImportResult:
 def import_bills(
     bill_file_id: int,
     reader: BillFileReader,
-    open_stream: Callable[[Session], BinaryIO],
+    open_stream: Callable[[], BinaryIO],
     *,
     now: datetime,
     progress: Progress = lambda done, rows: None,
@@ -78,7 +82,7 @@ def import_bills(
     """Import a registered file, or go on where an earlier attempt stopped.
 
     Args:
-        open_stream: called once, inside a transaction, to get the file's bytes.
+        open_stream: called once to get the file's bytes, not from this import's connection.
         progress: told (rows done, rows in all) after each chunk.
 
     Raises:
@@ -89,17 +93,19 @@ def import_bills(
     with connection() as held, _sole_importer(held, bill_file_id):
         with transaction(on=held) as session:
             bill_file = _begin(session, bill_file_id, now=now)
-        if bill_file.status is not BillFileStatus.IMPORTED:
+        before = bill_file.status is BillFileStatus.IMPORTED
+        if not before:
             try:
                 with transaction(on=held) as session:
-                    _read(session, reader, open_stream(session))
+                    _read(session, reader, open_stream())
             except BillFileError as refusal:
                 with transaction(on=held) as session:
                     _refuse(session, bill_file_id, str(refusal), now=now)
                 raise
             _land(held, bill_file_id, now=now, progress=progress)
         with transaction(on=held) as session:
-            return _result(session, bill_file_id, seconds=f"{monotonic() - started:.2f}")
+            seconds = f"{monotonic() - started:.2f}"
+            return _result(session, bill_file_id, before=before, seconds=seconds)
 
 
 @contextmanager
@@ -134,38 +140,33 @@ def _refuse(session: Session, bill_file_id: int, complaint: str, *, now: datetim
 
 
 def _read(session: Session, reader: BillFileReader, stream: BinaryIO) -> None:
-    """Bring the whole file into the temporary tables, in pieces, so that memory stays flat."""
+    """Bring the whole file into the temporary tables; memory stays flat.
+
+    One COPY is kept open, so that the database takes in rows while we parse the next.
+    """
     session.execute(text(_STAGE))
     cursor = driver(session).cursor()
-    rows = reader.read(stream)
-    row_no = 0
-    while piece := list(islice(rows, READ_ROWS)):
-        records = [row for row in piece if isinstance(row, BillRecord)]
+    rows, row_no = reader.read(stream), 0
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as rejects:
         with cursor.copy(_COPY_ROWS) as copy:
-            copy.write("".join(_copy_lines(records, row_no)))
-        row_no += len(records)
-        if len(records) < len(piece):
-            with cursor.copy(_COPY_REJECTS) as copy:
-                for row in piece:
-                    if isinstance(row, Reject):
-                        copy.write_row(row)
+            while piece := list(islice(rows, READ_ROWS)):
+                records = [row for row in piece if isinstance(row, BillRecord)]
+                copy.write("".join(_copy_lines(records, row_no)))
+                row_no += len(records)
+                rejects.writelines(_reject_line(row) for row in piece if isinstance(row, Reject))
+        rejects.seek(0)
+        with cursor.copy(_COPY_REJECTS) as copy:
+            while part := rejects.read(1 << 20):
+                copy.write(part)
     session.execute(text("CREATE INDEX ON incoming USING brin (row_no) WITH (pages_per_range = 8)"))
     session.execute(text("ANALYZE incoming"))
 
 
 def _copy_lines(records: Iterable[BillRecord], row_no: int) -> Iterator[str]:
     """Write records as COPY reads them; readers let no control character through."""
-    dumps = json.dumps
     for record in records:
         row_no += 1
-        items = dumps(
-            [
-                (name, None if quantity is None else str(quantity), unit, amount_fen)
-                for name, quantity, unit, amount_fen in record.items
-            ],
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
+        items = ",".join([_item(item) for item in record.items])
         line = (
             f"{row_no}\t{record.line_no}\t{record.kind}\t{record.account_no}\t"
             f"{record.holder_name}\t{record.address}\t"
@@ -173,9 +174,26 @@ def _copy_lines(records: Iterable[BillRecord], row_no: int) -> Iterator[str]:
             f"{record.billing_month}\t{record.version}\t{record.period_from_on}\t"
             f"{record.period_to_on}\t{record.issued_on}\t{record.due_on}\t"
             f"{'' if record.usage is None else record.usage}\t{record.usage_unit}\t"
-            f"{record.amount_fen}\t{items}\n"
+            f"{record.amount_fen}\t[{items}]\n"
         )
-        yield line.replace("\\", "\\\\")
+        yield line.replace("\\", "\\\\") if "\\" in line else line
+
+
+def _item(item: LineItem) -> str:
+    """Write a line item as the JSON array ``[name, quantity, unit, fen]``."""
+    quantity = "null" if item.quantity is None else f'"{item.quantity}"'
+    return f"[{_quoted(item.name)},{quantity},{_quoted(item.unit)},{item.amount_fen}]"
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text_: str) -> str:
+    return json.dumps(text_, ensure_ascii=False)
+
+
+def _reject_line(reject: Reject) -> str:
+    """Write a reject as COPY reads it: its raw text may hold anything but NUL."""
+    cells = (str(reject.line_no), reject.column, reject.reason, reject.raw)
+    return "\t".join(cell.translate(_COPY_ESCAPES) for cell in cells) + "\n"
 
 
 def _land(held: Connection, bill_file_id: int, *, now: datetime, progress: Progress) -> None:
@@ -196,6 +214,7 @@ def _land(held: Connection, bill_file_id: int, *, now: datetime, progress: Progr
     while done < rows:
         upto = min(done + CHUNK_ROWS, rows)
         with transaction(on=held) as session:
+            first_id, last_id = session.execute(_KEYS, {"after": done, "upto": upto}).one()
             _land_chunk(
                 session,
                 corrections.Chunk(
@@ -203,6 +222,8 @@ def _land(held: Connection, bill_file_id: int, *, now: datetime, progress: Progr
                     provider_code=provider_code,
                     after=done,
                     upto=upto,
+                    first_id=first_id,
+                    last_id=last_id,
                     receivable_id=accounts[ledger.receivable(provider_code)],
                     uncollected_id=accounts[ledger.uncollected(provider_code)],
                     now=now,
@@ -237,6 +258,8 @@ def _keep_rejects(session: Session, bill_file: BillFile, rows: int) -> None:
     bill_file.rows = rows + bill_file.rejected
     session.flush()
 
+
+_KEYS = text("SELECT min(id), max(id) FROM incoming WHERE row_no > :after AND row_no <= :upto")
 
 _ACCOUNTS = text("""
     INSERT INTO utility_account (provider_code, account_no, holder_name, address, created_at)
@@ -292,8 +315,9 @@ def _land_chunk(session: Session, chunk: corrections.Chunk) -> None:
     session.execute(_ACCOUNTS, values)
     created, total_fen = session.execute(_BILLS, values).one()
     verdicts = {"unchanged": 0, "superseded": 0, "cancelled": 0, "rejected": 0}
-    if created < chunk.upto - chunk.after:
-        verdicts |= corrections.settle(session, chunk)
+    met = chunk.upto - chunk.after - created
+    if met:
+        verdicts |= corrections.settle(session, chunk, met=met)
     session.execute(_COUNT, values | verdicts | {"created": created, "total_fen": total_fen})
     outbox.emit(
         session, "bills.recorded", chunk.bill_file_id, now=chunk.now,
@@ -301,10 +325,17 @@ def _land_chunk(session: Session, chunk: corrections.Chunk) -> None:
     )  # fmt: skip
 
 
-def _result(session: Session, bill_file_id: int, *, seconds: str) -> ImportResult:
+def _result(session: Session, bill_file_id: int, *, before: bool, seconds: str) -> ImportResult:
+    """Say what this run did: nothing, if the file had been imported ``before``."""
     done = session.get_one(BillFile, bill_file_id)
     return ImportResult(
-        bill_file_id=bill_file_id, rows=done.rows, created=done.created,
-        unchanged=done.unchanged, superseded=done.superseded, cancelled=done.cancelled,
-        rejected=done.rejected, total_fen=done.total_fen, seconds=seconds,
-    )  # fmt: skip
+        bill_file_id=bill_file_id,
+        rows=done.rows,
+        created=0 if before else done.created,
+        unchanged=done.rows - done.rejected if before else done.unchanged,
+        superseded=0 if before else done.superseded,
+        cancelled=0 if before else done.cancelled,
+        rejected=done.rejected,
+        total_fen=0 if before else done.total_fen,
+        seconds=seconds,
+    )

@@ -248,8 +248,8 @@ class Transfer(SQLModel, table=True):
     """One movement of money between two accounts; never updated, never deleted.
 
     Balanced by construction: one positive amount, debited to one account and credited to another,
-    so no set of rows can fail to sum to zero. ``(account_id, subject_id)`` is the bill it is about,
-    or (0, payment) for money that belongs to no bill; ``entry_key`` says why it moved, once.
+    so no set of rows can fail to sum to zero. ``(account_id, subject_id)`` is the bill it is about;
+    ``entry_key`` says why it moved, once.
     """
 
     __tablename__ = "ledger_transfer"
@@ -263,12 +263,8 @@ class Transfer(SQLModel, table=True):
     account_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     subject_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     entry_key: str = Field(primary_key=True)
-    debit_account_id: int = Field(
-        sa_column=Column(Integer, ForeignKey("ledger_account.id"), nullable=False)
-    )
-    credit_account_id: int = Field(
-        sa_column=Column(Integer, ForeignKey("ledger_account.id"), nullable=False)
-    )
+    debit_account_id: int  # both are checked per statement, by a trigger: see the migration
+    credit_account_id: int
     amount_fen: int = Field(sa_type=BigInteger)
     posted_on: date
     posted_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,5 +1,6 @@
 """What a command runs on: the configured servers, or this checkout's embedded ones."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,32 @@ from core.clock import billing_date, utc_now
 from core.settings import settings
 
 CHECKOUT = Path(__file__).parents[1]
+_NOTE = "serve.json"
 
 
 def data_dir() -> Path:
     """Return the folder of the embedded servers."""
     return settings().data_dir or default_data_dir(CHECKOUT)
+
+
+@contextmanager
+def note_settings(folder: Path) -> Iterator[None]:
+    """Let commands beside a running city know the settings its processes were started with."""
+    note = folder / _NOTE
+    ours = {key: value for key, value in os.environ.items() if key.startswith("CITYBILL_")}
+    note.touch(mode=0o600)
+    note.write_text(json.dumps(ours))
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def _read_note(folder: Path) -> None:
+    note = folder / _NOTE
+    if note.exists():
+        for key, value in json.loads(note.read_text()).items():
+            os.environ.setdefault(key, value)
 
 
 @contextmanager
@@ -30,6 +52,7 @@ def connected() -> Iterator[None]:
         db.engine().dispose()
         return
     with Servers(data_dir()) as servers:
+        _read_note(data_dir())
         use(servers)
         yield
         db.engine().dispose()

@@ -13,7 +13,12 @@ from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
 from billing.bills import list_bills, parse_ref
-from billing.households import bind_accounts, create_household, visible_accounts
+from billing.households import (
+    bind_accounts,
+    create_household,
+    find_household,
+    visible_accounts,
+)
 from billing.views import BillView
 from cli.importing import import_path
 from core.clock import BILLING_ZONE, add_months, billing_date
@@ -70,10 +75,8 @@ def seed(*, households: int, months: int, now: datetime) -> dict[str, str]:
         for path in sorted(Path(folder).iterdir()):
             result = import_path(path, path.name.partition("-")[0])
             _console.print(f"  {path.name:<24}{result.created:>7,} bills")
-    with transaction() as session:
-        people = _add_people(session, now=now)
-        keys = {code: issue_key(session, code, now=now) for code in provider_codes()}
-    for person_id in people:
+    keys, residents = add_people(now=now)
+    for person_id in residents:
         _pay_earlier_bills(person_id, now=now)
     with transaction() as session:  # the past is no news: nobody is sent a year of receipts
         session.execute(
@@ -94,8 +97,21 @@ def _simulate(*arguments: str) -> str:
     return done.stdout
 
 
-def _add_people(session: Session, *, now: datetime) -> list[int]:
-    """Add two residents with a household each, and staff; returns the residents' ids."""
+def add_people(*, now: datetime) -> tuple[dict[str, str], list[int]]:
+    """Add residents with their households, staff, and an API key for each company.
+
+    Whoever is there stays; accounts that have been billed since are bound to their household.
+
+    Returns:
+        The keys by company, shown this once, and the residents' ids.
+    """
+    with transaction() as session:
+        residents = _add_residents(session, now=now)
+        add_person(session, role=Role.STAFF, name="陈晓", contact="staff@citybill.example", now=now)
+        return {code: issue_key(session, code, now=now) for code in provider_codes()}, residents
+
+
+def _add_residents(session: Session, *, now: datetime) -> list[int]:
     residents = []
     for number, contact in ((1, "19900000001"), (2, "19900000002")):
         home: dict[str, Any] = json.loads(_simulate("household", str(number)))
@@ -104,13 +120,12 @@ def _add_people(session: Session, *, now: datetime) -> list[int]:
             email=f"resident{number}@citybill.example", now=now,
         )  # fmt: skip
         assert person.id is not None
-        household = create_household(
+        household = find_household(session, person.id) or create_household(
             session, name=f"{home['holder']}的家", owner_id=person.id, now=now
         )
         assert household.id is not None
         bind_accounts(session, household.id, list(home["accounts"].items()), now=now)
         residents.append(person.id)
-    add_person(session, role=Role.STAFF, name="陈晓", contact="staff@citybill.example", now=now)
     return residents
 
 

@@ -41,7 +41,7 @@ def import_path(path: Path, provider_code: str, *, quiet: bool = False) -> Impor
             return import_bills(
                 bill_file.id,
                 reader,
-                lambda _session: stream,
+                lambda: stream,
                 now=utc_now(),
                 progress=lambda done, rows: bar.update(shown, completed=done, total=rows),
             )

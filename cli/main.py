@@ -151,6 +151,25 @@ def seed_command(
         demo.seed(households=households, months=months, now=utc_now())
 
 
+@demo_app.command(name="people")
+def people_command(as_json: Json = False) -> None:
+    """Add the demo's people and an API key for each company, without any bills."""
+    with connected():
+        keys, _ = demo.add_people(now=utc_now())
+    if as_json:
+        say_json(keys)
+        return
+    for code, key in keys.items():
+        Console().print(f"{code:<10}{key}", highlight=False)
+
+
+@app.command(name="migrate")
+def migrate_command() -> None:
+    """Bring the database to the newest schema."""
+    with connected():
+        told.print("the database has the newest schema")
+
+
 @app.command(name="doctor")
 def doctor_command() -> None:
     """Say what is configured, reachable and behind; exits 1 when something is wrong."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cli import demo
-from cli.connect import CHECKOUT, data_dir, use
+from cli.connect import CHECKOUT, data_dir, note_settings, use
 from cli.migrations import migrate
 from cli.processes import Family
 from cli.servers import ServerError, Servers
@@ -48,6 +48,7 @@ def serve(*, demo_city: bool, port: int | None) -> None:
             port = _choose_port(port)
             migrate(settings().database_url, today=billing_date(utc_now()))
         _configure_children(folder, port, demo_city=demo_city)
+        stack.enter_context(note_settings(folder))
         if demo_city:
             demo.seed_once(folder, now=utc_now())
         db.engine().dispose()

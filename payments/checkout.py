@@ -31,10 +31,10 @@ MAX_BILLS = 50
 
 
 class Wanted(NamedTuple):
-    """A bill somebody wants to pay, and the open amount they were shown."""
+    """A bill somebody wants to pay, and the open amount they were shown; None: whatever is open."""
 
     ref: BillRef
-    shown_fen: int
+    shown_fen: int | None
 
 
 def create_payment(
@@ -62,7 +62,7 @@ def create_payment(
         raise Invalid(f"choose between 1 and {MAX_BILLS} bills to pay", code="payment.no_bills")
     if len({bill.ref for bill in wanted}) < len(wanted):
         raise Invalid("a bill is named twice", code="payment.bill_twice")
-    digest = _request_digest(wanted, gateway)
+    digest = _request_digest(wanted, gateway, return_url)
     earlier = _find_earlier(session, payer_id, idempotency_key, digest, now=now)
     if earlier is not None:
         return earlier
@@ -72,27 +72,27 @@ def create_payment(
 
     payment_no = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
     payment_id = month_key(month_start(billing_date(now)), payment_no)
-    _hold(session, payment_id, wanted, now=now)
+    amounts = _hold(session, payment_id, wanted)
     payment = Payment(
         id=payment_id,
         payer_id=payer_id,
         gateway=gateway,
         order_no=f"CB{billing_date(now):%y%m}{payment_no:012d}",
-        return_url=return_url.format(payment=payment_id),
-        amount_fen=sum(bill.shown_fen for bill in wanted),
+        return_url=return_url.replace("{payment}", str(payment_id)),
+        amount_fen=sum(amounts.values()),
         created_at=now,
         status_at=now,
         expires_at=now + PAY_WITHIN,
     )
     session.add(payment)
     session.flush()
-    for at, bill in enumerate(sorted(wanted), start=1):
+    for at, (ref, amount_fen) in enumerate(sorted(amounts.items()), start=1):
         session.add(
             PaymentItem(
                 payment_id=payment_id,
-                account_id=bill.ref[0],
-                bill_id=bill.ref[1],
-                amount_fen=bill.shown_fen,
+                account_id=ref[0],
+                bill_id=ref[1],
+                amount_fen=amount_fen,
                 write_off_no=f"W{payment.order_no[2:]}-{at:02d}",
                 outcome_at=now,
             )
@@ -111,8 +111,9 @@ def create_payment(
     return payment
 
 
-def _request_digest(wanted: Sequence[Wanted], gateway: str) -> str:
-    return hashlib.sha256(json.dumps([gateway, sorted(wanted)]).encode()).hexdigest()
+def _request_digest(wanted: Sequence[Wanted], gateway: str, return_url: str) -> str:
+    request = json.dumps([gateway, return_url, sorted(wanted)])
+    return hashlib.sha256(request.encode()).hexdigest()
 
 
 def _find_earlier(
@@ -135,14 +136,13 @@ def _find_earlier(
 
 
 _LOCK = text("""
-    SELECT b.account_id, b.id, b.held_by, p.expires_at,
+    SELECT b.account_id, b.id, b.held_by,
            CASE WHEN b.cancelled_at IS NULL THEN greatest(b.amount_fen - b.paid_fen, 0) ELSE 0 END
     FROM bill b
-    LEFT JOIN payment p ON p.id = b.held_by
     WHERE (b.account_id, b.id) IN (
         SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
     ORDER BY b.account_id, b.id
-    FOR UPDATE OF b
+    FOR UPDATE
 """)
 
 _HOLD = text("""
@@ -152,8 +152,12 @@ _HOLD = text("""
 """)
 
 
-def _hold(session: Session, payment_id: int, wanted: Sequence[Wanted], *, now: datetime) -> None:
-    """Check every bill under its lock, as it is at this moment, and hold it for the payment."""
+def _hold(session: Session, payment_id: int, wanted: Sequence[Wanted]) -> dict[BillRef, int]:
+    """Check every bill under its lock, as it is at this moment, and hold it for the payment.
+
+    Returns:
+        What is open on each, in fen.
+    """
     keys = {
         "account_ids": [bill.ref[0] for bill in wanted],
         "bill_ids": [bill.ref[1] for bill in wanted],
@@ -162,16 +166,19 @@ def _hold(session: Session, payment_id: int, wanted: Sequence[Wanted], *, now: d
     found = session.execute(_LOCK, keys).all()
     if len(found) < len(wanted):
         raise NotFound("there is no such bill")
-    for account_id, bill_id, held_by, free_at, open_fen in found:
+    amounts: dict[BillRef, int] = {}
+    for account_id, bill_id, held_by, open_fen in found:
         ref = account_id, bill_id
         if held_by is not None:
+            # Asked only now: who lost the race for the lock could not see the winner before.
+            holder = session.get(Payment, held_by)
             raise Conflict(
                 "a payment of this bill is under way already",
                 code="bill.being_paid",
                 bill=format_ref(ref),
-                free_at=free_at.isoformat() if free_at else None,
+                free_at=holder.expires_at.isoformat() if holder else None,
             )
-        if open_fen != shown[ref] or open_fen == 0:
+        if open_fen == 0 or shown[ref] not in (None, open_fen):
             raise Conflict(
                 "the bill has changed since it was shown: look again before you pay",
                 code="bill.changed",
@@ -179,7 +186,9 @@ def _hold(session: Session, payment_id: int, wanted: Sequence[Wanted], *, now: d
                 shown_fen=shown[ref],
                 open_fen=open_fen,
             )
+        amounts[ref] = open_fen
     session.execute(_HOLD, keys | {"payment_id": payment_id})
+    return amounts
 
 
 def open_at_gateway(payment_id: int, gateway: Gateway, *, notify_url: str) -> Payment:
@@ -210,8 +219,9 @@ def open_at_gateway(payment_id: int, gateway: Gateway, *, notify_url: str) -> Pa
 def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime) -> Payment:
     """Find out what became of a payment, and close it when its time is over.
 
-    A payment the gateway has never heard of is opened there again, under the same number. A close
-    that finds it paid after all counts as paid.
+    A payment the gateway has never heard of is opened there again, under the same number; so is one
+    whose opening was never answered, because only that answer says where to pay. A close that finds
+    it paid after all counts as paid.
 
     Raises:
         UpstreamUnavailable: the gateway could not be reached; try again later.
@@ -227,7 +237,7 @@ def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime
             reply = gateway.close(payment.order_no)
         else:
             reply = GatewayReply(status=GatewayStatus.CLOSED)
-    elif reply.status is GatewayStatus.NOT_FOUND:
+    elif waiting and payment.status is PaymentStatus.CREATED:
         return open_at_gateway(payment_id, gateway, notify_url=notify_url)
     with transaction() as session:
         return book_reply(session, payment_id, reply, now=now)

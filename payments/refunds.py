@@ -10,7 +10,7 @@ from core.clock import utc_now
 from core.db import transaction
 from core.errors import Conflict, NotFound
 from payments.gateways import gateway_named
-from payments.gateways.base import Gateway
+from payments.gateways.base import Gateway, RefundReply
 from payments.models import Payment, PaymentItem, Refund, RefundStatus, lock_payment
 from payments.states import Outcome
 
@@ -47,19 +47,19 @@ def send(refund_no: str, gateways: dict[str, Gateway]) -> bool:
     if not reply.succeeded:
         raise Conflict("the gateway refuses this refund", code="refund.refused")
     with transaction() as session:
-        book(session, refund_no, gateway_ref=reply.refund_ref, now=utc_now())
+        book(session, refund_no, reply, now=utc_now())
     return True
 
 
-def book(session: Session, refund_no: str, *, gateway_ref: str | None, now: datetime) -> None:
-    """Enter that a refund was sent, once."""
+def book(session: Session, refund_no: str, reply: RefundReply, *, now: datetime) -> None:
+    """Enter that a refund was sent, once; on the gateway's day, as its settlement file has it."""
     refund = get_refund(session, refund_no)
     payment = lock_payment(session, refund.payment_id)
     session.refresh(refund, with_for_update=True)
     if refund.status is RefundStatus.SUCCEEDED:
         return
-    refund.status, refund.succeeded_at = RefundStatus.SUCCEEDED, now
-    refund.gateway_ref = gateway_ref
+    refund.status, refund.succeeded_at = RefundStatus.SUCCEEDED, reply.refunded_at or now
+    refund.gateway_ref = reply.refund_ref
     item = session.get_one(PaymentItem, (refund.payment_id, refund.account_id, refund.bill_id))
     item.move_to(Outcome.RETURNED, now=now)
     move = ledger.Move(

@@ -9,7 +9,7 @@ from billing.models import Bill, UtilityAccount
 from core import outbox
 from core.clock import utc_now
 from core.db import transaction
-from core.errors import NotFound
+from core.errors import IllegalTransition, NotFound
 from core.keys import month_of
 from payments.models import Payment, PaymentItem, lock_payment
 from payments.settlement import request_refund
@@ -73,8 +73,11 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
         WriteOffOutcome.ACCEPTED: Outcome.WRITTEN_OFF,
         WriteOffOutcome.REFUSED: Outcome.RETURNING,
     }.get(reply.outcome)
-    if wanted is None or item.outcome is wanted:
+    sent_back = wanted is Outcome.RETURNING and item.outcome is Outcome.RETURNED
+    if wanted is None or item.outcome is wanted or sent_back:
         return
+    if item.outcome is not Outcome.PAID:  # a "no" to money we never had must send none back
+        raise IllegalTransition(f"the company answers about a bill that is {item.outcome}")
     item.move_to(wanted, now=now)
     bill = session.get_one(Bill, (item.account_id, item.bill_id), with_for_update=True)
     account = session.get_one(UtilityAccount, item.account_id)

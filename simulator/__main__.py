@@ -33,6 +33,7 @@ def run(
         typer.Option(help=f"The secret of all parties, or PARTY=SECRET ({', '.join(_PARTIES)})."),
     ] = None,
     public_url: Annotated[str | None, typer.Option(help="How browsers reach it.")] = None,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
 ) -> None:
     """Run a city to test against: utilities, payment gateway, letter box."""
     if context.invoked_subcommand is not None:
@@ -42,7 +43,7 @@ def run(
         data_dir=data, secret=common, secrets=named, smtp_port=smtp_port, public_url=public_url
     )
     typer.echo(f"simulator: http://127.0.0.1:{port}/  mail: {smtp_port or 'off'}", err=True)
-    uvicorn.run(build_app(options), host="127.0.0.1", port=port, log_level="warning", ws="none")
+    uvicorn.run(build_app(options), host=host, port=port, log_level="warning", ws="none")
 
 
 @app.command()

@@ -49,10 +49,15 @@ _ALL_TABLES = text(
 def city(database_url: str) -> Iterator[str]:
     """An empty, migrated database whose transactions really commit; emptied again afterwards."""
     yield database_url
+    empty_city()
+
+
+def empty_city() -> None:
+    """Forget everything in the database, what may never be deleted included."""
     with db.engine().begin() as connection:
-        connection.execute(text("SET session_replication_role = replica"))  # past append-only
+        connection.execute(text("SET LOCAL session_replication_role = replica"))  # append-only
         tables = connection.execute(_ALL_TABLES).scalar_one()
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))  # noqa: S608
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
 
 
 @pytest.fixture

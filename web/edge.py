@@ -39,7 +39,8 @@ class Edge:
                 headers["X-Request-Id"] = request_id
                 for name, value in self._headers.items():
                     headers[name] = value
-                cache = "public, max-age=31536000, immutable" if static else "no-store"
+                kept = static and status < 400
+                cache = "public, max-age=31536000, immutable" if kept else "no-store"
                 headers.setdefault("Cache-Control", cache)
             await send(message)
 

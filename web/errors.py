@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import log
 from core.errors import (
@@ -41,7 +42,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CityBillError, _ours)
     app.add_exception_handler(RequestValidationError, _misshapen)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unforeseen)
+    app.add_middleware(Unforeseen)
 
 
 def status_of(error: CityBillError) -> int:
@@ -74,6 +75,33 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method.not_allowed"}.get(error.status_code, "http")
     return _answer(request, error.status_code, code, str(error.detail), {})
+
+
+class Unforeseen:
+    """Answers what nobody foresaw.
+
+    Not an exception handler, because the framework answers those outside every middleware: the
+    answer would lack its request id and its headers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise  # half an answer is out: breaking off is all that is left
+            response = _unforeseen(Request(scope), error)
+            await response(scope, receive, send)
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from core import log
@@ -77,6 +78,11 @@ _FINISH = text("""
     WHERE id = :id AND attempts = :attempt AND state = 'running'
 """)
 
+_RENEW = text("""
+    UPDATE job SET lease_until = :until
+    WHERE id = :id AND attempts = :attempt AND state = 'running'
+""")
+
 
 def run(job_id: int) -> bool:
     """Do one job if it is due and nobody else has it; tells whether it was ours to do."""
@@ -96,7 +102,7 @@ def run(job_id: int) -> bool:
         _finish(taken, "waiting", pause=_pause(taken.attempt), error=str(away), uncount=1)
     except Exception as failure:  # noqa: BLE001  the edge: a failure must end on the row
         _log.error("job_failed", task=row.task, attempt=taken.attempt, exc_info=failure)
-        state = "dead" if taken.attempt >= MAX_ATTEMPTS else "waiting"
+        state = "dead" if _try_no(taken.attempt) == MAX_ATTEMPTS else "waiting"
         error = f"{type(failure).__name__}: {failure}"[:1000]
         _finish(taken, state, pause=_pause(taken.attempt), error=error)
     else:
@@ -106,9 +112,14 @@ def run(job_id: int) -> bool:
     return True
 
 
+def _try_no(attempt: int) -> int:
+    """Return which try this is since the job was made or revived: 1 to ``MAX_ATTEMPTS``."""
+    return (attempt - 1) % MAX_ATTEMPTS + 1
+
+
 def _pause(attempt: int) -> timedelta:
     """Return how long to wait after a failed attempt: 2 s, 4 s, 8 s … an hour."""
-    return min(timedelta(seconds=2 ** min(attempt, 12)), _LONGEST_PAUSE)
+    return min(timedelta(seconds=2 ** _try_no(attempt)), _LONGEST_PAUSE)
 
 
 def _finish(
@@ -141,14 +152,12 @@ def _heartbeat(taken: Taken) -> Iterator[None]:
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
-            with transaction() as session:
-                session.execute(
-                    text(
-                        "UPDATE job SET lease_until = :until "
-                        "WHERE id = :id AND attempts = :attempt AND state = 'running'"
-                    ),
-                    {"id": taken.id, "attempt": taken.attempt, "until": utc_now() + LEASE},
-                )
+            values = {"id": taken.id, "attempt": taken.attempt, "until": utc_now() + LEASE}
+            try:
+                with transaction() as session:
+                    session.execute(_RENEW, values)
+            except SQLAlchemyError as away:  # the next beat is in time: a lease is three of them
+                _log.warning("heartbeat_missed", reason=str(away), job_id=taken.id)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -160,10 +169,13 @@ def _heartbeat(taken: Taken) -> Iterator[None]:
 
 
 def revive(session: Session, job_id: int, *, now: datetime) -> bool:
-    """Set a dead job going again; tells whether it was dead."""
+    """Set a dead job going again for as many tries; tells whether it was dead.
+
+    ``attempts`` counts on: counted anew, it would let in a worker lost since the first round.
+    """
     revived = session.execute(
         text(
-            "UPDATE job SET state = 'waiting', attempts = 0, due_at = :now, finished_at = NULL "
+            "UPDATE job SET state = 'waiting', due_at = :now, finished_at = NULL "
             "WHERE id = :id AND state = 'dead'"
         ),
         {"id": job_id, "now": now},

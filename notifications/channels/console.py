@@ -6,6 +6,7 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
 
+from core.errors import Upstream
 from core.settings import Settings
 from notifications.channels.base import Message
 
@@ -19,13 +20,16 @@ class Console:
         self._inbox_dir = inbox_dir
 
     def send(self, message: Message) -> None:
-        sys.stderr.write(f"\n  ✉ {message.address}  {message.body}\n\n")
-        sys.stderr.flush()
-        if self._inbox_dir is not None:
-            mail = EmailMessage()
+        mail = EmailMessage()
+        try:
             mail["X-Channel"] = "sms"
             mail["To"] = message.address
             mail["Subject"] = message.title
+        except ValueError as wrong:
+            raise Upstream("a line break has no place in an address or a title") from wrong
+        sys.stderr.write(f"\n  ✉ {message.address}  {message.body}\n\n")
+        sys.stderr.flush()
+        if self._inbox_dir is not None:
             mail["Date"] = formatdate()
             mail["Message-ID"] = f"<{message.message_id}@citybill>"
             mail.set_content(message.body)

@@ -43,6 +43,7 @@ class GatewayReply:
 class RefundReply:
     succeeded: bool | None  # None: not known, ask again
     refund_ref: str | None = None
+    refunded_at: datetime | None = None  # as its settlement file will say
 
 
 class Callback(NamedTuple):

@@ -6,6 +6,7 @@ Source: docs/wire/sandbox-gateway.md.
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, BinaryIO
@@ -90,21 +91,33 @@ class Sandbox:
             return RefundReply(succeeded=False)
         told = _json(answer)
         done = told.get("status") == "succeeded" and told.get("amount_fen") == amount_fen
-        return RefundReply(succeeded=True if done else None, refund_ref=told.get("refund_ref"))
+        if not done:
+            return RefundReply(succeeded=None)
+        try:
+            refunded_at = _moment(told["refunded_at"])
+        except (KeyError, ValueError, TypeError):
+            return RefundReply(succeeded=None)
+        return RefundReply(
+            succeeded=True, refund_ref=told.get("refund_ref"), refunded_at=refunded_at
+        )
 
     def read_callback(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Callback:
         sent_at = headers.get("x-sandbox-time", "")
         signature = headers.get("x-sandbox-signature", "")
         fresh = (
-            sent_at.isdecimal() and abs(int(now.timestamp()) - int(sent_at)) <= _TOLERANCE_SECONDS
+            re.fullmatch("[0-9]{1,12}", sent_at) is not None
+            and abs(int(now.timestamp()) - int(sent_at)) <= _TOLERANCE_SECONDS
         )
         message = sent_at.encode() + b"." + body
         if not fresh or not crypto.verify(self._secret, message, signature):
             raise NotAllowed("the callback's signature is wrong or stale", code="callback.forged")
         try:
             told = json.loads(body)
-            return Callback(external_id=str(told["event_id"]), order_no=str(told["order_no"]))
-        except (ValueError, KeyError, TypeError) as wrong:
+            callback = Callback(external_id=str(told["event_id"]), order_no=str(told["order_no"]))
+            if not "".join(callback).isprintable():
+                raise ValueError("a number with control characters in it")
+            return callback
+        except (ValueError, KeyError, TypeError, RecursionError) as wrong:
             raise Invalid("not a sandbox notification", code="callback.malformed") from wrong
 
     def read_settlement(self, stream: BinaryIO, *, day: date) -> Iterator[SettlementRecord]:
@@ -140,12 +153,16 @@ def _order_reply(answer: httpx.Response | None, expected: set[int]) -> GatewayRe
         return GatewayReply(status=GatewayStatus.UNKNOWN)
     told = _json(answer)
     status = _STATUS.get(str(told.get("status")), GatewayStatus.UNKNOWN)
-    amount_fen, paid_at = told.get("amount_fen"), told.get("paid_at")
+    gateway_ref, amount_fen = told.get("gateway_ref"), told.get("amount_fen")
+    try:
+        paid_at = None if told.get("paid_at") is None else _moment(told["paid_at"])
+    except (ValueError, TypeError):
+        return GatewayReply(status=GatewayStatus.UNKNOWN)
     return GatewayReply(
         status=status,
-        gateway_ref=told.get("gateway_ref"),
-        amount_fen=amount_fen if isinstance(amount_fen, int) else None,
-        paid_at=datetime.fromisoformat(paid_at) if isinstance(paid_at, str) else None,
+        gateway_ref=gateway_ref if isinstance(gateway_ref, str) else None,
+        amount_fen=amount_fen if type(amount_fen) is int else None,  # JSON's true is no amount
+        paid_at=paid_at,
         pay_url=told.get("pay_url"),
     )
 
@@ -156,6 +173,14 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _moment(text: str) -> datetime:
+    """Read a time of theirs; ValueError for one that does not say its zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} does not say its zone")
+    return moment
 
 
 def _stamp(moment: datetime) -> str:
@@ -181,6 +206,8 @@ def _settlement_rows(content: bytes, day: date) -> list[SettlementRecord]:
 
 def _settlement_row(line: list[str], line_no: int) -> SettlementRecord:
     try:
+        if not "".join(line).isprintable():
+            raise ValueError("a control character")
         kind, order_no, gateway_ref, refund_no, refund_ref, amount, fee, happened_at = line
         return SettlementRecord(
             line_no=line_no,
@@ -189,7 +216,7 @@ def _settlement_row(line: list[str], line_no: int) -> SettlementRecord:
             gateway_ref=gateway_ref if kind == "payment" else refund_ref,
             amount_fen=parse_yuan(amount),
             fee_fen=parse_yuan(fee),
-            happened_at=datetime.fromisoformat(happened_at),
+            happened_at=_moment(happened_at),
         )
     except (Invalid, ValueError, KeyError) as wrong:
         raise SettlementFileError(f"unreadable row: {wrong}", line_no=line_no) from wrong

@@ -19,6 +19,7 @@ from core.db import transaction
 from core.errors import Invalid, NotFound
 from providers.registry import get_provider
 from web.access import Company, Db, Sender
+from web.inputs import Id
 
 router = APIRouter(tags=["bill files"])
 _IN_MEMORY_BYTES = 8 << 20
@@ -82,14 +83,14 @@ def _own_file(db: Db, bill_file_id: int, provider_code: str) -> BillFile:
 
 
 @router.get("/bill-files/{bill_file_id}")
-def read(bill_file_id: int, db: Db, provider_code: Sender) -> BillFileOut:
+def read(bill_file_id: Id, db: Db, provider_code: Sender) -> BillFileOut:
     """Tell how far a file of the caller's is and what became of its rows."""
     found = _own_file(db, bill_file_id, provider_code)
     return BillFileOut(provider=found.provider_code, **found.model_dump(exclude={"provider_code"}))
 
 
 @router.get("/bill-files/{bill_file_id}/rejects.csv")
-def rejects(bill_file_id: int, db: Db, provider_code: Sender) -> StreamingResponse:
+def rejects(bill_file_id: Id, db: Db, provider_code: Sender) -> StreamingResponse:
     """Return the rows that did not become bills: line, column, reason, raw."""
     _own_file(db, bill_file_id, provider_code)
     return rejects_csv(bill_file_id)

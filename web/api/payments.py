@@ -9,7 +9,6 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from billing import bills
-from billing.households import visible_accounts
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import Invalid
@@ -19,6 +18,7 @@ from payments.checkout import Wanted
 from payments.gateways import gateway_named
 from payments.views import PublicStatus, view
 from web.access import Anyone, Caller, Resident
+from web.inputs import PLAIN, Id
 
 router = APIRouter(tags=["payments"])
 _CALLBACK_BYTES = 64 << 10
@@ -28,7 +28,10 @@ class PaymentIn(BaseModel):
     bill_ids: list[str] = Field(min_length=1, max_length=checkout.MAX_BILLS)
     gateway: str = Field(max_length=40)
     return_url: str | None = Field(
-        default=None, max_length=500, description="must be on this service's own address"
+        default=None,
+        max_length=500,
+        pattern=PLAIN,
+        description="must be on this service's own address",
     )
 
 
@@ -68,14 +71,8 @@ def create(
     own = f"{settings().public_url}/payments/{{payment}}"
     if body.return_url is not None and not body.return_url.startswith(f"{settings().public_url}/"):
         raise Invalid("return_url must be on this service's own address", code="return_url.foreign")
-    refs = [bills.parse_ref(ref) for ref in body.bill_ids]
+    wanted = [Wanted(bills.parse_ref(ref), None) for ref in body.bill_ids]
     with transaction() as session:
-        accounts = visible_accounts(session, caller.id, to_pay=True)
-        today = billing_date(utc_now())
-        wanted = [
-            Wanted(ref, bills.get_bill(session, ref, accounts, today=today).open_fen)
-            for ref in refs
-        ]
         payment = checkout.create_payment(
             session, payer_id=caller.id, wanted=wanted, gateway=body.gateway,
             return_url=own if body.return_url is None else body.return_url,
@@ -88,7 +85,7 @@ def create(
 
 
 @router.get("/payments/{payment_id}")
-def read(payment_id: int, caller: Resident) -> PaymentOut:
+def read(payment_id: Id, caller: Resident) -> PaymentOut:
     """Return a payment with the outcome of each bill."""
     return _read(caller, payment_id)
 

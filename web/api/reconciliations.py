@@ -79,15 +79,17 @@ async def run(request: Request, source: str, day: date, _caller: Staff) -> Recon
 
 
 @router.get("/reconciliations/{source}/{day}")
-def read(source: str, day: date, db: Db, _caller: Staff) -> ReconciliationOut:
+def read(request: Request, source: str, day: date, db: Db, _caller: Staff) -> ReconciliationOut:
     """Return the last run of a day; 404 means that its file is not here yet."""
+    gateway_named(request.app.state.gateways, source)
     found = reconciliation.get_result(db, source, day)
     return ReconciliationOut.model_validate(found, from_attributes=True)
 
 
 @router.get("/reconciliations/{source}/{day}/breaks")
-def breaks(source: str, day: date, db: Db, _caller: Staff) -> list[BreakOut]:
+def breaks(request: Request, source: str, day: date, db: Db, _caller: Staff) -> list[BreakOut]:
     """Return what a day's last run could not match."""
+    gateway_named(request.app.state.gateways, source)
     reconciliation.get_result(db, source, day)
     return [
         BreakOut(

@@ -10,12 +10,15 @@ from core.settings import settings
 from identity import sign_in
 from notifications.notices import send_sign_in_code
 from web.access import Anyone, Db, Resident
+from web.inputs import PLAIN
 
 router = APIRouter(tags=["sessions"])
 
 
 class CodeIn(BaseModel):
-    contact: str = Field(max_length=200, description="a phone number or an e-mail address")
+    contact: str = Field(
+        max_length=200, pattern=PLAIN, description="a phone number or an e-mail address"
+    )
 
 
 class SessionIn(CodeIn):

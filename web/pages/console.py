@@ -24,10 +24,10 @@ from providers.registry import PROVIDERS, get_provider
 from web import look
 from web.access import Db, Staff
 from web.api.bill_files import rejects_csv
+from web.inputs import Csrf, Id, Text
 from web.pages.page import check_form, go, locale_of, page
 
 router = APIRouter(prefix="/console")
-Text = Annotated[str, Form(max_length=200)]
 REJECTS_SHOWN = 200
 DAYS_SHOWN = 14
 
@@ -115,7 +115,7 @@ def _bill_files_page(request: Request, session: Session, *, error: str | None) -
 
 @router.post("/bill-files")
 def upload_bill_file(
-    request: Request, db: Db, _caller: Staff, csrf: Text, provider: Text, file: UploadFile
+    request: Request, db: Db, _caller: Staff, csrf: Csrf, provider: Text, file: UploadFile
 ) -> Response:
     check_form(request, csrf)
     try:
@@ -130,13 +130,13 @@ def upload_bill_file(
 
 
 @router.get("/bill-files/{bill_file_id}/rejects.csv")
-def download_rejects(bill_file_id: int, db: Db, _caller: Staff) -> StreamingResponse:
+def download_rejects(bill_file_id: Id, db: Db, _caller: Staff) -> StreamingResponse:
     get_bill_file(db, bill_file_id)
     return rejects_csv(bill_file_id)
 
 
 @router.get("/bill-files/{bill_file_id}")
-def show_bill_file(request: Request, bill_file_id: int, db: Db, _caller: Staff) -> Response:
+def show_bill_file(request: Request, bill_file_id: Id, db: Db, _caller: Staff) -> Response:
     row = get_bill_file(db, bill_file_id)
     return page(
         request,
@@ -202,7 +202,7 @@ def upload_settlement_file(
     request: Request,
     db: Db,
     _caller: Staff,
-    csrf: Text,
+    csrf: Csrf,
     source: Text,
     day: Annotated[date, Form()],
     file: UploadFile,
@@ -224,6 +224,7 @@ def upload_settlement_file(
 def show_reconciliation(
     request: Request, source: str, day: date, db: Db, _caller: Staff
 ) -> Response:
+    gateway_named(request.app.state.gateways, source)
     run = reconciliation.get_result(db, source, day)
     locale = locale_of(request)
     return page(

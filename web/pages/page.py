@@ -53,15 +53,21 @@ def page(request: Request, name: str, *, status_code: int = 200, **context: obje
     return answer
 
 
-def check_form(request: Request, csrf: str) -> None:
+def check_form(request: Request, csrf: str, *, or_visitor: bool = False) -> None:
     """Make sure that a form is ours: its token is the session's, or the visitor's cookie.
+
+    Args:
+        or_visitor: a page that did not look who it is (a 404) may have sent the form of somebody
+            who is signed in.
 
     Raises:
         NotAllowed: it came from another site, or the session behind it is over.
     """
     caller = caller_of(request)
-    expected = caller.csrf if caller else request.cookies.get(_FORM_COOKIE, "")
-    if not expected or not hmac.compare_digest(expected.encode(), csrf.encode()):
+    expected = [caller.csrf] if caller else []
+    if or_visitor or not caller:
+        expected.append(request.cookies.get(_FORM_COOKIE, ""))
+    if not any(one and hmac.compare_digest(one.encode(), csrf.encode()) for one in expected):
         raise NotAllowed("the form is out of date: go back, reload the page and send it again")
 
 

@@ -20,17 +20,17 @@ from payments.gateways import gateway_label, gateway_named
 from payments.views import PublicStatus, view
 from web import look
 from web.access import Caller, Db, Resident
+from web.inputs import Csrf, Id, Text
 from web.pages.page import check_form, go, locale_of, page
 
 router = APIRouter()
 Refs = Annotated[list[str], Form(max_length=checkout.MAX_BILLS)]
 Amounts = Annotated[list[int], Form(max_length=checkout.MAX_BILLS)]
-Text = Annotated[str, Form(max_length=200)]
 REFRESH_SECONDS = 3
 
 
 @router.post("/pay")
-def review(request: Request, caller: Resident, csrf: Text, bill: Refs | None = None) -> Response:
+def review(request: Request, caller: Resident, csrf: Csrf, bill: Refs | None = None) -> Response:
     check_form(request, csrf)
     return _review_page(request, caller, bill or [], changed=[])
 
@@ -79,7 +79,7 @@ def _review_page(
 def pay(
     request: Request,
     caller: Resident,
-    csrf: Text,
+    csrf: Csrf,
     idempotency_key: Text,
     gateway: Text,
     bill: Refs,
@@ -127,7 +127,7 @@ def _explain(locale: str, conflict: Conflict) -> str:
 
 
 @router.get("/payments/{payment_id}")
-def show_payment(request: Request, payment_id: int, db: Db, caller: Resident) -> Response:
+def show_payment(request: Request, payment_id: Id, db: Db, caller: Resident) -> Response:
     payment = checkout.get_own_payment(db, payment_id, caller.id)
     label = gateway_label(request.app.state.gateways, payment.gateway)
     shown = view(db, payment, gateway_name=label, today=billing_date(utc_now()))

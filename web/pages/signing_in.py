@@ -1,8 +1,8 @@
 """Signing in and out, and choosing a language."""
 
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlmodel import Session, col, select
 
@@ -16,10 +16,10 @@ from identity.people import normalise_contact
 from notifications.notices import send_sign_in_code
 from web import look
 from web.access import Anyone, Db, Visitor, cookie_name
+from web.inputs import Csrf, Text
 from web.pages.page import check_form, go, locale_of, page, remember_locale, safe_path
 
 router = APIRouter()
-Text = Annotated[str, Form(max_length=200)]
 
 
 class DemoPerson(NamedTuple):
@@ -47,7 +47,7 @@ def show_sign_in(request: Request, db: Db) -> Response:
 
 
 @router.post("/sign-in", dependencies=[Anyone])
-def ask_for_code(request: Request, db: Db, csrf: Text, contact: Text) -> Response:
+def ask_for_code(request: Request, db: Db, csrf: Csrf, contact: Text) -> Response:
     check_form(request, csrf)
     contact, error = normalise_contact(contact), None
     if not contact:
@@ -83,7 +83,7 @@ def no_code_yet() -> Response:
 
 
 @router.post("/sign-in/code", dependencies=[Anyone])
-def use_code(request: Request, db: Db, csrf: Text, contact: Text, code: Text = "") -> Response:
+def use_code(request: Request, db: Db, csrf: Csrf, contact: Text, code: Text = "") -> Response:
     check_form(request, csrf)
     secret = settings().secret_key.get_secret_value()
     person = sign_in.check_code(db, contact, code, secret=secret, now=utc_now())
@@ -101,7 +101,7 @@ def use_code(request: Request, db: Db, csrf: Text, contact: Text, code: Text = "
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, db: Db, caller: Visitor, csrf: Text) -> Response:
+def sign_out(request: Request, db: Db, caller: Visitor, csrf: Csrf) -> Response:
     check_form(request, csrf)
     if caller is not None:
         sign_in.end_session(db, caller.token, now=utc_now())
@@ -112,9 +112,9 @@ def sign_out(request: Request, db: Db, caller: Visitor, csrf: Text) -> Response:
 
 @router.post("/language")
 def choose_language(
-    request: Request, _caller: Visitor, csrf: Text, locale: Text, back: Text = "/"
+    request: Request, _caller: Visitor, csrf: Csrf, locale: Text, back: Text = "/"
 ) -> Response:
-    check_form(request, csrf)
+    check_form(request, csrf, or_visitor=True)
     answer = go(safe_path(back))
     remember_locale(answer, locale)
     return answer

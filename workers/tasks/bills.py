@@ -3,8 +3,6 @@
 import io
 from typing import BinaryIO, cast
 
-from sqlmodel import Session
-
 from billing.bill_files import StoredFile, get_bill_file
 from billing.importing import import_bills
 from core.clock import utc_now
@@ -20,8 +18,8 @@ def import_file(bill_file_id: str) -> None:
     with transaction() as session:
         provider_code = get_bill_file(session, int(bill_file_id)).provider_code
 
-    def stored(session: Session) -> BinaryIO:
-        return cast(BinaryIO, io.BufferedReader(StoredFile(session, int(bill_file_id)), 1 << 16))
+    def stored() -> BinaryIO:
+        return cast(BinaryIO, io.BufferedReader(StoredFile(int(bill_file_id)), 1 << 16))
 
     try:
         import_bills(int(bill_file_id), reader_for(provider_code), stored, now=utc_now())

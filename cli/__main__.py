@@ -1,0 +1,5 @@
+"""``python -m cli`` is ``citybill``."""
+
+from cli.main import run
+
+run()

@@ -1,0 +1,167 @@
+"""Take the screenshots of the README from a running demo city: ``make run``, then ``make shots``.
+
+Signs in by itself with the codes from the demo inbox, pays what the resident owes through the
+sandbox cashier, and reconciles today's settlement file: once with a fen wrong, for the picture, and
+once right. On a fresh city the home page still has bills to pay, so start from one.
+"""
+
+import re
+import shutil
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+IMAGES = Path(__file__).parent / "images"
+RESIDENT, STAFF = "19900000001", "staff@citybill.example"
+_DESK, _PHONE = {"width": 1280, "height": 1080}, {"width": 390, "height": 844}
+SCREENS: dict[str, dict[str, Any]] = {
+    "": {"viewport": _DESK, "device_scale_factor": 1.5, "locale": "en-GB"},
+    "-zh": {"viewport": _DESK, "device_scale_factor": 1.5, "locale": "zh-CN"},
+    "-phone": {"viewport": _PHONE, "device_scale_factor": 2, "locale": "zh-CN"},
+}
+WAIT_SECONDS = 60
+_CODE = re.compile(r"(?<![0-9])[0-9]{6}(?![0-9])")
+
+
+class Shots:
+    """One round through the city, in the order somebody would take it."""
+
+    def __init__(self, browser: Browser, *, city: str, far_side: str) -> None:
+        self._browser, self._city, self._far_side = browser, city, far_side
+        self._http = httpx.Client(timeout=10, trust_env=False)
+
+    def take(self) -> None:
+        resident = self._sign_in(RESIDENT)
+        self._shoot(resident, "home", "/")
+        page = self._open(resident, "/")
+        bill = page.locator("a[href^='/bills/']").first.get_attribute("href")
+        assert bill is not None
+        self._shoot(resident, "bill", bill)
+        self._shoot(resident, "payment", self._pay(page))
+        self._reconcile(self._sign_in(STAFF))
+
+    def _context(self, suffix: str = "", state: Any = None) -> BrowserContext:
+        return self._browser.new_context(
+            base_url=self._city,
+            timezone_id="Asia/Shanghai",
+            storage_state=state,
+            **SCREENS[suffix],
+        )
+
+    def _sign_in(self, contact: str) -> Any:
+        """Return the browser state of somebody who has signed in with the code they were sent."""
+        context = self._context()
+        page = context.new_page()
+        page.goto("/sign-in")
+        page.fill("#contact", contact)
+        before = {message["id"] for message in self._messages()}
+        page.locator("form:has(#contact) button").click()
+        page.fill("#code", self._code(contact, before))
+        page.locator("form:has(#code) button").click()
+        page.wait_for_url(lambda url: "/sign-in" not in url)
+        state = context.storage_state()
+        context.close()
+        return state
+
+    def _messages(self) -> list[dict[str, str]]:
+        messages: list[dict[str, str]] = self._http.get(f"{self._far_side}/inbox.json").json()[
+            "messages"
+        ]
+        return messages
+
+    def _code(self, contact: str, before: set[str]) -> str:
+        for _ in range(WAIT_SECONDS * 5):
+            for message in self._messages():
+                if message["id"] not in before and message["to"] == contact:
+                    found = _CODE.search(message["text"])
+                    assert found is not None, message
+                    return found[0]
+            time.sleep(0.2)
+        raise SystemExit(f"no code for {contact} has come to {self._far_side}/inbox")
+
+    def _open(self, state: Any, path: str, suffix: str = "") -> Page:
+        page = self._context(suffix, state).new_page()
+        page.goto(path)
+        return page
+
+    def _shoot(self, state: Any, name: str, path: str) -> None:
+        """Photograph one page on every screen."""
+        for suffix in SCREENS:
+            page = self._open(state, path, suffix)
+            page.wait_for_load_state("load")
+            _save(page.screenshot(animations="disabled"), IMAGES / f"{name}{suffix}.png")
+            page.context.close()
+
+    def _pay(self, home: Page) -> str:
+        """Pay what is ticked, and return the payment's page; an earlier one if nothing is due."""
+        if home.locator("form[action='/pay']").count() == 0:
+            home.locator("a[href^='/bills/']").first.click()
+            path = home.locator("a[href^='/payments/']").first.get_attribute("href")
+            assert path is not None, "nothing is due, and the first bill was not paid here"
+            return path
+        home.locator("form[action='/pay'] button:not([type=button])").click()
+        home.locator("form[action='/payments'] button").click()
+        home.locator("button[value=yes]").click()
+        home.wait_for_url("**/payments/*")
+        for _ in range(WAIT_SECONDS):
+            home.reload()
+            if home.locator("[data-refresh-seconds]").count() == 0:
+                break
+            time.sleep(1)
+        return home.url.removeprefix(self._city)
+
+    def _reconcile(self, staff: Any) -> None:
+        """Upload today's settlement file, wrong and then right, and photograph the wrong one."""
+        day = self._today()
+        for fault in ("?fault=amount", ""):
+            content = self._http.get(f"{self._far_side}/sandbox/downloads/{day}.csv{fault}").content
+            page = self._open(staff, "/console/reconciliations")
+            upload = {"name": f"sandbox-{day}.csv", "mimeType": "text/csv", "buffer": content}
+            page.set_input_files("input[type=file]", upload)  # type: ignore[arg-type]
+            page.fill("input[name=day]", day)
+            page.locator("form:has(input[type=file]) button").last.click()
+            page.wait_for_url(f"**/console/reconciliations/sandbox/{day}")
+            page.context.close()
+            if fault:
+                self._shoot(staff, "reconciliation", f"/console/reconciliations/sandbox/{day}")
+
+    def _today(self) -> str:
+        page = self._http.get(f"{self._far_side}/sandbox").text
+        found = re.search(r"/sandbox/downloads/([0-9-]{10})\.csv", page)
+        assert found is not None, "the far side offers no settlement file"
+        return found[1]
+
+
+def _save(png: bytes, path: Path) -> None:
+    """Write a picture in a palette of 256 colours: text and flat areas lose nothing by it."""
+    picture = Image.open(BytesIO(png)).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    sys.stderr.write(f"{path.relative_to(IMAGES.parents[1])}  {path.stat().st_size // 1024} KB\n")
+
+
+def main(
+    city: Annotated[str, typer.Option(help="Where the city's web is.")] = "http://127.0.0.1:8000",
+    far_side: Annotated[
+        str, typer.Option(help="Where its simulator is.")
+    ] = "http://127.0.0.1:8001",
+) -> None:
+    """Take every screenshot; needs Chromium or Chrome on this machine."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        raise SystemExit("install Chromium or Chrome: the pictures are taken with it")
+    IMAGES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        Shots(browser, city=city, far_side=far_side).take()
+        browser.close()
+
+
+if __name__ == "__main__":
+    typer.run(main)

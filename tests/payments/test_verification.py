@@ -1,0 +1,132 @@
+"""Every invariant of the books: true of a city at work, and seen to fail when it is broken."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import Session
+
+from core import db
+from core.db import transaction
+from payments import refunds, verification, write_offs
+from payments.gateways.base import GatewayStatus, RefundReply
+from payments.verification import verify
+from tests.conftest import empty_city
+from tests.factories import (
+    ACCEPTED,
+    NOW,
+    REFUSED,
+    a_home,
+    a_paid_payment,
+    a_payment,
+    book,
+    items_of,
+)
+
+
+@pytest.fixture(scope="module")
+def worked_city(database_url: str) -> Iterator[None]:
+    """A city in which everything has happened once."""
+    for replies, refunded in (
+        ([], False), ([ACCEPTED], False), ([REFUSED], False), ([REFUSED], True),
+    ):  # fmt: skip
+        item = items_of(a_paid_payment(a_home(8_650)))[0]
+        with transaction() as session:
+            for reply in replies:
+                write_offs.book(session, item.write_off_no, reply, now=NOW)
+        if refunded:
+            with transaction() as session:
+                number = f"R{item.write_off_no[1:]}"
+                refunds.book(session, number, RefundReply(succeeded=True), now=NOW)
+    a_payment(a_home(1_000))
+    home = a_home(2_000)
+    late = book(a_payment(home), GatewayStatus.CLOSED)
+    a_paid_payment(home)
+    book(late, GatewayStatus.PAID, gateway_ref="late")
+    a_home(-500, 0, 3_000).cancel(2)
+    yield
+    empty_city()
+
+
+@pytest.fixture
+def books(worked_city: None) -> Iterator[Session]:
+    """That city in a transaction that may break anything."""
+    with db.engine().connect() as connection:
+        transaction_ = connection.begin()
+        with Session(connection) as session:
+            session.execute(text("SET LOCAL session_replication_role = replica"))
+            yield session
+        transaction_.rollback()
+
+
+def broken(session: Session) -> set[str]:
+    return {check.name for check in verify(session) if not check.ok}
+
+
+BILL = "every bill's open amount is what its transfers say"
+WRITTEN_OFF = "what is written off on bills is what we owe the companies"
+SUM = "a payment's amount is the sum of its bills"
+STATE = "every payment's state is what its transfers say"
+OUTCOME = "every paid bill's outcome is what its transfers say"
+REFUNDS = "refunds wait in the ledger until they are sent"
+HELD = "a bill is held only by a payment that may still become paid"
+DAY = "every transfer stands on the Shanghai day it was posted"
+EQUAL = "debits equal credits on every day"
+ROWS = "every row of every imported file is accounted for"
+WAYS = [
+    (BILL, "UPDATE bill SET amount_fen = amount_fen + 1 WHERE paid_fen > 0"),
+    (BILL, "UPDATE bill SET cancelled_at = now() WHERE paid_fen = 0 AND amount_fen > 0"),
+    (BILL, "DELETE FROM ledger_transfer WHERE entry_key = 'reversed.1'"),
+    (BILL, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'issued.%'"),
+    (BILL, "DELETE FROM bill WHERE amount_fen < 0"),
+    (WRITTEN_OFF, "UPDATE bill SET written_off_fen = 0"),
+    (WRITTEN_OFF, "UPDATE bill SET written_off_fen = 1 WHERE paid_fen > 0 AND written_off_fen = 0"),
+    (WRITTEN_OFF, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'written_off:%'"),
+    (SUM, "UPDATE payment SET amount_fen = amount_fen - 1"),
+    (SUM, "DELETE FROM payment_item"),
+    (STATE, "UPDATE payment SET status = 'expired', paid_at = NULL WHERE status = 'paid'"),
+    (STATE, "UPDATE payment SET status = 'paid', paid_at = now() WHERE status = 'created'"),
+    (STATE, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'stray:%'"),
+    (OUTCOME, "UPDATE payment_item SET outcome = 'written_off' WHERE outcome = 'paid'"),
+    (OUTCOME, "UPDATE payment_item SET outcome = 'not_paid' WHERE outcome = 'returned'"),
+    (OUTCOME, "UPDATE payment_item SET outcome = 'paid' WHERE outcome = 'waiting'"),
+    (OUTCOME, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'returned:%'"),
+    (REFUNDS, "UPDATE refund SET status = 'succeeded' WHERE status = 'requested'"),
+    (REFUNDS, "UPDATE refund SET amount_fen = amount_fen + 1 WHERE status = 'requested'"),
+    (REFUNDS, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'unpaid:%'"),
+    (HELD, "UPDATE bill SET held_by = (SELECT min(id) FROM payment WHERE status = 'paid')"),
+    (HELD, "UPDATE bill SET held_by = 9"),
+    (DAY, "UPDATE ledger_transfer SET posted_on = posted_on - 1"),
+    (DAY, "UPDATE ledger_transfer SET posted_at = posted_at + interval '12 hours'"),
+    (EQUAL, "UPDATE ledger_transfer SET debit_account_id = 999"),
+    (EQUAL, "DELETE FROM ledger_account WHERE code LIKE 'uncollected:%'"),
+    (ROWS, "ALTER TABLE bill_file DROP CONSTRAINT ck_bill_file_every_row_accounted_for;"
+           "UPDATE bill_file SET rows = rows + 1"),
+]  # fmt: skip
+
+
+class TestVerify:
+    def test_books_in_which_everything_has_happened_hold(self, books):
+        checks = verify(books)
+
+        assert [check.name for check in checks if not check.ok] == []
+        assert {(check.violations, check.detail) for check in checks} == {(0, "")}
+
+    @pytest.mark.parametrize(("name", "breakage"), WAYS)
+    def test_a_breakage_is_found_and_named(self, books, name, breakage):
+        books.execute(text(breakage))
+
+        assert name in broken(books)
+
+    def test_every_invariant_is_among_those_seen_to_fail(self, books):
+        assert {name for name, _ in WAYS} == {check.name for check in verify(books)}
+        assert {name for name, _ in WAYS} == set(verification._INVARIANTS)
+
+    def test_a_finding_counts_what_is_wrong_and_shows_the_first(self, books):
+        books.execute(text("UPDATE bill SET held_by = 9"))
+        bills = books.execute(text("SELECT count(*) FROM bill")).scalar_one()
+
+        (found,) = [check for check in verify(books) if check.name == HELD]
+
+        assert (found.ok, found.violations) == (False, bills)
+        assert "is held by payment 9, which is not there" in found.detail

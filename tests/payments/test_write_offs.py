@@ -1,0 +1,206 @@
+"""Telling a company that its bill was paid, and living with its answer."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from core.db import transaction
+from core.errors import IllegalTransition, NotFound, UpstreamUnavailable
+from payments import refunds, write_offs
+from payments.gateways.base import GatewayStatus, RefundReply
+from payments.models import Payment, PaymentItem
+from payments.states import Outcome
+from providers.base import WriteOffReply
+from tests.factories import (
+    ACCEPTED,
+    AWAY,
+    MONTH,
+    NO_WORD,
+    NOW,
+    REFUSED,
+    FarUtility,
+    a_home,
+    a_paid_payment,
+    a_payment,
+    at_once,
+    balances,
+    book,
+    items_of,
+    the_bill,
+    topics,
+    violations,
+)
+
+pytestmark = pytest.mark.usefixtures("city")
+
+
+def answer(item: PaymentItem, reply: WriteOffReply) -> None:
+    with transaction() as session:
+        write_offs.book(session, item.write_off_no, reply, now=NOW)
+
+
+def only_item(payment: Payment) -> PaymentItem:
+    (item,) = items_of(payment)
+    return item
+
+
+class TestSend:
+    def test_a_company_is_told_what_was_paid_and_says_yes(self):
+        home = a_home(8_650)
+        payment = a_paid_payment(home)
+        item, water = only_item(payment), FarUtility([ACCEPTED])
+
+        assert write_offs.send(item.write_off_no, {"water": water})
+
+        (told,) = water.told
+        assert (told.write_off_no, told.account_no, told.bill_no, told.billing_month) == (
+            item.write_off_no, home.account_nos[0], "B1", MONTH,
+        )  # fmt: skip
+        assert (told.amount_fen, told.paid_at) == (8_650, NOW + timedelta(minutes=1))
+        after = only_item(payment)
+        assert (after.outcome, after.utility_ref) == (Outcome.WRITTEN_OFF, "U-1")
+        assert the_bill(home.refs[0]).written_off_fen == 8_650
+        assert balances() == {"gateway:sandbox": 8_650, "payable:water": -8_650}
+        assert violations() == []
+
+    def test_nothing_is_told_twice_once_the_answer_is_final(self):
+        item, water = only_item(a_paid_payment(a_home())), FarUtility([ACCEPTED])
+
+        assert write_offs.send(item.write_off_no, {"water": water})
+        assert write_offs.send(item.write_off_no, {"water": water})
+
+        assert len(water.told) == 1
+
+    def test_nothing_is_told_before_the_money_is_here(self):  # rule 26
+        item, water = only_item(a_payment(a_home())), FarUtility()
+
+        assert write_offs.send(item.write_off_no, {"water": water})
+
+        assert water.told == []
+
+    def test_without_word_the_same_number_is_told_again(self):  # rule 28
+        payment = a_paid_payment(a_home())
+        item, water = only_item(payment), FarUtility([NO_WORD, AWAY, ACCEPTED])
+        before = balances(), topics()
+
+        assert not write_offs.send(item.write_off_no, {"water": water})
+        with pytest.raises(UpstreamUnavailable):
+            write_offs.send(item.write_off_no, {"water": water})
+        assert (only_item(payment).outcome, balances(), topics()) == (Outcome.PAID, *before)
+        assert write_offs.send(item.write_off_no, {"water": water})
+
+        assert water.told[0] == water.told[1] == water.told[2]
+
+    def test_a_company_without_an_interface_and_a_number_nobody_made(self):
+        item = only_item(a_paid_payment(a_home()))
+
+        for number, code in ((item.write_off_no, "utility.no_api"), ("W0", "not_found")):
+            with pytest.raises(NotFound) as refused:
+                write_offs.send(number, {})
+            assert refused.value.code == code
+
+
+class TestAnswers:
+    def test_a_no_makes_the_bill_owe_again_and_the_money_go_back(self):  # rule 28
+        home = a_home(8_650, 1_000)
+        payment = a_paid_payment(home)
+        refused = next(item for item in items_of(payment) if item.amount_fen == 8_650)
+
+        answer(refused, REFUSED)
+
+        bill = the_bill(home.refs[0])
+        assert (bill.paid_fen, bill.written_off_fen) == (0, 0)
+        assert balances()["returns"] == -8_650
+        assert balances()["receivable:water"] == 8_650
+        with transaction() as session:
+            refund = session.execute(text("SELECT amount_fen, reason, status FROM refund")).one()
+        assert tuple(refund) == (8_650, REFUSED.reason, "requested")
+        assert topics(like="refund.%") == ["refund.requested"]
+        assert the_bill(home.refs[1]).paid_fen == 1_000
+        assert violations() == []
+
+    def test_a_bill_that_was_refused_can_be_paid_again(self):
+        home = a_home(8_650)
+        answer(only_item(a_paid_payment(home)), REFUSED)
+
+        again = book(a_payment(home), GatewayStatus.PAID)
+        answer(only_item(again), ACCEPTED)
+
+        assert the_bill(home.refs[0]).written_off_fen == 8_650
+        assert violations() == []
+
+    def test_not_knowing_changes_nothing(self):
+        payment = a_paid_payment(a_home())
+        before = balances(), topics()
+
+        answer(only_item(payment), NO_WORD)
+
+        assert only_item(payment).outcome is Outcome.PAID
+        assert (balances(), topics()) == before
+
+    @pytest.mark.parametrize("reply", [ACCEPTED, REFUSED])
+    def test_the_same_answer_from_sixteen_threads_is_booked_once(self, reply):
+        payment = a_paid_payment(a_home())
+        item = only_item(payment)
+
+        assert at_once([lambda: answer(item, reply)] * 16) == [None] * 16
+
+        assert len(topics(like="write_off.%")) == 2  # due, and the one answer
+        assert violations() == []
+
+    def test_a_no_told_again_after_the_money_went_back_changes_nothing(self):
+        payment = a_paid_payment(a_home())
+        item = only_item(payment)
+        answer(item, REFUSED)
+        with transaction() as session:
+            number = session.execute(text("SELECT refund_no FROM refund")).scalar_one()
+            refunds.book(session, number, RefundReply(succeeded=True), now=NOW)
+
+        answer(item, REFUSED)
+
+        assert only_item(payment).outcome is Outcome.RETURNED
+        assert violations() == []
+
+    @pytest.mark.parametrize(("first", "then"), [(ACCEPTED, REFUSED), (REFUSED, ACCEPTED)])
+    def test_an_answer_that_contradicts_the_first_needs_a_person(self, first, then):
+        item = only_item(a_paid_payment(a_home()))
+        answer(item, first)
+        before = balances(), topics()
+
+        with pytest.raises(IllegalTransition):
+            answer(item, then)
+
+        assert (balances(), topics()) == before
+        assert violations() == []
+
+    @pytest.mark.parametrize("reply", [ACCEPTED, REFUSED])
+    def test_an_answer_nobody_asked_for_is_refused(self, reply):
+        item = only_item(a_payment(a_home()))
+
+        with pytest.raises(IllegalTransition):
+            answer(item, reply)
+
+        assert violations() == []
+
+    def test_a_no_to_a_payment_that_failed_takes_nothing_from_the_one_that_paid(self):
+        home = a_home(8_650)
+        failed = a_payment(home)
+        book(failed, GatewayStatus.CLOSED)
+        a_paid_payment(home)
+
+        with pytest.raises(IllegalTransition):
+            answer(only_item(failed), REFUSED)
+
+        assert the_bill(home.refs[0]).paid_fen == 8_650
+        assert violations() == []
+
+    def test_yes_and_no_at_one_moment_leave_one_of_the_two(self):
+        payment = a_paid_payment(a_home())
+        item = only_item(payment)
+
+        found = at_once([lambda r=r: answer(item, r) for r in [ACCEPTED, REFUSED] * 6])
+
+        assert sum(isinstance(one, IllegalTransition) for one in found) == 6
+        assert only_item(payment).outcome in {Outcome.WRITTEN_OFF, Outcome.RETURNING}
+        assert violations() == []

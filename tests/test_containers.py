@@ -1,0 +1,252 @@
+"""The container files, as far as they can be checked without a container engine."""
+
+import importlib
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from cli.main import app as command_line
+from core.settings import Settings
+from simulator.__main__ import app as simulator_app
+from workers.app import Queue
+
+ROOT = Path(__file__).parents[1]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {"web", "worker", "scheduler", "migrate", "simulator"}
+_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?::([?-])([^}]*))?\}")
+
+# What we use of the compose specification (https://github.com/compose-spec/compose-spec).
+KEYS = {
+    "service": {
+        "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init",
+        "networks", "ports", "profiles", "restart", "security_opt", "shm_size", "stop_grace_period",
+        "volumes",
+    },
+    "healthcheck": {"disable", "interval", "retries", "start_period", "test", "timeout"},
+    "build": {"context", "target"},
+}  # fmt: skip
+
+
+def example() -> dict[str, str]:
+    """Return what .env.example sets."""
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name: value[1:-1] if value[:1] == "'" else value for name, _, value in pairs}
+
+
+def variables() -> dict[str, str]:
+    """Return the variables the compose file reads, with what follows the name."""
+    lines = (ROOT / "docker-compose.yml").read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    return {name: mark for name, mark, _ in _VARIABLE.findall(text)}
+
+
+def filled_in(text: str) -> str:
+    """Put the example's values where the compose file reads variables."""
+    return _VARIABLE.sub(lambda found: example()[found[1]], text)
+
+
+def stages() -> dict[str, list[str]]:
+    """Return the Dockerfile's stages by name, in order, each with its instructions."""
+    found: dict[str, list[str]] = {}
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    for line in (line for line in text.splitlines() if line and not line.startswith("#")):
+        if line.startswith("FROM "):
+            found[line.split()[3]] = []
+        list(found.values())[-1].append(line)
+    return found
+
+
+def let_through() -> set[str]:
+    """Return what .dockerignore leaves of the checkout, which it first leaves out whole."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    return {line[1:] for line in lines if line.startswith("!")}
+
+
+def pinned(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text().splitlines()
+    return dict(line.split("==") for line in lines if "==" in line)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """What a container of ours finds in its environment, with the example's values."""
+    monkeypatch.chdir(tmp_path)  # away from a developer's own .env
+    for name, value in SERVICES["web"]["environment"].items():
+        monkeypatch.setenv(name, filled_in(value))
+    return monkeypatch
+
+
+class TestCompose:
+    def test_it_has_the_parts_of_a_city(self) -> None:
+        assert set(SERVICES) == OURS | {"postgres", "redis", "mail", "stripe-mock"}
+
+    @pytest.mark.parametrize("name", SERVICES)
+    def test_every_key_is_of_the_specification(self, name: str) -> None:
+        service = SERVICES[name]
+
+        assert service.keys() <= KEYS["service"]
+        assert service["healthcheck"].keys() <= KEYS["healthcheck"]
+        assert service.get("build", {}).keys() <= KEYS["build"]
+
+    def test_every_variable_is_in_the_example_and_no_other(self) -> None:
+        assert variables().keys() == example().keys() - {"COMPOSE_PROFILES"}
+
+    def test_no_secret_has_a_default_in_the_file(self) -> None:
+        secret = {name for name in variables() if re.search("SECRET|UTILITIES|POSTGRES", name)}
+
+        assert {variables()[name] for name in secret} == {"?"}
+
+    @pytest.mark.parametrize("name", OURS)
+    def test_every_setting_is_one(self, name: str) -> None:
+        names = {name for name in SERVICES[name]["environment"] if name.startswith("CITYBILL_")}
+
+        assert {name.removeprefix("CITYBILL_").lower() for name in names} <= set(
+            Settings.model_fields
+        )
+        assert names == set(SERVICES[name]["environment"])
+
+    def test_the_example_makes_settings(self, environment: pytest.MonkeyPatch) -> None:
+        made = Settings()
+
+        assert made.demo
+        assert set(made.utilities) == {"water", "power", "gas", "telecom"}
+        secret = example()["SANDBOX_SECRET"]
+        assert {one.secret.get_secret_value() for one in made.utilities.values()} == {secret}
+
+    def test_production_refuses_the_example(self, environment: pytest.MonkeyPatch) -> None:
+        environment.setenv("CITYBILL_ENVIRONMENT", "production")
+
+        with pytest.raises(ValueError, match=r"CITYBILL_SECRET_KEY.*CITYBILL_UTILITIES__water"):
+            Settings()
+
+    @pytest.mark.parametrize("name", SERVICES)
+    def test_what_is_waited_for_can_come(self, name: str) -> None:
+        for awaited, how in SERVICES[name].get("depends_on", {}).items():
+            other = SERVICES[awaited]
+            match how["condition"]:
+                case "service_healthy":
+                    assert "test" in other["healthcheck"]
+                case "service_completed_successfully":
+                    assert other["restart"] == "no"
+                case condition:
+                    pytest.fail(f"{name} waits for {awaited} to be {condition}")
+            assert set(other.get("profiles", [])) <= set(SERVICES[name].get("profiles", []))
+
+    def test_every_volume_is_declared(self) -> None:
+        used = {
+            place.partition(":")[0] for one in SERVICES.values() for place in one.get("volumes", [])
+        }
+
+        assert used == set(COMPOSE["volumes"])
+
+    def test_nothing_is_open_to_the_network(self) -> None:
+        ports = [port for one in SERVICES.values() for port in one.get("ports", [])]
+
+        assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+class TestCommands:
+    def test_the_worker_listens_to_every_queue(self) -> None:
+        command = SERVICES["worker"]["command"]
+
+        queues = command[command.index("--queues") + 1].split(",")
+
+        assert sorted(queues) == sorted(Queue)
+
+    def test_what_is_run_is_there(self) -> None:
+        module, _, factory = SERVICES["web"]["command"][2].partition(":")
+
+        assert callable(getattr(importlib.import_module(module), factory))
+        assert importlib.import_module(SERVICES["worker"]["command"][3]).celery
+        assert callable(importlib.import_module(SERVICES["scheduler"]["command"][2]).main)
+
+    def test_migrate_is_a_command(self) -> None:
+        assert SERVICES["migrate"]["command"][1] in typer.main.get_group(command_line).commands
+
+    def test_the_simulator_takes_its_options(self) -> None:
+        parameters = typer.main.get_group(simulator_app).params
+        known = {name for parameter in parameters for name in parameter.opts}
+
+        assert {word for word in SERVICES["simulator"]["command"] if word.startswith("--")} <= known
+
+
+class TestImage:
+    def test_what_is_copied_is_there(self) -> None:
+        for name, lines in stages().items():
+            for line in lines:
+                if not line.startswith("COPY "):
+                    continue
+                words = shlex.split(line)[1:]
+                source = [word for word in words if word.startswith("--from=")]
+                earlier = list(stages())[: list(stages()).index(name)]
+                if source:
+                    assert source[0].removeprefix("--from=") in earlier
+                else:
+                    assert all(word == "." or word in let_through() for word in words[:-1])
+
+    def test_what_is_let_through_is_there(self) -> None:
+        assert [name for name in let_through() if not (ROOT / name).exists()] == []
+
+    def test_every_room_is_let_through(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+        rooms = project["tool"]["setuptools"]["packages"]["find"]["include"]
+
+        assert {room.rstrip("*") for room in rooms} <= let_through()
+
+    def test_what_compose_builds_is_a_stage(self) -> None:
+        targets = {one["build"]["target"] for one in SERVICES.values() if "build" in one}
+
+        assert targets == {"citybill", "demo"}
+        assert targets <= stages().keys()
+
+    def test_the_last_stage_is_the_city_without_the_demo(self) -> None:
+        assert list(stages())[-1] == "citybill"
+        assert "COPY --from=build /opt/citybill /opt/citybill" in stages()["citybill"]
+
+    def test_it_does_not_run_as_root(self) -> None:
+        users = [line.split()[1] for line in stages()["base"] if line.startswith("USER ")]
+
+        assert users == ["citybill"]
+
+    def test_uv_is_the_same_everywhere(self) -> None:
+        in_makefile = re.search(r"^UV := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert in_makefile is not None
+
+        assert f"uv=={in_makefile[1]}" in (ROOT / "Dockerfile").read_text()
+
+
+class TestLock:
+    def test_production_is_a_part_of_what_is_tested(self) -> None:
+        assert pinned("requirements-prod.lock").items() <= pinned("requirements.lock").items()
+
+    def test_production_has_what_the_code_asks_for_and_nothing_of_demo_and_dev(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extras = project["optional-dependencies"]
+
+        def names(wanted: list[str]) -> set[str]:
+            return {re.split(r"[^A-Za-z0-9-]", one)[0] for one in wanted}
+
+        there = pinned("requirements-prod.lock").keys()
+
+        assert names(project["dependencies"]) <= there
+        assert not (names(extras["demo"]) | names(extras["dev"])) & there
+
+    def test_the_demo_image_adds_what_the_simulator_needs(self) -> None:
+        added = stages()["build-demo"][1].split("requirements.lock ")[1].split()
+
+        assert set(added) <= pinned("requirements.lock").keys()
+        assert not set(added) & pinned("requirements-prod.lock").keys()
+
+
+def test_the_examples_json_is_json() -> None:
+    assert json.loads(example()["UTILITIES"])

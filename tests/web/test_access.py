@@ -1,0 +1,178 @@
+"""Who may: every route has one rule, and no cell of the matrix grants what it should not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from billing.bills import format_ref
+from core.clock import utc_now
+from identity.models import Role
+from providers.base import Reject
+from tests.factories import a_home, a_paid_payment, a_person, a_record, bring_in
+from tests.web.conftest import Browser, a_browser, signed_in, with_key
+from web import access
+from web.app import create_app
+
+OPEN = {"anyone", "visitor"}
+WITHOUT_RULE = {"/api/v1/openapi.json", "/static"}  # the same for everybody, and no data in them
+
+
+def rules_of(dependant: Any) -> list[str]:
+    """The rules in a route's tree of dependencies, however deep."""
+    own = [rule.__name__ for rule in access.RULES if dependant.call is rule]
+    return own + [name for inner in dependant.dependencies for name in rules_of(inner)]
+
+
+def routes() -> list[RouteContext]:
+    return [
+        route
+        for route in iter_route_contexts(create_app().routes)
+        if route.path not in WITHOUT_RULE
+    ]
+
+
+ROUTES = [
+    (method, route.path, rules_of(route.dependant))
+    for route in routes()
+    for method in sorted(route.methods)
+]
+
+
+class TestRules:
+    def test_there_are_routes_to_look_at(self):
+        assert len(ROUTES) > 35
+
+    @pytest.mark.parametrize(("method", "path", "rules"), ROUTES)
+    def test_every_route_has_exactly_one_rule(self, method, path, rules):
+        assert len(rules) == 1, f"{method} {path} depends on {rules}"
+
+    def test_only_these_are_open_to_everybody(self):
+        found = {f"{method} {path}" for method, path, rules in ROUTES if OPEN & set(rules)}
+
+        assert found == {
+            "GET /healthz", "GET /readyz", "POST /api/v1/sign-in-codes", "POST /api/v1/sessions",
+            "POST /api/v1/callbacks/{gateway}", "GET /sign-in", "POST /sign-in",
+            "GET /sign-in/code", "POST /sign-in/code", "POST /sign-out", "POST /language",
+        }  # fmt: skip
+
+
+@dataclass
+class World:
+    """Resident A with a bill, a payment and a water file; everybody else with none of them."""
+
+    app: FastAPI
+    people: dict[str, int]
+    companies: dict[str, Browser]
+    path: dict[str, str]
+
+    def browser(self, who: str) -> Browser:
+        """Fresh every time: some routes sign out."""
+        if who in self.people:
+            return signed_in(self.app, self.people[who])
+        return self.companies[who] if who in self.companies else a_browser(self.app)
+
+
+@pytest.fixture(scope="module")
+def world(app: FastAPI, kept_city: None) -> Iterator[World]:
+    now = utc_now()
+    home = a_home(8_650, now=now)
+    payment = a_paid_payment(home, now=now)
+    a_home(1_000, now=now)
+    bad = Reject(2, "应缴金额", "finer than a fen", "D|1|12.345")
+    file = bring_in("water", a_record("1"), bad)
+    return World(
+        app,
+        {"A": home.owner_id, "B": a_person(), "staff": a_person(Role.STAFF)},
+        {"water": with_key(app, "water"), "gas": with_key(app, "gas")},
+        {
+            "ref": format_ref(home.refs[0]), "payment_id": str(payment.id), "code": "water",
+            "bill_file_id": str(file.bill_file_id), "source": "sandbox", "gateway": "sandbox",
+            "day": "2026-11-20",
+        },
+    )  # fmt: skip
+
+
+TURNED_AWAY = {303, 401, 403, 404}
+EXPECTED: dict[str, dict[str, set[int]]] = {
+    "resident": {"anonymous": {303, 401}, "water": {303, 401}, "gas": {303, 401}},
+    "staff": {
+        "anonymous": {303, 401}, "water": {303, 401}, "gas": {303, 401}, "A": {403}, "B": {403},
+    },
+    "company": {"anonymous": {401}, "A": {401}, "B": {401}, "staff": {401}, "gas": {403}},
+    "sender": {"anonymous": {401}, "A": {401}, "B": {401}, "staff": {401}, "gas": {404}},
+}  # fmt: skip
+CALLERS = ("anonymous", "A", "B", "staff", "water", "gas")
+
+
+@pytest.mark.parametrize("who", CALLERS)
+@pytest.mark.parametrize(("method", "path", "rules"), ROUTES)
+def test_no_cell_of_the_matrix_grants_what_it_should_not(world, method, path, rules, who):
+    answer = world.browser(who).request(method, path.format(**world.path))
+
+    wanted = EXPECTED.get(rules[0], {}).get(who)
+    if wanted is None and who != "A" and {"{ref}", "{payment_id}"} & set(path.split("/")):
+        wanted = {404}  # resident A's own, and nobody else's
+    if wanted is None and who != "A" and path.endswith("{ref}.pdf"):
+        wanted = {404}
+    if wanted is not None:
+        assert answer.status_code in wanted, answer.text
+        if answer.status_code == 303:
+            assert answer.headers["location"].startswith("/sign-in?next=")
+    else:
+        assert answer.status_code not in {401, 500}, answer.text
+        assert answer.status_code != 403 or method == "POST"
+
+
+class TestOthers:
+    """Somebody else's and nobody's are told apart by nobody."""
+
+    @pytest.mark.parametrize(
+        ("path", "key"),
+        [
+            ("/bills/{}", "ref"), ("/bills/{}.pdf", "ref"), ("/payments/{}", "payment_id"),
+            ("/api/v1/bills/{}", "ref"), ("/api/v1/bills/{}.pdf", "ref"),
+            ("/api/v1/payments/{}", "payment_id"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("who", ["B", "staff"])
+    def test_the_two_answers_are_the_same(self, world, path, key, who):
+        browser = world.browser(who)
+        number = world.path[key]
+        nobodys = number[:-1] + str((int(number[-1]) + 1) % 10)
+        answers = []
+
+        for name in (number, nobodys):
+            answer = browser.get(path.format(name), headers={"X-Request-Id": "same"})
+            assert answer.status_code == 404
+            headers = {k: v for k, v in answer.headers.items() if k != "content-length"}
+            answers.append((answer.text.replace(name, "…"), headers))
+
+        assert answers[0] == answers[1]
+
+    def test_their_owner_sees_them(self, world):
+        browser = world.browser("A")
+
+        for path in ("/bills/{ref}", "/bills/{ref}.pdf", "/payments/{payment_id}",
+                     "/api/v1/bills/{ref}", "/api/v1/bills/{ref}.pdf",
+                     "/api/v1/payments/{payment_id}"):  # fmt: skip
+            assert browser.get(path.format(**world.path)).status_code == 200, path
+
+    @pytest.mark.parametrize(
+        "junk", ["9" * 30, "-1", "0", "1.5", "x", "%00", "٣", "1e3", "1.99999999999999999999"]
+    )
+    def test_junk_in_an_address_is_no_fault_of_ours(self, world, junk):
+        for who, path in (
+            ("A", "/bills/{}"), ("A", "/bills/{}.pdf"), ("A", "/payments/{}"),
+            ("A", "/api/v1/bills/{}"), ("A", "/api/v1/payments/{}"),
+            ("water", "/api/v1/bill-files/{}"),
+            ("water", "/api/v1/bill-files/{}/rejects.csv"), ("staff", "/console/bill-files/{}"),
+            ("staff", "/console/reconciliations/{}/2026-11-20"),
+            ("staff", "/api/v1/reconciliations/{}/2026-11-20"),
+            ("staff", "/api/v1/reconciliations/sandbox/{}"),
+        ):  # fmt: skip
+            answer = world.browser(who).get(path.format(junk))
+            assert answer.status_code in {404, 422}, (path, answer.text)

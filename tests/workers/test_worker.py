@@ -1,0 +1,114 @@
+"""A real worker, killed in mid-job while Redis forgets everything: the job is done all the same."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from core.clock import utc_now
+from core.db import transaction
+from identity.models import Role
+from identity.people import add_person
+from notifications import words
+from notifications.notices import make_notice
+from tests.notifications.conftest import MailServer, running
+from tests.workers.conftest import a_job, change, process, the_job
+
+WORKER = (
+    "celery", "--quiet", "-A", "workers.app", "worker", "--queues", "payments,notices,bills,upkeep",
+    "--concurrency", "2", "--loglevel", "ERROR", "--without-gossip", "--without-mingle",
+)  # fmt: skip
+SCHEDULER = ("workers.scheduler",)
+
+
+def until(holds: Callable[[], bool], what: str, seconds: int = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"it never came about: {what}"
+        time.sleep(0.05)
+
+
+class SlowMailServer(MailServer):
+    """Holds the first mail in its hands, neither taking nor refusing it, until the sender is gone."""
+
+    tried = 0
+
+    async def handle_DATA(self, *given: Any) -> str:  # noqa: N802
+        self.tried += 1
+        if self.tried == 1:
+            await asyncio.sleep(60)
+        return await super().handle_DATA(*given)
+
+
+@pytest.fixture
+def settings(city, servers, bell):
+    """What the processes of this test run on."""
+    return {
+        "CITYBILL_DATABASE_URL": city,
+        "CITYBILL_REDIS_URL": servers.redis_url,
+        "CITYBILL_SMTP_HOST": "127.0.0.1",
+    }
+
+
+def a_mail_to_send() -> int:
+    """A notice that was announced; returns its id."""
+    now = utc_now()
+    with transaction() as session:
+        person = add_person(
+            session, role=Role.RESIDENT, name="王小明", contact="19900000001", now=now
+        )
+        notice_id = make_notice(
+            session, person, event="payment.receipt", subject_ref="1", channel="email",
+            address="wang@example.com", text_=words.Words("回执", "已收到 ¥86.50"), now=now,
+        )  # fmt: skip
+    assert notice_id is not None
+    return notice_id
+
+
+def delivery() -> Any:
+    with transaction() as session:
+        return session.execute(text("SELECT * FROM job WHERE task = 'notices.deliver'")).first()
+
+
+def notice_state() -> str:
+    with transaction() as session:
+        return str(session.execute(text("SELECT state FROM notice")).scalar_one())
+
+
+def test_a_worker_killed_in_mid_job_and_a_flushed_redis_cost_delay_only(settings, bell):
+    """Announced, relayed, rung, taken, killed, forgotten, taken over, done: once in effect."""
+    notice_id = a_mail_to_send()
+    with running(SlowMailServer()) as mail_server, process(*SCHEDULER, **settings):
+        settings["CITYBILL_SMTP_PORT"] = str(mail_server.port)
+        with process(*WORKER, **settings) as worker:
+            until(lambda: mail_server.tried == 1, "the worker is in the middle of it")
+            os.killpg(worker.pid, signal.SIGKILL)
+        bell.flushall()
+        job = delivery()
+        assert (job.state, job.attempts, notice_state()) == ("running", 1, "created")
+        change(job.id, "lease_until = now() - interval '1 second', rung_at = NULL")
+
+        with process(*WORKER, **settings):
+            until(lambda: delivery().state == "done", "another worker took over")
+
+    assert delivery().attempts == 2
+    assert notice_state() == "accepted"
+    assert [mail["Message-ID"] for _, mail, _ in mail_server.taken] == [
+        f"<notice-{notice_id}@citybill.example>"
+    ]
+
+
+def test_rung_for_twice_it_is_done_once_by_real_workers(settings, bell):
+    job_id = a_job("upkeep.forget", "2026-11-20")
+    with running(MailServer()) as mail_server:
+        settings["CITYBILL_SMTP_PORT"] = str(mail_server.port)
+        with process(*SCHEDULER, **settings), process(*WORKER, **settings):
+            until(lambda: the_job(job_id).state == "done", "the job is done")
+            change(job_id, "rung_at = NULL")
+
+    assert the_job(job_id).attempts == 1
