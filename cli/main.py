@@ -9,11 +9,14 @@ import sys
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
 from cli import demo, doctor, importing, profiles, serve
 from cli.connect import connected
@@ -42,8 +45,20 @@ def run() -> None:
     try:
         app()
     except CityBillError as refused:
-        told.print(f"[bold red]refused[/] {refused}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _stop("refused", str(refused), code=1)
+    except OperationalError as away:
+        _stop("the database cannot be reached", str(away.orig).splitlines()[0], code=1)
+    except ValidationError as wrong:
+        told_of = "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}"
+            for one in wrong.errors()
+        )
+        _stop("the configuration is wrong", told_of, code=2)
+
+
+def _stop(what: str, why: str, *, code: int) -> NoReturn:
+    told.print(f"[bold red]{what}[/] {escape(why)}", highlight=False, soft_wrap=True)
+    sys.exit(code)
 
 
 def say_json(value: dict[str, Any]) -> None:
@@ -127,7 +142,9 @@ def verify_command(as_json: Json = False) -> None:
             mark = "[green]true [/]" if check.ok else "[bold red]FALSE[/]"
             Console().print(f"{mark} {check.name}", highlight=False)
             if not check.ok:
-                Console().print(f"      {check.violations} violations, the first: {check.detail}")
+                Console().print(
+                    f"      {check.violations} violations, the first: {escape(check.detail)}"
+                )
     raise typer.Exit(0 if holds else 1)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from core.errors import BillFileError
@@ -34,13 +35,17 @@ def check(file: Path, profile: Path, *, rows: int) -> bool:
                 else:
                     rejects += 1
                     if rejects <= REJECTS_SHOWN:
-                        console.print(f"line {row.line_no}, column {row.column}: {row.reason}")
+                        console.print(
+                            escape(f"line {row.line_no}, column {row.column}: {row.reason}")
+                        )
     except BillFileError as wrong:
         refusal = wrong
     console.print(table)
     console.print(f"{records:,} bills would land, {rejects:,} rows would be rejected")
     if refusal is not None:
-        console.print(f"[bold red]the file would be refused[/] {refusal}", highlight=False)
+        console.print(
+            f"[bold red]the file would be refused[/] {escape(str(refusal))}", highlight=False
+        )
     return refusal is None and rejects == 0
 
 

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -96,13 +96,15 @@ class Servers:
             ServerError: the folder or the binaries cannot be used, or a server does not come up.
         """
         self.prepare()
-        with self._turn():
-            self._use = (self.data_dir / "users.lock").open("a")
-            fcntl.flock(self._use, fcntl.LOCK_SH)
+        with self._turn(), ExitStack() as unless_started:  # who could not start is no user
+            use = unless_started.enter_context((self.data_dir / "users.lock").open("a"))
+            fcntl.flock(use, fcntl.LOCK_SH)
             if not self._postgres_answers():
                 self._start_postgres()
             if not self._redis_answers():
                 self._start_redis()
+            unless_started.pop_all()
+            self._use = use
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -163,7 +165,7 @@ class Servers:
     @property
     def _socket_dir(self) -> Path:
         """A folder whose name is short: a unix socket's path may have 107 bytes."""
-        name = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
+        name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"citybill-{os.geteuid()}-{name}"
 
     @property
@@ -221,8 +223,9 @@ class Servers:
                 "initdb", "-D", self._pgdata, "-U", "citybill", "-A", "trust", "-E", "UTF8",
                 "--locale=C.UTF-8", "--no-instructions", *([] if self.fsync else ["--no-sync"]),
             )  # fmt: skip
-        if self._stale_pid():
-            (self._pgdata / "postmaster.pid").unlink()
+        for lock in (self._pgdata / "postmaster.pid", self._socket_dir / ".s.PGSQL.5432.lock"):
+            if _is_stale(lock):
+                lock.unlink()
         wanted = _PG_SETTINGS | {"unix_socket_directories": str(self._socket_dir)}
         if not self.fsync:
             wanted |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -244,14 +247,6 @@ class Servers:
         except psycopg.OperationalError:
             return False
         return True
-
-    def _stale_pid(self) -> bool:
-        """Tell whether postmaster.pid names a process that is not (any more) a PostgreSQL."""
-        pid_file = self._pgdata / "postmaster.pid"
-        if not pid_file.exists():
-            return False
-        command = Path(f"/proc/{pid_file.read_text().split()[0]}/cmdline")
-        return not command.exists() or b"postgres" not in command.read_bytes()
 
     def _redis(self) -> redis.Redis:
         return redis.Redis.from_url(self.redis_url, socket_timeout=2)
@@ -290,6 +285,14 @@ def _wheel(package: str) -> Path:
             "CITYBILL_DATABASE_URL and CITYBILL_REDIS_URL to servers of your own"
         )
     return Path(spec.submodule_search_locations[0])
+
+
+def _is_stale(lock: Path) -> bool:
+    """Tell whether a lock file names a process that is not (any more) a PostgreSQL."""
+    if not lock.exists():
+        return False
+    command = Path(f"/proc/{lock.read_text().split()[0]}/cmdline")
+    return not command.exists() or b"postgres" not in command.read_bytes()
 
 
 def _reachable_by_others(folder: Path) -> bool:

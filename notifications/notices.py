@@ -3,13 +3,13 @@
 Repeating an event makes no second notice: the row is unique by event, person, subject and channel.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from core import outbox
-from core.clock import billing_date, utc_now
+from core.clock import billing_date
 from core.db import transaction
 from core.errors import NotFound, Upstream, UpstreamUnavailable
 from identity.models import Person
@@ -117,10 +117,11 @@ def _tell_about(
         )  # fmt: skip
 
 
-def deliver(notice_id: int, channels: dict[str, Channel]) -> None:
+def deliver(notice_id: int, channels: dict[str, Channel], *, now: datetime) -> None:
     """Hand one notice to its channel; one that was handed over, or has failed, stays as it is.
 
-    A code is wiped from the row once it has left. No transaction is open while we wait.
+    A code that is no longer good is not sent, and none stays on its row. No transaction is open
+    while we wait.
 
     Raises:
         UpstreamUnavailable: not now; try again later.
@@ -128,10 +129,23 @@ def deliver(notice_id: int, channels: dict[str, Channel]) -> None:
     """
     with transaction() as session:
         notice = session.get(Notice, notice_id)
-        if notice is None:
-            raise NotFound("there is no such notice")
+    if notice is None:
+        raise NotFound("there is no such notice")
     if notice.state is not NoticeState.CREATED:
         return
+    is_code = notice.event == "sign_in.code"
+    too_late = is_code and notice.created_at < now - timedelta(minutes=CODE_MINUTES)
+    state = NoticeState.FAILED if too_late else _hand_over(notice, channels)
+    with transaction() as session:
+        row = session.get_one(Notice, notice_id, with_for_update=True)
+        if row.state is NoticeState.CREATED:
+            row.state, row.state_at = state, now
+            if is_code:
+                row.body, row.body_html = "(wiped)", None
+
+
+def _hand_over(notice: Notice, channels: dict[str, Channel]) -> NoticeState:
+    """Send a notice once; a refusal for good is an answer, "not now" is raised on."""
     message = Message(
         message_id=f"notice-{notice.id}",
         address=notice.address,
@@ -139,7 +153,6 @@ def deliver(notice_id: int, channels: dict[str, Channel]) -> None:
         body=notice.body,
         body_html=notice.body_html,
     )
-    state = NoticeState.ACCEPTED
     try:
         if notice.channel not in channels:
             raise Upstream(f"no channel {notice.channel!r} is installed")
@@ -147,13 +160,20 @@ def deliver(notice_id: int, channels: dict[str, Channel]) -> None:
     except UpstreamUnavailable:
         raise
     except Upstream:
-        state = NoticeState.FAILED
-    with transaction() as session:
-        row = session.get_one(Notice, notice_id, with_for_update=True)
-        if row.state is NoticeState.CREATED:
-            row.state, row.state_at = state, utc_now()
-            if row.event == "sign_in.code":
-                row.body, row.body_html = "(wiped)", None
+        return NoticeState.FAILED
+    return NoticeState.ACCEPTED
+
+
+def receipt_sent_to(session: Session, payment_id: int) -> str | None:
+    """Return the e-mail address a payment's receipt has gone to, once it has."""
+    return session.exec(
+        select(Notice.address).where(
+            Notice.event == "payment.receipt",
+            Notice.subject_ref == str(payment_id),
+            Notice.channel == "email",
+            Notice.state == NoticeState.ACCEPTED,
+        )
+    ).first()
 
 
 def list_inbox(session: Session, person_id: int, *, limit: int = 50) -> list[Notice]:

@@ -62,7 +62,9 @@ def process(callback_id: int, gateways: dict[str, Gateway]) -> bool:
         UpstreamUnavailable: the gateway could not be reached; try again later.
     """
     with transaction() as session:
-        kept = session.get_one(GatewayCallback, callback_id)
+        kept = session.get(GatewayCallback, callback_id)
+        if kept is None:
+            raise NotFound("there is no such callback")
         gateway = gateway_named(gateways, kept.gateway)
         payment = find_payment_by_order(session, kept.order_no)
     if payment is None:

@@ -58,18 +58,12 @@ def create_payment(
         Conflict: the key was used for another request; a bill is being paid by another payment
             (with the time it is free again); or a bill is not what was shown.
     """
-    if not wanted or len(wanted) > MAX_BILLS:
-        raise Invalid(f"choose between 1 and {MAX_BILLS} bills to pay", code="payment.no_bills")
-    if len({bill.ref for bill in wanted}) < len(wanted):
-        raise Invalid("a bill is named twice", code="payment.bill_twice")
+    _check_choice(wanted)
     digest = _request_digest(wanted, gateway, return_url)
     earlier = _find_earlier(session, payer_id, idempotency_key, digest, now=now)
     if earlier is not None:
         return earlier
-    may_pay = visible_accounts(session, payer_id, to_pay=True)
-    if any(bill.ref[0] not in may_pay for bill in wanted):
-        raise NotFound("there is no such bill")
-
+    _check_may_pay(session, payer_id, wanted)
     payment_no = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
     payment_id = month_key(month_start(billing_date(now)), payment_no)
     amounts = _hold(session, payment_id, wanted)
@@ -86,29 +80,39 @@ def create_payment(
     )
     session.add(payment)
     session.flush()
-    for at, (ref, amount_fen) in enumerate(sorted(amounts.items()), start=1):
-        session.add(
-            PaymentItem(
-                payment_id=payment_id,
-                account_id=ref[0],
-                bill_id=ref[1],
-                amount_fen=amount_fen,
-                write_off_no=f"W{payment.order_no[2:]}-{at:02d}",
-                outcome_at=now,
-            )
-        )
-    session.merge(
-        IdempotentRequest(
-            person_id=payer_id,
-            key=idempotency_key,
-            request_sha256=digest,
-            payment_id=payment_id,
-            created_at=now,
-        )
-    )
+    session.add_all(_items(payment, amounts, now=now))
+    _remember(session, payment, idempotency_key, digest, now=now)
     outbox.emit(session, "payment.created", payment_id, now=now)
     session.flush()
     return payment
+
+
+def _check_choice(wanted: Sequence[Wanted]) -> None:
+    if not wanted or len(wanted) > MAX_BILLS:
+        raise Invalid(f"choose between 1 and {MAX_BILLS} bills to pay", code="payment.no_bills")
+    if len({bill.ref for bill in wanted}) < len(wanted):
+        raise Invalid("a bill is named twice", code="payment.bill_twice")
+
+
+def _check_may_pay(session: Session, payer_id: int, wanted: Sequence[Wanted]) -> None:
+    may_pay = visible_accounts(session, payer_id, to_pay=True)
+    if any(bill.ref[0] not in may_pay for bill in wanted):
+        raise NotFound("there is no such bill")
+
+
+def _items(payment: Payment, amounts: dict[BillRef, int], *, now: datetime) -> list[PaymentItem]:
+    """Return a payment's items, numbered in the order of their bills' keys."""
+    return [
+        PaymentItem(
+            payment_id=payment.id,
+            account_id=ref[0],
+            bill_id=ref[1],
+            amount_fen=amount_fen,
+            write_off_no=f"W{payment.order_no[2:]}-{at:02d}",
+            outcome_at=now,
+        )
+        for at, (ref, amount_fen) in enumerate(sorted(amounts.items()), start=1)
+    ]
 
 
 def _request_digest(wanted: Sequence[Wanted], gateway: str, return_url: str) -> str:
@@ -133,6 +137,18 @@ def _find_earlier(
             code="idempotency.other_request",
         )
     return session.get_one(Payment, earlier.payment_id)
+
+
+def _remember(session: Session, payment: Payment, key: str, digest: str, *, now: datetime) -> None:
+    session.merge(
+        IdempotentRequest(
+            person_id=payment.payer_id,
+            key=key,
+            request_sha256=digest,
+            payment_id=payment.id,
+            created_at=now,
+        )
+    )
 
 
 _LOCK = text("""

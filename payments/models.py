@@ -225,6 +225,7 @@ class ReconciliationBreak(SQLModel, table=True):
     source: str = Field(primary_key=True)
     day: date = Field(primary_key=True)
     kind: BreakKind = Field(sa_column=Column(text_enum(BreakKind), primary_key=True))
+    row_kind: str = Field(primary_key=True)  # payment | refund
     reference: str = Field(primary_key=True)
     gateway_ref: str | None = None
     ours_fen: int | None = Field(default=None, sa_type=BigInteger)
@@ -240,6 +241,18 @@ def lock_payment(session: Session, payment_id: int) -> Payment:
         NotFound: no such payment.
     """
     payment = session.get(Payment, payment_id, with_for_update=True)
+    if payment is None:
+        raise NotFound("there is no such payment")
+    return payment
+
+
+def get_payment(session: Session, payment_id: int) -> Payment:
+    """Return a payment.
+
+    Raises:
+        NotFound: no such payment.
+    """
+    payment = session.get(Payment, payment_id)
     if payment is None:
         raise NotFound("there is no such payment")
     return payment

@@ -178,8 +178,9 @@ _MATCH = text("""
 
 _BREAKS = text("""
     INSERT INTO reconciliation_break
-        (source, day, kind, reference, gateway_ref, ours_fen, theirs_fen, happened_at, found_at)
-    SELECT :source, :day, verdict, reference, gateway_ref, ours_fen,
+        (source, day, kind, row_kind, reference, gateway_ref, ours_fen, theirs_fen, happened_at,
+         found_at)
+    SELECT :source, :day, verdict, kind, reference, gateway_ref, ours_fen,
            CASE WHEN verdict = 'ledger_differs' THEN ledger_fen ELSE theirs_fen END,
            happened_at, :now
     FROM matching WHERE verdict <> 'matched'

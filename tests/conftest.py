@@ -39,9 +39,14 @@ def database_url(servers: Servers) -> str:
 
 
 _ALL_TABLES = text(
-    "SELECT string_agg(quote_ident(relname), ', ') FROM pg_class "
+    "SELECT quote_ident(relname) FROM pg_class "
     "WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace "
     "AND relname <> 'alembic_version'"
+)
+_RESTART_IDENTITIES = text(
+    "SELECT setval(pg_get_serial_sequence(attrelid::regclass::text, attname), 1, false) "
+    "FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
+    "WHERE attidentity <> '' AND c.relnamespace = 'public'::regnamespace"
 )
 
 
@@ -56,8 +61,10 @@ def empty_city() -> None:
     """Forget everything in the database, what may never be deleted included."""
     with db.engine().begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))  # append-only
-        tables = connection.execute(_ALL_TABLES).scalar_one()
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+        tables = connection.execute(_ALL_TABLES).scalars().all()
+        # Not TRUNCATE: that makes every table and index anew, a hundred times the work.
+        connection.execute(text("; ".join(f"DELETE FROM {table}" for table in tables)))
+        connection.execute(_RESTART_IDENTITIES)
 
 
 @pytest.fixture

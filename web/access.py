@@ -53,9 +53,15 @@ def cookie_name() -> str:
 
 
 def _token(request: Request) -> str:
+    """Return the session's token: of programs from the header alone, of browsers from the cookie.
+
+    A cookie is never enough for the API: browsers send it along with what other sites ask for.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
+    if request.url.path.startswith("/api/"):
+        return ""
     return request.cookies.get(cookie_name(), "")
 
 

@@ -23,6 +23,8 @@ _HERE = Path(__file__).parent
 async def _connected(app: FastAPI) -> AsyncIterator[None]:
     db.bind(settings().database_url, pool_size=settings().database_pool_size)
     yield
+    for gateway in app.state.gateways.values():
+        gateway.hang_up()
     db.engine().dispose()
 
 

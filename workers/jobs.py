@@ -27,6 +27,7 @@ LEASE = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 20
 MAX_ATTEMPTS = 12
 _LONGEST_PAUSE = timedelta(hours=1)
+_AWAY_PAUSE = timedelta(seconds=15)
 _log = log.logger(__name__)
 
 
@@ -72,9 +73,11 @@ _TAKE = text("""
 """)
 
 _FINISH = text("""
-    UPDATE job SET state = CAST(:state AS text), lease_until = NULL, rung_at = NULL, last_error = :error,
+    UPDATE job SET state = CAST(:state AS text), lease_until = NULL, rung_at = NULL,
         due_at = coalesce(CAST(:due_at AS timestamptz), due_at), attempts = attempts - :uncount,
-        finished_at = CASE WHEN CAST(:state AS text) IN ('done', 'dead') THEN CAST(:now AS timestamptz) END
+        finished_at = CASE WHEN CAST(:state AS text) IN ('done', 'dead')
+                           THEN CAST(:now AS timestamptz) END,
+        last_error = :error
     WHERE id = :id AND attempts = :attempt AND state = 'running'
 """)
 
@@ -99,7 +102,7 @@ def run(job_id: int) -> bool:
     except NotYet as later:
         _finish(taken, "waiting", pause=timedelta(seconds=later.after_seconds), uncount=1)
     except UpstreamUnavailable as away:
-        _finish(taken, "waiting", pause=_pause(taken.attempt), error=str(away), uncount=1)
+        _finish(taken, "waiting", pause=_AWAY_PAUSE, error=str(away), uncount=1)
     except Exception as failure:  # noqa: BLE001  the edge: a failure must end on the row
         _log.error("job_failed", task=row.task, attempt=taken.attempt, exc_info=failure)
         state = "dead" if _try_no(taken.attempt) == MAX_ATTEMPTS else "waiting"

@@ -209,6 +209,7 @@ def upgrade() -> None:
             ),
             nullable=False,
         ),
+        sa.Column("row_kind", sa.String(), nullable=False),
         sa.Column("reference", sa.String(), nullable=False),
         sa.Column("gateway_ref", sa.String(), nullable=True),
         sa.Column("ours_fen", sa.BigInteger(), nullable=True),
@@ -216,7 +217,7 @@ def upgrade() -> None:
         sa.Column("happened_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("found_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint(
-            "source", "day", "kind", "reference", name=op.f("pk_reconciliation_break")
+            "source", "day", "kind", "row_kind", "reference", name=op.f("pk_reconciliation_break")
         ),
     )
     op.create_table(

@@ -101,6 +101,10 @@ class Gateway(Protocol):
         """
         ...
 
+    def hang_up(self) -> None:
+        """Let go of open connections; the gateway is not used again."""
+        ...
+
     def read_settlement(self, stream: BinaryIO, *, day: date) -> Iterator[SettlementRecord]:
         """Read one day's settlement file whole, its control totals checked before the first row.
 

@@ -120,6 +120,9 @@ class Sandbox:
         except (ValueError, KeyError, TypeError, RecursionError) as wrong:
             raise Invalid("not a sandbox notification", code="callback.malformed") from wrong
 
+    def hang_up(self) -> None:
+        self._http.close()
+
     def read_settlement(self, stream: BinaryIO, *, day: date) -> Iterator[SettlementRecord]:
         return iter(_settlement_rows(stream.read(), day))
 

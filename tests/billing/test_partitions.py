@@ -1,5 +1,6 @@
 """A month's partitions: made once, by whoever comes first."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import pytest
@@ -21,6 +22,18 @@ def partitions() -> set[str]:
             text("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")
         )
         return set(found.scalars())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_it_was(database_url: str) -> Iterator[None]:
+    """Take the months of these tests away again: every later test would carry them along."""
+    before = partitions()
+    yield
+    with transaction() as session:
+        for name in sorted(partitions() - before):
+            table = name.rpartition("_y")[0]
+            session.execute(text(f"ALTER TABLE {table} DETACH PARTITION {name}"))
+            session.execute(text(f"DROP TABLE {name}"))
 
 
 def names(*months: date) -> set[str]:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from core.db import transaction
+from tests.factories import a_home
 from tests.workers.conftest import environment
 
 CITYBILL = Path(sys.executable).with_name("citybill")
@@ -47,18 +48,11 @@ class TestRefused:
         assert done.returncode == 2
         assert "nowhere.txt" in complaint(done)
 
-    def test_a_folder_is_no_file(self, citybill, tmp_path):
-        done = citybill("import", tmp_path, "--provider", "water")
-
-        assert done.returncode == 2
-        assert complaint(done)
-
-    @pytest.mark.parametrize("company", ["wasser", "[/b]", "[red]"])
-    def test_a_company_nobody_knows_is_refused_by_the_name_it_was_given(self, citybill, company):
-        done = citybill("import", SAMPLES / "water" / "sample.txt", "--provider", company)
+    def test_a_company_nobody_knows_is_refused_by_the_name_it_was_given(self, citybill):
+        done = citybill("import", SAMPLES / "water" / "sample.txt", "--provider", "[/wasser]")
 
         assert done.returncode == 1
-        assert company in complaint(done)
+        assert "[/wasser]" in complaint(done)
 
     def test_a_file_that_is_no_bill_file_is_refused_and_nothing_landed(self, citybill, tmp_path):
         (tmp_path / "bad.txt").write_bytes(b"\xff\xfe nonsense\n")
@@ -70,22 +64,15 @@ class TestRefused:
         with transaction() as session:
             assert session.execute(text("SELECT count(*) FROM bill")).scalar_one() == 0
 
-    def test_an_empty_file_is_refused(self, citybill, tmp_path):
-        (tmp_path / "empty.txt").write_bytes(b"")
-
-        done = citybill("import", tmp_path / "empty.txt", "--provider", "water", "--json")
-
-        assert done.returncode == 1
-        assert complaint(done)
-
-    @pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "20261120x"])
-    def test_a_day_that_is_none_is_misuse(self, citybill, tmp_path, day):
+    def test_a_day_that_is_none_is_misuse(self, citybill, tmp_path):
         (tmp_path / "s.csv").write_text("x")
 
-        done = citybill("reconcile", tmp_path / "s.csv", "--source", "sandbox", "--day", day)
+        done = citybill(
+            "reconcile", tmp_path / "s.csv", "--source", "sandbox", "--day", "yesterday"
+        )
 
         assert done.returncode == 2
-        assert day in complaint(done)
+        assert "yesterday" in complaint(done)
 
     def test_a_gateway_nobody_knows_is_refused(self, citybill, tmp_path):
         (tmp_path / "s.csv").write_text("x")
@@ -105,9 +92,11 @@ class TestRefused:
         assert done.returncode == 1
         assert complaint(done)
 
-    def test_no_command_and_a_wrong_one_are_misuse(self, citybill):
-        assert citybill().returncode == 2
-        assert citybill("emport").returncode == 2
+    def test_a_command_there_is_not_is_misuse(self, citybill):
+        done = citybill("emport")
+
+        assert done.returncode == 2
+        assert "emport" in complaint(done)
 
     def test_a_database_that_cannot_be_reached_is_one_line(self, citybill):
         done = citybill("ledger", "verify", CITYBILL_DATABASE_URL="postgresql://127.0.0.1:1/x")
@@ -118,7 +107,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"CITYBILL_ENVIRONMENT": "production"}, {"CITYBILL_SMTP_PORT": "many"},
+            {"CITYBILL_ENVIRONMENT": "production"},
             {"CITYBILL_DATABASE_URL": "mysql://127.0.0.1/x"},
         ],
         ids=lambda one: next(iter(one)),
@@ -158,7 +147,7 @@ class TestJson:
         assert done.stdout.count("\n") == 1
 
     def test_books_that_do_not_are_told_so_by_the_exit_code_too(self, citybill):
-        citybill("import", SAMPLES / "water" / "sample.txt", "--provider", "water")
+        a_home(8_650)
         with transaction() as session:
             session.execute(text("SET session_replication_role = replica"))  # past append-only
             session.execute(text("UPDATE ledger_transfer SET amount_fen = amount_fen + 1"))

@@ -1,4 +1,4 @@
-"""The embedded servers: first in starts them, last out stops them, whoever was killed in between."""
+"""The embedded servers: first in starts them, last out stops them, whoever was killed."""
 
 import os
 import pwd
@@ -142,14 +142,12 @@ class TestSharing:
     def test_pid_files_left_by_a_crash_of_the_machine_are_no_obstacle(self, folder):
         with servers_in(folder) as servers:
             sockets = Path(servers.redis_url.removeprefix("unix://")).parent
-            lock = (sockets / ".s.PGSQL.5432.lock").read_text()
-            pid_file = (folder / "postgres" / "postmaster.pid").read_text()
+            places = (folder / "postgres" / "postmaster.pid", sockets / ".s.PGSQL.5432.lock")
+            said = [place.read_text() for place in places]
             crashed = str(postmaster(folder))
-        for left, said in (
-            (folder / "postgres" / "postmaster.pid", pid_file),
-            (sockets / ".s.PGSQL.5432.lock", lock),
-        ):
-            left.write_text(said.replace(crashed, str(os.getpid()), 1))  # somebody else's by now
+        for left, words in zip(places, said, strict=True):
+            left.parent.mkdir(mode=0o700, exist_ok=True)
+            left.write_text(words.replace(crashed, str(os.getpid()), 1))  # somebody else's by now
             if AS_ROOT:
                 os.chown(left, *pwd.getpwnam("nobody")[2:4])
 

@@ -27,10 +27,14 @@ def test_an_event_is_committed_with_its_transaction(now):
 
 @pytest.mark.usefixtures("city")
 def test_an_event_is_rolled_back_with_its_transaction(now):
-    with pytest.raises(ZeroDivisionError), transaction() as session:
-        outbox.emit(session, "payment.paid", 7, now=now)
-        session.flush()
-        raise ZeroDivisionError
+    def fail() -> None:
+        with transaction() as session:
+            outbox.emit(session, "payment.paid", 7, now=now)
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
 
     assert count() == 0
 

@@ -20,7 +20,7 @@ PARTITION = "ledger_transfer_y2026m10"
 
 
 class TestMigrations:
-    """Partitions are left out as migrations/env.py leaves them out: its own run does the comparing."""
+    """Partitions are left out as migrations/env.py leaves them out: its own run compares."""
 
     def test_there_is_exactly_one_head(self):
         assert len(ScriptDirectory.from_config(alembic_config("")).get_heads()) == 1

@@ -29,13 +29,13 @@ class MailServer:
     answers: dict[str, str] = field(default_factory=dict)
     taken: list[tuple[list[str], EmailMessage, bytes]] = field(default_factory=list)
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         envelope.rcpt_tos.append(address)
         return self.answers.get("RCPT", "250 OK")
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         answer = self.answers.get("DATA", "250 OK")
         if answer.startswith("2"):
             raw = envelope.original_content or b""

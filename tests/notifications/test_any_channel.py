@@ -1,11 +1,11 @@
-"""The contract every channel keeps, ours and other people's: whatever is installed is held to it."""
+"""The contract every channel keeps, ours and other people's: whatever is installed."""
 
 from dataclasses import replace
 from importlib.metadata import entry_points
 
 import pytest
 
-from core.errors import Upstream, UpstreamUnavailable
+from core.errors import Upstream
 from notifications.channels import load_channels
 from notifications.channels.base import Message
 
@@ -41,10 +41,13 @@ def test_a_message_is_taken_and_may_be_tried_again(channel, html):
 @pytest.mark.parametrize("broken", ["\r\nBcc: thief@example.com", "\nX-Evil: 1", "\r\n\r\nhello"])
 @pytest.mark.parametrize("member", ["address", "title"])
 def test_a_line_break_is_refused_for_good_or_harmless(channel, mail_server, chosen, member, broken):
+    answer: type[Exception] | None = None
     try:
         channel.send(replace(MESSAGE, **{member: getattr(MESSAGE, member) + broken}))
-    except Upstream as refused:
-        assert not isinstance(refused, UpstreamUnavailable)
+    except Exception as refused:  # noqa: BLE001  whatever it is, it is looked at
+        answer = type(refused)
+
+    assert answer in {None, Upstream}  # and not UpstreamUnavailable, which is tried for ever
 
     for recipients, mail, _ in mail_server.taken:
         assert recipients == [MESSAGE.address]

@@ -128,9 +128,8 @@ class TestAnswers:
 
     def test_a_server_that_never_speaks_is_not_now(self, monkeypatch):
         monkeypatch.setattr("notifications.channels.email._TIMEOUT_SECONDS", 0.2)
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            with pytest.raises(UpstreamUnavailable):
-                an_email(silent.getsockname()[1]).send(MESSAGE)
+        with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UpstreamUnavailable):
+            an_email(silent.getsockname()[1]).send(MESSAGE)
 
     def test_a_password_the_server_does_not_take_is_our_fault_and_not_the_mails(self, mail_server):
         with pytest.raises(UpstreamUnavailable):

@@ -1,6 +1,7 @@
 """Told once, in the person's language, and no code is left behind."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -22,6 +23,7 @@ from notifications.notices import (
     send_sign_in_code,
     tell_paid,
 )
+from tests.conftest import NOW
 from tests.factories import a_home, a_paid_payment
 from tests.threads import at_once
 
@@ -121,7 +123,7 @@ class TestDelivery:
         far = Far()
         notice_id = a_notice(a_person(now), now)
 
-        deliver(notice_id, {"email": far})
+        deliver(notice_id, {"email": far}, now=NOW)
 
         assert far.sent == [
             Message(
@@ -134,9 +136,9 @@ class TestDelivery:
     def test_once_delivered_it_is_not_sent_again(self, now):
         far = Far()
         notice_id = a_notice(a_person(now), now)
-        deliver(notice_id, {"email": far})
+        deliver(notice_id, {"email": far}, now=NOW)
 
-        deliver(notice_id, {"email": far})
+        deliver(notice_id, {"email": far}, now=NOW)
 
         assert len(far.sent) == 1
 
@@ -144,11 +146,11 @@ class TestDelivery:
         far = Far(answer=UpstreamUnavailable("greylisted"))
         notice_id = a_notice(a_person(now), now)
         with pytest.raises(UpstreamUnavailable):
-            deliver(notice_id, {"email": far})
+            deliver(notice_id, {"email": far}, now=NOW)
         assert the_notices()[0].state is NoticeState.CREATED
 
         far.answer = None
-        deliver(notice_id, {"email": far})
+        deliver(notice_id, {"email": far}, now=NOW)
 
         assert the_notices()[0].state is NoticeState.ACCEPTED
         assert len({message.message_id for message in far.sent}) == 1
@@ -158,13 +160,13 @@ class TestDelivery:
         notice_id = a_notice(a_person(now), now)
 
         for _ in range(2):
-            deliver(notice_id, {"email": far})
+            deliver(notice_id, {"email": far}, now=NOW)
 
         assert the_notices()[0].state is NoticeState.FAILED
         assert len(far.sent) == 1
 
     def test_a_channel_nobody_installed_fails_it(self, now):
-        deliver(a_notice(a_person(now), now, channel="fax"), {"email": Far()})
+        deliver(a_notice(a_person(now), now, channel="fax"), {"email": Far()}, now=NOW)
 
         assert the_notices()[0].state is NoticeState.FAILED
 
@@ -181,13 +183,13 @@ class TestDelivery:
                 self.sent += [message] * (open_ == 0)
 
         far = Nosy()
-        deliver(a_notice(a_person(now), now), {"email": far})
+        deliver(a_notice(a_person(now), now), {"email": far}, now=NOW)
 
         assert len(far.sent) == 1
 
     def test_a_notice_that_is_not_there_is_not_found(self):
         with pytest.raises(NotFound):
-            deliver(1, {})
+            deliver(1, {}, now=NOW)
 
 
 @pytest.mark.usefixtures("city")
@@ -207,6 +209,17 @@ class TestSignInCodes:
         [notice] = the_notices()
         assert (notice.channel, notice.address) == (channel, contact)
 
+    def test_a_code_that_is_no_longer_good_is_not_sent_and_is_wiped(self, now):  # rule 54
+        person, far = a_person(now), Far()
+        notice_id = a_notice(person, now, event="sign_in.code")
+
+        deliver(notice_id, {"email": far}, now=now + timedelta(minutes=6))
+
+        with transaction() as session:
+            kept = session.get_one(Notice, notice_id)
+        assert far.sent == []
+        assert (kept.state, kept.body) == (NoticeState.FAILED, "(wiped)")
+
     @pytest.mark.parametrize("answer", [None, Upstream("never")], ids=["delivered", "failed"])
     def test_the_code_is_wiped_once_it_has_left(self, now, answer):
         a_person(now, "wang@example.com")
@@ -214,7 +227,7 @@ class TestSignInCodes:
         far = Far(answer=answer)
         [notice] = the_notices()
 
-        deliver(notice.id, {"email": far})
+        deliver(notice.id, {"email": far}, now=NOW)
 
         [code] = [word for word in far.sent[0].body.replace("，", " ").split() if word.isdigit()][
             :1
@@ -224,7 +237,7 @@ class TestSignInCodes:
         assert row.body == "(wiped)"
 
     def test_another_notice_keeps_its_words(self, now):
-        deliver(a_notice(a_person(now), now), {"email": Far()})
+        deliver(a_notice(a_person(now), now), {"email": Far()}, now=NOW)
 
         assert the_notices()[0].body == "验证码 482913"
 

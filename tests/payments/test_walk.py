@@ -170,8 +170,8 @@ def test_the_books_hold_whatever_happens():
     run_state_machine_as_test(
         City,
         settings=settings(
-            max_examples=12,
-            stateful_step_count=18,
+            max_examples=10,
+            stateful_step_count=16,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             derandomize=True,

@@ -24,7 +24,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 COMPANIES = {"water": "城市自来水", "power": "城市电力", "gas": "城市燃气", "telecom": "城市电信"}
 RESIDENT, NEIGHBOUR, STAFF = "19900000001", "19900000002", "staff@citybill.example"
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("default")]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,22 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="module")
+def resident(browser: Browser, town: Town) -> Page:
+    town.citybill("demo", "people")  # binds the accounts that are billed by now
+    return sign_in(browser, town, RESIDENT)
+
+
+@pytest.fixture(scope="module")
+def neighbour(browser: Browser, town: Town) -> Page:
+    return sign_in(browser, town, NEIGHBOUR)
+
+
+@pytest.fixture
+def day() -> date:
+    return billing_date(utc_now())
 
 
 def sign_in(browser: Browser, town: Town, contact: str) -> Page:
@@ -152,68 +168,59 @@ class TestFourCompaniesPushTheirFiles:
 
 
 class TestAResidentPays:
-    @pytest.fixture(scope="class")
-    def page(self, browser, town) -> Page:
-        town.citybill("demo", "people")  # binds the accounts that are billed by now
-        return sign_in(browser, town, RESIDENT)
-
-    def test_sees_the_bills_of_all_four_companies_on_one_page(self, page, town):
-        page.goto(town.web)
-        shown = page.inner_text("main")
+    def test_sees_the_bills_of_all_four_companies_on_one_page(self, resident, town):
+        resident.goto(town.web)
+        shown = resident.inner_text("main")
         assert all(name in shown for name in COMPANIES.values())
-        assert page.locator("input[name=bill]").count() == 4
+        assert resident.locator("input[name=bill]").count() == 4
 
-    def test_opens_one_with_its_lines_and_its_pdf(self, page, town):
-        page.goto(town.web)
-        page.locator("a.due__more").first.click()
-        assert page.locator("table").inner_text()
+    def test_opens_one_with_its_lines_and_its_pdf(self, resident, town):
+        resident.goto(town.web)
+        resident.locator("a.due__more").first.click()
+        assert resident.locator("table").inner_text()
 
-        pdf = page.request.get(f"{page.url}.pdf")
+        pdf = resident.request.get(f"{resident.url}.pdf")
         assert pdf.headers["content-type"] == "application/pdf"
         assert pdf.body().startswith(b"%PDF-")
 
-    def test_pays_four_companies_at_once_and_sees_each_confirmed(self, page, town):
-        pay_everything(page, town, "yes")
+    def test_pays_four_companies_at_once_and_sees_each_confirmed(self, resident, town):
+        pay_everything(resident, town, "yes")
 
-        shown = when_it_says(page, "已确认 4 笔")
+        shown = when_it_says(resident, "已确认 4 笔")
 
         assert shown.count("公司回执号") == 4
-        page.goto(town.web)
-        assert page.locator("input[name=bill]").count() == 0
+        resident.goto(town.web)
+        assert resident.locator("input[name=bill]").count() == 0
 
-    def test_has_a_receipt_in_the_mail_and_in_the_inbox(self, page, town):
+    def test_has_a_receipt_in_the_mail_and_in_the_inbox(self, resident, town):
         mail = eventually(
             lambda: next((m for m in town.messages() if "缴费回执" in (m["subject"] or "")), None),
             what="a receipt by e-mail",
         )
         assert mail["channel"] == "email"
         assert all(name in mail["text"] for name in COMPANIES.values())
-        page.goto(f"{town.web}/notices")
-        assert "缴费回执" in page.inner_text("main")
+        resident.goto(f"{town.web}/notices")
+        assert "缴费回执" in resident.inner_text("main")
 
 
 class TestWhenThingsGoWrong:
-    @pytest.fixture(scope="class")
-    def page(self, browser, town) -> Page:
-        return sign_in(browser, town, NEIGHBOUR)
+    def test_a_declined_payment_leaves_the_bills_due(self, neighbour, town):
+        pay_everything(neighbour, town, "no")
 
-    def test_a_declined_payment_leaves_the_bills_due(self, page, town):
-        pay_everything(page, town, "no")
+        when_it_says(neighbour, "未成功")
+        neighbour.goto(town.web)
+        assert neighbour.locator("input[name=bill]").count() == 4
 
-        when_it_says(page, "未成功")
-        page.goto(town.web)
-        assert page.locator("input[name=bill]").count() == 4
-
-    def test_a_company_that_refuses_gets_nothing_and_the_payer_gets_it_back(self, page, town):
+    def test_a_company_that_refuses_gets_nothing_and_the_payer_gets_it_back(self, neighbour, town):
         fault = {"fault": "refuse", "times": 1}
         httpx.post(f"{town.far_side}/utilities/gas/faults", json=fault).raise_for_status()
 
-        pay_everything(page, town, "nothing")  # paid, and only our own question finds out
+        pay_everything(neighbour, town, "nothing")  # paid, and only our own question finds out
 
-        shown = when_it_says(page, "已退回", seconds=60)
+        shown = when_it_says(neighbour, "已退回", seconds=60)
         assert "已确认 3 笔" in shown or shown.count("公司回执号") == 3
-        page.goto(town.web)
-        assert page.locator("input[name=bill]").count() == 1
+        neighbour.goto(town.web)
+        assert neighbour.locator("input[name=bill]").count() == 1
         eventually(
             lambda: any("退回" in (m["subject"] or "") for m in town.messages()),
             what="a message that the money went back",
@@ -221,10 +228,6 @@ class TestWhenThingsGoWrong:
 
 
 class TestNextMorningStaffReconcile:
-    @pytest.fixture(scope="class")
-    def day(self) -> date:
-        return billing_date(utc_now())
-
     def settlement(self, town: Town, day: date, folder: Path, fault: str = "") -> Path:
         path = folder / f"settlement-{fault or 'true'}.csv"
         url = f"{town.far_side}/sandbox/downloads/{day}.csv"

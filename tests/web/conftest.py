@@ -39,7 +39,10 @@ def app(database_url: str, far_side: Simulator) -> Iterator[FastAPI]:
         }.items():
             patch.setenv(f"CITYBILL_{name}", value)
         settings.cache_clear()
-        yield create_app()
+        made = create_app()
+        yield made
+        for gateway in made.state.gateways.values():
+            gateway.hang_up()
     settings.cache_clear()
 
 
@@ -47,6 +50,14 @@ class Browser(TestClient):
     """A client that follows no redirect by itself and knows its forms' token."""
 
     csrf: str = ""
+    token: str = ""  # sent to the API alone: it takes no cookie
+
+    def request(self, method: str, url: Any, **kwargs: Any) -> Any:
+        if self.token and str(url).startswith("/api/"):
+            kwargs["headers"] = {"Authorization": f"Bearer {self.token}"} | (
+                kwargs.get("headers") or {}
+            )
+        return super().request(method, url, **kwargs)
 
     def send_form(self, path: str, data: dict[str, Any] | None = None, **kwargs: Any) -> Any:
         return self.post(path, data={"csrf": self.csrf, **(data or {})}, **kwargs)
@@ -70,7 +81,7 @@ def signed_in(app: FastAPI, person_id: int) -> Browser:
         token, row = sign_in.start_session(session, get_person(session, person_id), now=utc_now())
     browser = a_browser(app)
     browser.cookies.set("__Host-citybill_session", token)
-    browser.csrf = row.csrf
+    browser.csrf, browser.token = row.csrf, token
     return browser
 
 

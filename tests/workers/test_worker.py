@@ -34,11 +34,11 @@ def until(holds: Callable[[], bool], what: str, seconds: int = 40) -> None:
 
 
 class SlowMailServer(MailServer):
-    """Holds the first mail in its hands, neither taking nor refusing it, until the sender is gone."""
+    """Holds the first mail in its hands, until the sender is gone."""
 
     tried = 0
 
-    async def handle_DATA(self, *given: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, *given: Any) -> str:
         self.tried += 1
         if self.tried == 1:
             await asyncio.sleep(60)

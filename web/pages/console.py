@@ -17,9 +17,10 @@ from core.jobs import count_dead
 from core.money import format_yuan
 from payments import reconciliation
 from payments.figures import attention, today_figures
-from payments.gateways import gateway_named
-from payments.models import find_payment_by_order
+from payments.gateways import gateway_label, gateway_named
+from payments.models import find_payment_by_order, get_payment
 from payments.verification import verify
+from payments.views import view as payment_view
 from providers.registry import PROVIDERS, get_provider
 from web import look
 from web.access import Db, Staff
@@ -265,6 +266,17 @@ def _remedy(locale: str, kind: str) -> str:
         "duplicate": look.say(locale, "Ask the gateway whether the payer was charged twice."),
         "ledger_differs": look.say(locale, "Run the ledger's verification and call an engineer."),
     }[kind]
+
+
+@router.get("/payments/{payment_id}")
+def show_payment(request: Request, payment_id: int, db: Db, _caller: Staff) -> Response:
+    payment = get_payment(db, payment_id)
+    label = gateway_label(request.app.state.gateways, payment.gateway)
+    shown = payment_view(db, payment, gateway_name=label, today=billing_date(utc_now()))
+    return page(
+        request, "payment.html", payment=shown, refresh_seconds=None, receipt_to=None,
+        for_staff=True,
+    )  # fmt: skip
 
 
 @router.get("/ledger")

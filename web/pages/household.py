@@ -27,7 +27,7 @@ _UNDER_WAY = {BillState.IN_PAYMENT, BillState.PAID}
 @router.get("/")
 def home(request: Request, db: Db, caller: Resident) -> Response:
     household = find_household(db, caller.id)
-    if household is None and caller.role is not Role.RESIDENT:
+    if household is None and caller.role is Role.STAFF:
         return go("/console")
     accounts = visible_accounts(db, caller.id)
     shown = bills.list_bills(db, accounts, today=billing_date(utc_now()))

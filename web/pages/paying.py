@@ -13,6 +13,7 @@ from core.db import transaction
 from core.errors import Conflict, NotFound
 from core.money import format_yuan
 from core.settings import settings
+from notifications.notices import receipt_sent_to
 from payments import checkout
 from payments.callbacks import notify_url
 from payments.checkout import Wanted
@@ -137,5 +138,6 @@ def show_payment(request: Request, payment_id: Id, db: Db, caller: Resident) -> 
         "payment.html",
         payment=shown,
         refresh_seconds=REFRESH_SECONDS if moving else None,
-        receipt_to=caller.email if payment.paid_at else None,
+        receipt_to=receipt_sent_to(db, payment.id),
+        for_staff=False,
     )

@@ -1,5 +1,6 @@
 """Signing in and out, and choosing a language."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request
@@ -49,24 +50,17 @@ def show_sign_in(request: Request, db: Db) -> Response:
 @router.post("/sign-in", dependencies=[Anyone])
 def ask_for_code(request: Request, db: Db, csrf: Csrf, contact: Text) -> Response:
     check_form(request, csrf)
-    contact, error = normalise_contact(contact), None
+    contact = normalise_contact(contact)
     if not contact:
-        error = look.say(locale_of(request), "Type your phone number or e-mail address.")
-    else:
-        try:
-            send_sign_in_code(
-                db, contact, secret=settings().secret_key.get_secret_value(), now=utc_now()
-            )
-        except TooMany:
-            error = look.say(
-                locale_of(request), "Too many codes were asked for. Try again in an hour."
-            )
-    if error is not None:
-        people = _demo_people(db, locale_of(request))
         return page(
-            request, "sign_in.html", status_code=422, contact=contact, error=error,
-            demo_people=people,
+            request, "sign_in.html", status_code=422, contact="",
+            error=look.say(locale_of(request), "Type your phone number or e-mail address."),
+            demo_people=_demo_people(db, locale_of(request)),
         )  # fmt: skip
+    with suppress(TooMany):  # saying so would tell that somebody has this contact
+        send_sign_in_code(
+            db, contact, secret=settings().secret_key.get_secret_value(), now=utc_now()
+        )
     return _code_page(request, contact, error=None)
 
 
@@ -93,7 +87,7 @@ def use_code(request: Request, db: Db, csrf: Csrf, contact: Text, code: Text = "
         )
         return _code_page(request, contact, error=wrong)
     token, _row = sign_in.start_session(db, person, now=utc_now())
-    answer = go("/" if person.role is Role.RESIDENT else "/console")
+    answer = go("/console" if person.role is Role.STAFF else "/")
     answer.set_cookie(
         cookie_name(), token, httponly=True, samesite="lax", secure=not settings().demo, path="/"
     )

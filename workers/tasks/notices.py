@@ -25,4 +25,4 @@ def returned(refund_no: str) -> None:
 @job("notices.deliver")
 def deliver(notice_id: str) -> None:
     """Hand a notice to its channel."""
-    notices.deliver(int(notice_id), outside().channels)
+    notices.deliver(int(notice_id), outside().channels, now=utc_now())

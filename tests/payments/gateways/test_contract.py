@@ -56,7 +56,7 @@ def _sandbox(simulator: Simulator) -> FarSide:
 
     def close() -> None:
         for one in made:
-            one._http.close()
+            one.hang_up()
 
     return FarSide(at(str(simulator.client.base_url)), at, choose, settlement, close)
 
