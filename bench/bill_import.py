@@ -143,7 +143,7 @@ class Bench:
 
 def measure(rows: int, repeats: int) -> dict[str, Any]:
     base = default_data_dir(ROOT)
-    folder = base.with_name(f"{base.name}-bench")
+    folder = base.with_name(f"{base.name}-bench-{os.getpid()}")
     shutil.rmtree(folder, ignore_errors=True)
     imports, copies, replays, peaks_mb = [], [], [], []
     with Servers(folder) as servers, tempfile.TemporaryDirectory() as scratch:

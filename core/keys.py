@@ -8,6 +8,7 @@ key goes straight to its month. See ``docs/adr/0001-keys-that-know-their-month.m
 
 import hashlib
 from datetime import date
+from functools import lru_cache
 
 _LOW_BITS = 51
 _LOW_MASK = (1 << _LOW_BITS) - 1
@@ -37,4 +38,9 @@ def month_range(month: date) -> tuple[int, int]:
 def named_key(month: date, name: str) -> int:
     """Return the key ``name`` has in ``month``: the same name, the same key, on any machine."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return month_key(month, int.from_bytes(digest) & _LOW_MASK)
+    return _first_key(month) | int.from_bytes(digest) & _LOW_MASK
+
+
+@lru_cache(maxsize=64)
+def _first_key(month: date) -> int:
+    return month_key(month, 0)
