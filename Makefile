@@ -44,8 +44,8 @@ shots: setup ## Take the screenshots of the README (needs Chromium)
 	@$(BIN)/python docs/shots.py
 
 lock: setup ## Choose exact versions anew
-	@$(BIN)/uv pip compile --quiet pyproject.toml --extra demo --extra dev --override overrides.txt --no-emit-index-url --no-header --upgrade --output-file requirements.lock
-	@$(BIN)/uv pip compile --quiet pyproject.toml --constraint requirements.lock --override overrides.txt --no-emit-index-url --no-header --output-file requirements-prod.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra demo --extra dev --override overrides.txt --no-emit-index-url --no-header --upgrade --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --constraint requirements.lock --override overrides.txt --no-emit-index-url --no-header --output-file requirements-prod.lock
 
 up: ## Run with docker compose: servers of their own
 	docker compose up --build
