@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := 0.13.8
+# For every Python from 3.11 on and every system at once; overrides.txt says what is left out.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate pyproject.toml --override overrides.txt --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format bench shots lock up clean
@@ -44,8 +46,9 @@ shots: setup ## Take the screenshots of the README (needs Chromium)
 	@$(BIN)/python docs/shots.py
 
 lock: setup ## Choose exact versions anew
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra demo --extra dev --override overrides.txt --no-emit-index-url --no-header --upgrade --output-file requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --constraint requirements.lock --override overrides.txt --no-emit-index-url --no-header --output-file requirements-prod.lock
+	@$(LOCK) --extra demo --extra dev --upgrade --output-file requirements.lock
+	@$(LOCK) --constraint requirements.lock --output-file requirements-prod.lock
+	@sed -i "/sys_platform == 'never'/d" requirements.lock requirements-prod.lock
 
 up: ## Run with docker compose: servers of their own
 	docker compose up --build

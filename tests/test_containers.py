@@ -72,8 +72,9 @@ def let_through() -> set[str]:
     return {line[1:] for line in lines if line.startswith("!")}
 
 
-def pinned(name: str) -> dict[str, str]:
-    lines = (ROOT / name).read_text().splitlines()
+def pinned(lock: str) -> dict[str, str]:
+    """Return each package of a lock file with its version, whatever system it is for."""
+    lines = (line.partition(" ;")[0] for line in (ROOT / lock).read_text().splitlines())
     return dict(line.split("==") for line in lines if "==" in line)
 
 
