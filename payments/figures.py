@@ -1,5 +1,6 @@
 """The few figures staff look at first."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import NamedTuple
 
@@ -25,8 +26,7 @@ class Attention(NamedTuple):
 
     breaks: int
     refused_files: int
-    paid_before_today: bool
-    reconciled_days: frozenset[date]
+    unreconciled_days: int
 
 
 def today_figures(session: Session, *, day: date) -> Figures:
@@ -48,16 +48,24 @@ def today_figures(session: Session, *, day: date) -> Figures:
     return Figures(*row)
 
 
-def attention(session: Session) -> Attention:
-    """Find what a person should look at."""
+def attention(session: Session, *, gateways: Collection[str], today: date) -> Attention:
+    """Find what a person should look at.
+
+    Args:
+        gateways: whose days before ``today`` are to be reconciled.
+    """
+    started, _ = day_bounds(today)
     row = session.execute(
         text("""
             SELECT (SELECT count(*) FROM reconciliation_break),
                    (SELECT count(*) FROM bill_file WHERE status = 'refused'),
-                   EXISTS (SELECT FROM payment
-                           WHERE paid_at < date_trunc('day', now() AT TIME ZONE 'Asia/Shanghai')
-                                           AT TIME ZONE 'Asia/Shanghai')
-        """)
+                   (SELECT count(DISTINCT (p.gateway, day))
+                    FROM payment p, LATERAL (
+                        SELECT (p.paid_at AT TIME ZONE 'Asia/Shanghai')::date AS day) d
+                    WHERE p.gateway = ANY(:gateways) AND p.paid_at < :started
+                      AND NOT EXISTS (SELECT FROM reconciliation r
+                                      WHERE r.source = p.gateway AND r.day = d.day))
+        """),
+        {"gateways": list(gateways), "started": started},
     ).one()
-    days = session.execute(text("SELECT DISTINCT day FROM reconciliation")).scalars()
-    return Attention(row[0], row[1], row[2], frozenset(days))
+    return Attention(*row)

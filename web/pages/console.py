@@ -1,6 +1,6 @@
 """The staff console: bill files, reconciliation and the books."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, UploadFile
@@ -48,7 +48,7 @@ def home(request: Request, db: Db, _caller: Staff) -> Response:
                 look.say(locale, "refunds not yet sent"), None),
     ]  # fmt: skip
     return page(
-        request, "console/home.html", figures=figures, attention=_attention(db, locale, today)
+        request, "console/home.html", figures=figures, attention=_attention(request, db, today)
     )
 
 
@@ -56,9 +56,11 @@ def _figure(label: str, value: str, hint: str, href: str | None) -> dict[str, st
     return {"label": label, "value": value, "hint": hint, "href": href}
 
 
-def _attention(db: Session, locale: str, today: date) -> list[dict[str, str]]:
+def _attention(request: Request, session: Session, today: date) -> list[dict[str, str]]:
     """List what somebody should look at, worst first."""
-    found, dead = attention(db), count_dead(db)
+    locale, dead = locale_of(request), count_dead(session)
+    found = attention(session, gateways=request.app.state.gateways, today=today)
+    days = found.unreconciled_days
     wanted = [
         (
             dead, "error", "/console",
@@ -72,20 +74,14 @@ def _attention(db: Session, locale: str, today: date) -> list[dict[str, str]]:
             found.refused_files, "warning", "/console/bill-files",
             look.say(locale, "%(count)s bill files were refused", count=found.refused_files),
         ),
+        (
+            days, "info", "/console/reconciliations",
+            look.say(locale, "Days not reconciled yet: %(count)s", count=days),
+        ),
     ]  # fmt: skip
-    shown = [
+    return [
         {"kind": kind, "href": href, "text": words} for count, kind, href, words in wanted if count
     ]
-    yesterday = today - timedelta(days=1)
-    if found.paid_before_today and yesterday not in found.reconciled_days:
-        shown.append(
-            {
-                "kind": "info",
-                "href": "/console/reconciliations",
-                "text": look.say(locale, "Yesterday has not been reconciled yet"),
-            }
-        )
-    return shown
 
 
 def _file(row: BillFile) -> dict[str, Any]:
@@ -285,13 +281,18 @@ def show_ledger(request: Request, db: Db, _caller: Staff) -> Response:
         request,
         "console/ledger.html",
         checks=[
-            {"name": check.name, "ok": check.ok, "detail": check.detail, "count": check.violations}
+            {
+                "name": look.say_known(locale_of(request), check.name),
+                "ok": check.ok,
+                "detail": check.detail,
+                "count": check.violations,
+            }
             for check in verify(db)
         ],
         accounts=[
             {
                 "code": code,
-                "name": code,
+                "name": _ledger_name(locale_of(request), code),
                 "debit_fen": debit_fen,
                 "credit_fen": credit_fen,
                 "balance_fen": debit_fen - credit_fen,
@@ -300,3 +301,16 @@ def show_ledger(request: Request, db: Db, _caller: Staff) -> Response:
         ],
         verified_at=utc_now(),
     )
+
+
+def _ledger_name(locale: str, code: str) -> str:
+    """Say in words what stands on a ledger account."""
+    kind, _, owner = code.partition(":")
+    words = {
+        "receivable": look.say(locale, "What residents owe"),
+        "uncollected": look.say(locale, "Billed, not yet written off"),
+        "payable": look.say(locale, "What we owe the company"),
+        "gateway": look.say(locale, "Taken by the gateway, not yet settled"),
+        "returns": look.say(locale, "On the way back to payers"),
+    }.get(kind, kind)
+    return f"{words} · {PROVIDERS[owner].name}" if owner in PROVIDERS else words
