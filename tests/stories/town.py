@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,8 @@ class Town:
         self.web, self.far_side = (f"http://127.0.0.1:{self.port + n}" for n in (0, 1))
         self.environment = os.environ | {"CITYBILL_DATA_DIR": str(self.data_dir)}
         self.keys: dict[str, str] = json.loads(self.citybill("demo", "people", "--json").stdout)
-        self.log = (ROOT / ".pytest_cache" / "story.log").open("w")
+        self.log_file = Path(tempfile.gettempdir()) / f"citybill-story-{os.getpid()}.log"
+        self.log = self.log_file.open("w")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli", "serve", "--demo", "--port", str(self.port)],
             cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log,
@@ -62,9 +64,7 @@ class Town:
         eventually(self._ready, seconds=60, what="the town is up")
 
     def _ready(self) -> bool:
-        assert self.process.poll() is None, (
-            "the town stopped by itself: see .pytest_cache/story.log"
-        )
+        assert self.process.poll() is None, f"the town stopped by itself: see {self.log_file}"
         try:
             return httpx.get(f"{self.web}/readyz", timeout=2).status_code == httpx.codes.OK
         except httpx.HTTPError:
