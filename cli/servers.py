@@ -119,6 +119,11 @@ class Servers:
         Raises:
             ServerError: they cannot be made, or the servers' user could not reach them.
         """
+        if _is_somebody_elses(self.data_dir):
+            raise ServerError(
+                f"the folder {self.data_dir} holds other things than CityBill's servers, which "
+                "would take it over: choose an empty or a new folder"
+            )
         self._own(self.data_dir)
         self._own(self._socket_dir)
 
@@ -285,6 +290,14 @@ def _wheel(package: str) -> Path:
             "CITYBILL_DATABASE_URL and CITYBILL_REDIS_URL to servers of your own"
         )
     return Path(spec.submodule_search_locations[0])
+
+
+def _is_somebody_elses(folder: Path) -> bool:
+    """Tell whether a folder is in use for something else."""
+    if not folder.is_dir():
+        return False
+    names = {place.name for place in folder.iterdir()}
+    return bool(names) and not names & {"turn.lock", "serve.lock"}
 
 
 def _is_stale(lock: Path) -> bool:

@@ -31,7 +31,7 @@ _PUBLIC_OUTCOME = {
     Outcome.RETURNED: "returned",
     Outcome.NOT_PAID: "not_paid",
 }
-_SENT_BACK = {"returning", "returned"}
+_MOVING = {"waiting", "paid", "returning"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +58,7 @@ class PaymentView:
     @property
     def settled(self) -> bool:
         """Whether nothing more will happen by itself."""
-        moving = {"waiting", "paid", "returning"}
-        return not any(item.outcome in moving for item in self.items)
+        return not any(item.outcome in _MOVING for item in self.items)
 
 
 def view(session: Session, payment: Payment, *, gateway_name: str, today: date) -> PaymentView:
@@ -103,9 +102,9 @@ def _public_status(status: PaymentStatus, outcomes: set[str]) -> PublicStatus:
             return PublicStatus.FAILED
         case PaymentStatus.EXPIRED:
             return PublicStatus.EXPIRED
-    if outcomes <= _SENT_BACK:
-        return PublicStatus.RETURNED
-    return PublicStatus.PARTLY_RETURNED if outcomes & _SENT_BACK else PublicStatus.PAID
+    if "returned" not in outcomes or outcomes & _MOVING:
+        return PublicStatus.PAID  # each bill says for itself how far it is
+    return PublicStatus.RETURNED if outcomes == {"returned"} else PublicStatus.PARTLY_RETURNED
 
 
 def find_payment_of_bill(session: Session, ref: BillRef, payer_id: int) -> str | None:

@@ -269,3 +269,16 @@ class TestUnusable:
         broken.stop()
 
         assert (tmp_path / "data").read_text() == "mine"
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+    theirs = tmp_path / "photos"
+    theirs.mkdir(mode=0o755)
+    (theirs / "holiday.jpg").touch()
+    before = theirs.stat()
+
+    with pytest.raises(ServerError, match="holds other things"):
+        Servers(theirs).start()
+
+    assert (theirs.stat().st_mode, theirs.stat().st_uid) == (before.st_mode, before.st_uid)
+    assert [place.name for place in theirs.iterdir()] == ["holiday.jpg"]
