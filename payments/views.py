@@ -102,8 +102,8 @@ def _public_status(status: PaymentStatus, outcomes: set[str]) -> PublicStatus:
             return PublicStatus.FAILED
         case PaymentStatus.EXPIRED:
             return PublicStatus.EXPIRED
-    if "returned" not in outcomes or outcomes & _MOVING:
-        return PublicStatus.PAID  # each bill says for itself how far it is
+    if "returned" not in outcomes:
+        return PublicStatus.PAID  # a refund not yet sent is told by its bill
     return PublicStatus.RETURNED if outcomes == {"returned"} else PublicStatus.PARTLY_RETURNED
 
 

@@ -55,11 +55,12 @@ def public(payment: Payment) -> PublicStatus:
 class TestSend:
     def test_a_refund_is_sent_and_booked_on_the_gateways_day(self):  # rule 44
         payment, number = a_refund(8_650)
-        assert public(payment) is PublicStatus.RETURNED
+        assert public(payment) is PublicStatus.PAID
         gateway = FarGateway(refund_replies=[SENT])
 
         assert refunds.send(number, {"sandbox": gateway})
 
+        assert public(payment) is PublicStatus.RETURNED
         assert gateway.asked == [("refund 8650", number)]
         refund = the_refund(number)
         assert (refund.status, refund.gateway_ref, refund.succeeded_at) == (
