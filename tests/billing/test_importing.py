@@ -204,6 +204,17 @@ class TestCorrections:
         with transaction() as session:
             assert ledger.balance_fen(session, "receivable:water") == 700
 
+    def test_two_bill_numbers_with_one_key_are_never_mixed_up(self, now, monkeypatch):
+        monkeypatch.setattr(
+            "billing.importing.named_key", lambda month, _name: named_key(month, "W1")
+        )
+
+        assert counts(load(Rows(a_bill(), a_bill(3, bill_no="W2")), now=now)) == (1, 0, 0, 0, 1)
+        with transaction() as session:
+            assert the_bill(session).bill_no == "W1"
+            assert "has this key" in reasons(session)[0]
+            assert ledger.balance_fen(session, "receivable:water") == 3_240
+
     def test_a_cancellation_of_nothing_is_rejected(self, now):
         assert counts(load(Rows(a_bill(kind=RecordKind.CANCEL)), now=now)) == (0, 0, 0, 0, 1)
 
