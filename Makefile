@@ -8,7 +8,7 @@ UV := 0.13.8
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate pyproject.toml --override overrides.txt --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench shots lock up clean
+.PHONY: help setup run test check format bench prove shots lock up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ format: setup ## Put the code into shape
 
 bench: setup ## Measure, each figure against its limit in the same run
 	@$(BIN)/python -m bench.bill_import
+	@$(BIN)/python -m bench.ledger
+
+prove: setup ## Walk a city at random for a long time; the books must hold (STEPS=1000000)
+	@$(BIN)/python -m tests.prove --steps $(or $(STEPS),100000)
 
 shots: setup ## Take the screenshots of the README (needs Chromium)
 	@$(BIN)/python docs/shots.py

@@ -78,12 +78,13 @@ class Bench:
         }
 
     def import_month(self, month: date) -> tuple[float, float, int]:
-        """Import one month, then the same file under other bytes; seconds of both and peak MB."""
+        """Import one month, then its bills again as another file; seconds of both and peak MB."""
         path = self.folder / f"water-{month:%Y%m}.txt"
         write_file(path, month, self.rows)
         first, peak_mb = self._import(path, created=self.rows)
-        with path.open("ab") as grown:  # other bytes, same bills: every row is met again
-            grown.write(b"\n")
+        with path.open("r+b") as sent_again:  # another file number: every row is met again
+            sent_again.seek(len("H|WATER|"))
+            sent_again.write(b"9")
         again, _ = self._import(path, created=0)
         path.unlink()
         return first, again, peak_mb

@@ -8,12 +8,14 @@ from itertools import count
 from typing import BinaryIO
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from billing.models import BillFile, BillFilePart, BillFileReject, BillFileStatus
 from core import outbox
+from core.clock import billing_date
 from core.db import transaction
-from core.errors import Invalid, NotFound
+from core.errors import BillFileError, Conflict, Invalid, NotFound
 
 PART_BYTES = 1 << 20
 MAX_FILE_BYTES = 4 << 30
@@ -64,8 +66,45 @@ def register(
     if bill_file.status is BillFileStatus.REFUSED:
         bill_file.status, bill_file.status_at = BillFileStatus.RECEIVED, now
         bill_file.complaint = None
+        bill_file.sequence_no = None  # its number may be another file's by now
         is_new = True
     return bill_file, is_new
+
+
+_TAKE_NUMBER = text("""
+    UPDATE bill_file SET sequence_no = :sequence_no
+    WHERE id = :id AND sequence_no IS DISTINCT FROM :sequence_no
+""")
+
+
+def take_number(session: Session, bill_file_id: int, sequence_no: str) -> None:
+    """Note the company's own number of a file; it stands for one file, for ever (rule 40).
+
+    The number of a file that was refused may be used again.
+
+    Raises:
+        BillFileError: another file of the company has landed, or is landing, under this number.
+        Conflict: it was another's a moment ago, and is no more: try again.
+    """
+    try:
+        with session.begin_nested():
+            session.execute(_TAKE_NUMBER, {"id": bill_file_id, "sequence_no": sequence_no})
+    except IntegrityError as taken:
+        own = session.get_one(BillFile, bill_file_id)
+        earlier = session.exec(
+            select(BillFile).where(
+                BillFile.provider_code == own.provider_code,
+                BillFile.sequence_no == sequence_no,
+                BillFile.status != BillFileStatus.REFUSED,
+            )
+        ).first()
+        if earlier is None:
+            raise Conflict("this file's number has just become free") from taken
+        raise BillFileError(
+            f"the file number {sequence_no} was used before, by {earlier.file_name!r} received on"
+            f" {billing_date(earlier.received_at)}: send this file under a new number, or nothing"
+            " if it is the same file"
+        ) from None
 
 
 def receive(

@@ -1,5 +1,6 @@
 """Reading bills: by household, by reference, and what state each is in today."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -7,7 +8,10 @@ from sqlalchemy import tuple_
 from sqlmodel import Session, col, select
 
 from billing.households import account_view
-from billing.models import Bill, UtilityAccount
+from billing.models import Bill, BillReminder, BillVersion, UtilityAccount
+from billing.rules.calendars import pay_by
+from billing.rules.terms import Terms
+from billing.terms import terms_of
 from billing.views import BillState, BillView
 from core.clock import add_months
 from core.errors import NotFound
@@ -40,29 +44,35 @@ def parse_ref(text: str) -> BillRef:
     return ref
 
 
-def state_of(bill: Bill, *, today: date) -> BillState:
+def state_of(bill: Bill, *, pay_by_on: date, today: date) -> BillState:
     """Tell what a bill is to the resident; it follows from amounts, dates and payments alone."""
     if bill.cancelled_at is not None:
         return BillState.CANCELLED
     if bill.amount_fen < 0:
-        return BillState.CREDIT
-    if bill.amount_fen == 0:
-        return BillState.NOTHING_DUE
-    if bill.paid_fen == bill.amount_fen:
-        confirmed = bill.written_off_fen == bill.amount_fen
-        return BillState.CONFIRMED if confirmed else BillState.PAID
+        return BillState.CREDIT if bill.open_fen else BillState.CREDIT_USED
+    if bill.open_fen == 0:
+        return _closed_state(bill)
     if bill.held_by is not None:
         return BillState.IN_PAYMENT
-    if today > bill.due_on:
+    if today > pay_by_on:
         return BillState.OVERDUE
-    soon = (bill.due_on - today).days <= DUE_SOON_DAYS
+    soon = (pay_by_on - today).days <= DUE_SOON_DAYS
     return BillState.DUE_SOON if soon else BillState.OPEN
 
 
-def view(bill: Bill, account: UtilityAccount, *, today: date) -> BillView:
-    """Return a bill as pages, API and PDF show it."""
-    state = state_of(bill, today=today)
-    owed = state not in {BillState.CANCELLED, BillState.CREDIT}
+def _closed_state(bill: Bill) -> BillState:
+    if bill.paid_fen == 0:
+        return BillState.COVERED if bill.credited_fen else BillState.NOTHING_DUE
+    return BillState.CONFIRMED if bill.written_off_fen == bill.paid_fen else BillState.PAID
+
+
+def view(bill: Bill, account: UtilityAccount, *, terms: Terms, today: date) -> BillView:
+    """Return a bill as pages, API and PDF show it.
+
+    Args:
+        terms: its company's, in force today.
+    """
+    pay_by_on = pay_by(bill.due_on, terms.due)
     return BillView(
         ref=format_ref((bill.account_id, bill.id)),
         account=account_view(account),
@@ -74,6 +84,7 @@ def view(bill: Bill, account: UtilityAccount, *, today: date) -> BillView:
         period_to_on=bill.period_to_on,
         issued_on=bill.issued_on,
         due_on=bill.due_on,
+        pay_by_on=pay_by_on,
         usage=bill.usage,
         usage_unit=bill.usage_unit,
         items=tuple(
@@ -81,10 +92,31 @@ def view(bill: Bill, account: UtilityAccount, *, today: date) -> BillView:
             for name, quantity, unit, amount_fen in bill.items
         ),
         amount_fen=bill.amount_fen,
-        open_fen=bill.amount_fen - bill.paid_fen if owed else 0,
-        state=state,
-        days_left=(bill.due_on - today).days,
+        adjusted_fen=bill.adjusted_fen,
+        credited_fen=bill.credited_fen,
+        paid_fen=bill.paid_fen,
+        open_fen=bill.open_fen,
+        state=state_of(bill, pay_by_on=pay_by_on, today=today),
+        days_left=(pay_by_on - today).days,
     )
+
+
+def views(
+    session: Session,
+    bills: Iterable[Bill],
+    accounts: Mapping[int, UtilityAccount],
+    *,
+    today: date,
+) -> list[BillView]:
+    """Return bills of some accounts as pages show them, with one look at the companies' terms."""
+    terms = terms_of(session, {one.provider_code for one in accounts.values()}, today)
+    return [
+        view(
+            bill, accounts[bill.account_id],
+            terms=terms[accounts[bill.account_id].provider_code], today=today,
+        )
+        for bill in bills
+    ]  # fmt: skip
 
 
 def list_bills(
@@ -105,21 +137,44 @@ def list_bills(
         key = tuple_(col(Bill.id), col(Bill.account_id))
         wanted = wanted.where(key < tuple_(after[1], after[0]))
     newest = wanted.order_by(col(Bill.id).desc(), col(Bill.account_id).desc()).limit(limit)
-    return [view(bill, accounts[bill.account_id], today=today) for bill in session.exec(newest)]
+    return views(session, session.exec(newest), accounts, today=today)
+
+
+def resolve_ref(session: Session, ref: BillRef) -> BillRef:
+    """Return the bill a reference means: a reminder's is that of its bill (rule 11)."""
+    if session.get(Bill, ref) is not None:
+        return ref
+    reminder = session.get(BillReminder, ref)
+    return ref if reminder is None else (reminder.account_id, reminder.bill_id)
 
 
 def get_bill(
     session: Session, ref: BillRef, accounts: dict[int, UtilityAccount], *, today: date
 ) -> BillView:
-    """Return one bill of one of ``accounts``.
+    """Return one bill of one of ``accounts``, by its own reference or that of a reminder.
 
     Raises:
         NotFound: no such bill, or not one of theirs: the two are not told apart.
     """
-    bill = session.get(Bill, ref) if ref[0] in accounts else None
+    bill = session.get(Bill, resolve_ref(session, ref)) if ref[0] in accounts else None
     if bill is None:
         raise NotFound("there is no such bill")
-    return view(bill, accounts[bill.account_id], today=today)
+    return views(session, [bill], accounts, today=today)[0]
+
+
+def list_versions(session: Session, ref: BillRef) -> list[BillVersion]:
+    """Return what a bill said before its corrections, the newest first; nothing of what it says."""
+    earlier = select(BillVersion).where(BillVersion.account_id == ref[0], BillVersion.id == ref[1])
+    return list(session.exec(earlier.order_by(col(BillVersion.version).desc())))
+
+
+def list_reminders(session: Session, ref: BillRef) -> list[BillReminder]:
+    """Return the reminders of a bill, the newest first."""
+    sent = select(BillReminder).where(
+        BillReminder.account_id == ref[0], BillReminder.bill_id == ref[1]
+    )
+    newest = sent.order_by(col(BillReminder.reminded_on).desc(), col(BillReminder.id))
+    return list(session.exec(newest))
 
 
 def list_history(
@@ -135,4 +190,4 @@ def list_history(
         .order_by(col(Bill.billing_month).desc(), col(Bill.id))
         .limit(limit)
     ).all()
-    return [view(one, account, today=today) for one in reversed(found)]
+    return views(session, reversed(found), {bill.account.account_id: account}, today=today)

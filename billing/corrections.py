@@ -6,9 +6,12 @@ Each row gets one verdict, in words its sender can act on:
 - *superseded*: a higher version of an unpaid bill: the old one is kept, its posting is reversed and
   the new one posted;
 - *cancelled*: the bill is void, its posting reversed;
-- anything else is a reject. A bill that is paid, part-paid or being paid is frozen (rules 12, 13).
+- *reminded*: another paper for the bill (``billing.reminders``);
+- *waiting*: a payment of the bill is under way, and decides (rule 13, ``billing.waiting``);
+- anything else is a reject. A bill that is paid or covered, even in part, is frozen (rule 12).
 
-Rows about the same bill are taken one after the other, in file order.
+Rows about the same bill are taken one after the other, in file order. Whatever lateness had added
+to a version goes with it.
 """
 
 from dataclasses import dataclass
@@ -18,7 +21,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing import reminders
 from core.clock import billing_date
+
+COUNTED = ("unchanged", "superseded", "cancelled", "reminded", "waiting", "rejected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +59,35 @@ class Chunk:
 
 _SAME_CONTENT = """
     (b.amount_fen, b.due_on, b.issued_on, b.period_from_on, b.period_to_on, b.usage,
-     b.usage_unit, b.items::text, b.bill_no)
+     b.usage_unit, b.items::text, b.bill_no, b.pay_terms::text)
     IS NOT DISTINCT FROM
     (c.amount_fen, c.due_on, c.issued_on, c.period_from_on, c.period_to_on, c.usage,
-     coalesce(c.usage_unit, ''), c.items, c.bill_no)
+     coalesce(c.usage_unit, ''), c.items, c.bill_no, c.pay_terms)
 """
+
+# What ``bill_correction.row`` keeps of a row: enough to take it up again. Nested JSON stays text,
+# because content is compared by the letter.
+ROW_COLUMNS = {
+    "kind": "text", "id": "bigint", "bill_no": "text", "billing_month": "date",
+    "version": "smallint", "period_from_on": "date", "period_to_on": "date", "issued_on": "date",
+    "due_on": "date", "usage": "numeric(12,3)", "usage_unit": "text", "amount_fen": "bigint",
+    "items": "text", "original_no": "text", "original_id": "bigint", "pay_terms": "text",
+}  # fmt: skip
+
+
+def _row_json(alias: str) -> str:
+    """Return the SQL of the object that keeps a row."""
+    columns = ", ".join(f"'{name}', {alias}.{name}" for name in ROW_COLUMNS)
+    return f"jsonb_build_object({columns})"
+
 
 # Rows that did not land as new bills and are not simply what we hold already, numbered by turn
 # where a bill comes more than once. Most rows of a file that comes again end here, unlocked.
 _CONTESTED = text(f"""
     CREATE TEMPORARY TABLE contested ON COMMIT DROP AS
-    SELECT c.*, a.id AS account_id,
-           row_number() OVER (PARTITION BY c.account_no, c.id ORDER BY c.row_no) AS turn
+    SELECT c.*, a.id AS account_id, coalesce(c.original_id, c.id) AS about_id,
+           row_number() OVER (PARTITION BY c.account_no, coalesce(c.original_id, c.id)
+                              ORDER BY c.row_no) AS turn
     FROM incoming c
     LEFT JOIN utility_account a
       ON a.provider_code = :provider_code AND a.account_no = c.account_no
@@ -77,7 +100,7 @@ _CONTESTED = text(f"""
 
 _LOCK = text("""
     SELECT count(*) FROM (
-        SELECT FROM bill b JOIN contested c ON c.account_id = b.account_id AND c.id = b.id
+        SELECT FROM bill b JOIN contested c ON c.account_id = b.account_id AND c.about_id = b.id
         WHERE b.id BETWEEN :first_id AND :last_id
         ORDER BY b.account_id, b.id
         FOR UPDATE OF b) locked
@@ -87,6 +110,8 @@ _JUDGE = text(f"""
     CREATE TEMPORARY TABLE verdict ON COMMIT DROP AS
     SELECT c.*, b.version AS held_version, b.amount_fen AS held_fen,
         CASE
+          WHEN c.issued_on > :posted_on THEN 'future'
+          WHEN c.kind = 'remind' THEN {reminders.JUDGE}
           WHEN b.id IS NULL THEN 'no_such_bill'
           WHEN b.bill_no <> c.bill_no THEN 'key_collision'
           WHEN c.kind = 'cancel' AND b.cancelled_at IS NOT NULL THEN 'unchanged'
@@ -98,15 +123,31 @@ _JUDGE = text(f"""
           WHEN c.kind = 'bill' AND c.version = b.version AND {_SAME_CONTENT}
             THEN CASE WHEN b.cancelled_at IS NULL THEN 'unchanged' ELSE 'was_cancelled' END
           WHEN c.kind = 'bill' AND c.version = b.version THEN 'same_version'
-          WHEN b.held_by IS NOT NULL THEN 'being_paid'
-          WHEN b.paid_fen > 0 THEN 'frozen'
+          WHEN b.paid_fen > 0 OR b.credited_fen <> 0 THEN 'frozen'
+          WHEN b.held_by IS NOT NULL THEN 'waiting'
           WHEN c.kind = 'cancel' THEN 'cancelled'
           ELSE 'superseded'
         END AS verdict
     FROM contested c
-    LEFT JOIN bill b ON b.account_id = c.account_id AND b.id = c.id
+    LEFT JOIN bill b ON b.account_id = c.account_id AND b.id = c.about_id
                     AND b.id BETWEEN :first_id AND :last_id
     WHERE c.turn = :turn
+""")  # noqa: S608  our own text above
+
+# The same again while it waits is no second one.
+_WAITS_ALREADY = text(f"""
+    UPDATE verdict v SET verdict = 'unchanged'
+    WHERE v.verdict = 'waiting' AND EXISTS (
+        SELECT FROM bill_correction w
+        WHERE w.account_id = v.account_id AND w.bill_id = v.about_id AND w.state = 'waiting'
+          AND w.row::jsonb - 'line_no' = {_row_json("v")})
+""")  # noqa: S608  our own text above
+
+_WAIT = text(f"""
+    INSERT INTO bill_correction (account_id, bill_id, bill_file_id, row_no, row, state, received_at)
+    SELECT v.account_id, v.about_id, :bill_file_id, v.row_no,
+           {_row_json("v")} || jsonb_build_object('line_no', v.line_no), 'waiting', :now
+    FROM verdict v WHERE v.verdict = 'waiting' ORDER BY v.row_no
 """)  # noqa: S608  our own text above
 
 _KEEP_OLD = text("""
@@ -131,6 +172,24 @@ _REVERSE = text("""
     WHERE v.verdict IN ('superseded', 'cancelled') AND v.held_fen <> 0 AND b.cancelled_at IS NULL
 """)
 
+# Late fees and reminders' fees were the old version's; a discount runs the other way.
+_WAIVE = text("""
+    INSERT INTO ledger_transfer (account_id, subject_id, entry_key, debit_account_id,
+                                 credit_account_id, amount_fen, posted_on, posted_at)
+    SELECT v.account_id, v.id, 'waived:v' || v.held_version,
+           CASE WHEN b.adjusted_fen > 0 THEN CAST(:uncollected_id AS int) ELSE :receivable_id END,
+           CASE WHEN b.adjusted_fen > 0 THEN CAST(:receivable_id AS int) ELSE :uncollected_id END,
+           abs(b.adjusted_fen), :posted_on, :now
+    FROM verdict v JOIN bill b ON b.account_id = v.account_id AND b.id = v.id
+    WHERE v.verdict IN ('superseded', 'cancelled') AND b.adjusted_fen <> 0
+""")
+
+_FORGET_LATENESS = text("""
+    DELETE FROM bill_late_fee f USING verdict v
+    WHERE v.verdict IN ('superseded', 'cancelled')
+      AND f.account_id = v.account_id AND f.bill_id = v.id
+""")
+
 _POST_NEW = text("""
     INSERT INTO ledger_transfer (account_id, subject_id, entry_key, debit_account_id,
                                  credit_account_id, amount_fen, posted_on, posted_at)
@@ -145,6 +204,7 @@ _REPLACE = text("""
     UPDATE bill b SET version = v.version, amount_fen = v.amount_fen, due_on = v.due_on,
         issued_on = v.issued_on, period_from_on = v.period_from_on, period_to_on = v.period_to_on,
         usage = v.usage, usage_unit = coalesce(v.usage_unit, ''), items = v.items::json,
+        pay_terms = v.pay_terms::json, adjusted_fen = 0,
         bill_file_id = :bill_file_id, file_line_no = v.line_no, cancelled_at = NULL
     FROM verdict v
     WHERE v.verdict = 'superseded' AND b.account_id = v.account_id AND b.id = v.id
@@ -152,18 +212,18 @@ _REPLACE = text("""
 
 # A cancelled bill keeps its amount: it says what was asked; ``cancelled_at``, that it no longer is.
 _CANCEL = text("""
-    UPDATE bill b SET cancelled_at = :now
+    UPDATE bill b SET cancelled_at = :now, adjusted_fen = 0
     FROM verdict v
     WHERE v.verdict = 'cancelled' AND b.account_id = v.account_id AND b.id = v.id
 """)
 
-_REASONS = {
+REASONS = reminders.REASONS | {
+    "future": "it is dated in the future: send it on the day it is issued, or correct the date",
     "no_such_bill": "cancels a bill we do not hold: check the account, the month and the bill no",
     "key_collision": "another bill of this account and month has this key: send it under a new no",
     "stale": "we already hold a higher version of this bill",
     "same_version": "same version as the bill we hold, other content: send a higher version",
     "was_cancelled": "this version was cancelled: send a higher version to bill it again",
-    "being_paid": "a payment of this bill is under way: send it again when that is done",
     "frozen": "this bill is paid, in whole or in part: correct it with a bill of the difference",
 }
 
@@ -186,33 +246,46 @@ def settle(session: Session, chunk: Chunk, *, met: int) -> dict[str, int]:
         met: how many such rows there are.
 
     Returns:
-        Counts of unchanged, superseded, cancelled and rejected rows, ``met`` in all.
+        How many rows of each verdict in ``COUNTED``, ``met`` in all.
     """
     values = chunk.values()
     session.execute(_CONTESTED, values)
     contested, turns = session.execute(
         text("SELECT count(*), coalesce(max(turn), 0) FROM contested")
     ).one()
-    counts = {"unchanged": met - contested, "superseded": 0, "cancelled": 0, "rejected": 0}
+    counts = dict.fromkeys(COUNTED, 0) | {"unchanged": met - contested}
     if contested:
         session.execute(text("ANALYZE contested"))
         session.execute(_LOCK, values)
     for turn in range(1, turns + 1):
-        for verdict, rows in _take_turn(session, values | {"turn": turn}).items():
+        found = take_turn(session, values | {"turn": turn})
+        if found.keys() & REASONS.keys():
+            named = {"verdicts": list(REASONS), "reasons": list(REASONS.values())}
+            session.execute(_REJECT, values | named)
+        session.execute(text("DROP TABLE verdict"))
+        for verdict, rows in found.items():
             counts[verdict if verdict in counts else "rejected"] += rows
     session.execute(text("DROP TABLE contested"))
     return counts
 
 
-def _take_turn(session: Session, values: dict[str, Any]) -> dict[str, int]:
+def take_turn(session: Session, values: dict[str, Any]) -> dict[str, int]:
+    """Judge the rows of ``contested`` whose turn it is and carry out what is to be done.
+
+    Returns:
+        How many there are of each verdict; the table ``verdict`` is left for the caller to drop.
+    """
     session.execute(_JUDGE, values)
-    judged = session.execute(text("SELECT verdict, count(*) AS rows FROM verdict GROUP BY 1"))
-    found = {row.verdict: row.rows for row in judged}
+    count = text("SELECT verdict, count(*) AS rows FROM verdict GROUP BY 1")
+    found = {row.verdict: row.rows for row in session.execute(count)}
+    if "waiting" in found:
+        session.execute(_WAITS_ALREADY)
+        session.execute(_WAIT, values)
+        found = {row.verdict: row.rows for row in session.execute(count)}
     if found.keys() & {"superseded", "cancelled"}:
-        for act in (_KEEP_OLD, _REVERSE, _POST_NEW, _REPLACE, _CANCEL):
+        for act in (_KEEP_OLD, _REVERSE, _WAIVE, _FORGET_LATENESS, _POST_NEW, _REPLACE, _CANCEL):
             session.execute(act, values)
-    if found.keys() & _REASONS.keys():
-        named = {"verdicts": list(_REASONS), "reasons": list(_REASONS.values())}
-        session.execute(_REJECT, values | named)
-    session.execute(text("DROP TABLE verdict"))
+    if "reminded" in found:
+        for act in reminders.ACTS:
+            session.execute(act, values)
     return found

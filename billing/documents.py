@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from io import BytesIO
-from typing import Final
 
 from reportlab.graphics import renderPDF
 from reportlab.pdfgen.canvas import Canvas
@@ -17,6 +16,8 @@ from reportlab.pdfgen.canvas import Canvas
 from billing.barcodes import CODE_128_WIDTH, QrCode, barcode_digits, draw_code_128, grouped
 from billing.charts import month_text, usage_drawing
 from billing.fonts import MAIN, TYPESETTING, printable, require_fonts
+from billing.rules.payable import Offer
+from billing.statements import NOT_PAYABLE, NOTHING_TO_PAY, STATES, SumLine, sum_lines
 from billing.typesetting import ACCENT, ALERT, INK, MUTED, Fitted, Pen, Term, fitted, text_width
 from billing.views import BillState, BillView
 from core.clock import billing_date
@@ -32,27 +33,8 @@ _HEAD = 748  # where the content of every page starts
 _STUB_TOP = 218  # the lower part of the first page
 _FLOOR = 78  # above the footer
 _NAME_WIDTH, _QUANTITY, _UNIT = 232, 372, 384
-_ROW, _TOTAL_ROW = 21, 34
+_ROW, _TOTAL_ROW, _SUM_ROW = 21, 34, 16
 _CHART_MONTHS, _CHART_ROW = 13, 14
-
-_STATES: Final = {
-    BillState.OPEN: Term("待缴费", "To pay"),
-    BillState.DUE_SOON: Term("即将到期", "Due soon"),
-    BillState.OVERDUE: Term("已逾期", "Overdue"),
-    BillState.IN_PAYMENT: Term("缴费处理中", "In progress"),
-    BillState.PAID: Term("已缴费", "Paid"),
-    BillState.CONFIRMED: Term("已缴费并销账", "Settled"),
-    BillState.CREDIT: Term("有余额，无需缴费", "In credit"),
-    BillState.NOTHING_DUE: Term("无需缴费", "Nothing to pay"),
-    BillState.CANCELLED: Term("已作废", "Cancelled"),
-}
-_NOT_PAYABLE: Final = {
-    BillState.IN_PAYMENT: Term(
-        "缴费处理中，请勿重复缴费", "A payment is under way: do not pay again"
-    ),
-    BillState.CANCELLED: Term("本账单已作废，请勿缴费", "This bill is void: do not pay it"),
-}
-_NOTHING_TO_PAY: Final = Term("本账单现在无需缴费", "There is nothing to pay on this bill now")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +47,12 @@ class _Sheet:
     phone: str
     pay_url: str
     printed_on: date
+    sums: Sequence[SumLine]  # under the total
+
+    @property
+    def foot(self) -> int:
+        """How much room the total and what is under it take."""
+        return _TOTAL_ROW + _SUM_ROW * len(self.sums)
 
 
 def bill_pdf(
@@ -75,6 +63,7 @@ def bill_pdf(
     pay_url: str,
     now: datetime,
     history: Sequence[tuple[date, int]] = (),
+    offers: Sequence[Offer] = (),
 ) -> bytes:
     """Return the bill as a PDF; the same arguments give the same bytes.
 
@@ -87,6 +76,7 @@ def bill_pdf(
         pay_url: the page of this bill; the QR code leads there.
         now: aware; the document says what was true then.
         history: first days of months and billed fen, oldest first; the latest that fit are drawn.
+        offers: what may be paid for the bill on that day.
 
     Raises:
         Invalid: ``biller_no`` is not four digits.
@@ -109,6 +99,7 @@ def bill_pdf(
             phone=phone,
             pay_url=pay_url,
             printed_on=billing_date(now),
+            sums=sum_lines(bill, offers),
         )
         _pages(sheet, history)
         canvas.save()
@@ -137,7 +128,7 @@ def _pages(sheet: _Sheet, history: Sequence[tuple[date, int]]) -> None:
     _header(sheet)
     top = _details(sheet, _parties(sheet) - 22)
     rows = [_Row.of(item) for item in sheet.bill.items]
-    pages = _paginate(rows, first=top - _STUB_TOP, later=_HEAD - _FLOOR)
+    pages = _paginate(rows, first=top - _STUB_TOP, later=_HEAD - _FLOOR, foot=sheet.foot)
     for number, page in enumerate(pages, start=1):
         last = number == len(pages)
         if number > 1:
@@ -212,10 +203,13 @@ def _amount_panel(sheet: _Sheet) -> int:
     pen.block(x, bottom + 78, amount)
     pen.rule(x, bottom + 62, right - x)
     pen.label(x, bottom + 41, Term("缴费截止", "Due by"))
-    due = day_text(bill.due_on) if bill.amount_fen > 0 else "—"
+    due = day_text(bill.pay_by_on) if bill.amount_fen > 0 else "—"
     pen.text(right, bottom + 41, due, 12, right=True)
+    if bill.pay_by_on != bill.due_on and bill.amount_fen > 0:
+        rolled = f"原定{day_text(bill.due_on)}，遇休息日调整 · moved for a day off"
+        pen.text(right, bottom + 30, rolled, 8, colour=MUTED, right=True)
     pen.label(x, bottom + 18, Term("状态", "Status"))
-    state = _STATES[bill.state]
+    state = STATES[bill.state]
     colour = ALERT if bill.state in {BillState.OVERDUE, BillState.CANCELLED} else INK
     pen.text(right, bottom + 18, state.en, 8, colour=MUTED, right=True)
     beside = right - text_width(state.en, 8) - 6
@@ -264,14 +258,14 @@ class _Row:
         return _ROW + self.name.height - self.name.leading
 
 
-def _paginate(rows: Sequence[_Row], *, first: int, later: int) -> list[list[_Row]]:
+def _paginate(rows: Sequence[_Row], *, first: int, later: int, foot: int) -> list[list[_Row]]:
     """Share the rows out over pages, with room for the heading and the total on each."""
     pages: list[list[_Row]] = [[]]
-    room = first - _ROW - _TOTAL_ROW
+    room = first - _ROW - foot
     for row in rows:
         if row.height > room:
             pages.append([])
-            room = later - _ROW - _TOTAL_ROW
+            room = later - _ROW - foot
         pages[-1].append(row)
         room -= row.height
     return pages
@@ -305,11 +299,16 @@ def _items(sheet: _Sheet, rows: Sequence[_Row], top: int) -> int:
 
 
 def _total(sheet: _Sheet, y: int) -> int:
-    """Write the company's own total, which is never recomputed from the lines."""
+    """Write the company's own total, never recomputed from the lines, and what follows from it."""
     sheet.pen.text(_LEFT, y - 19, "合计", 11)
     sheet.pen.text(_LEFT + 27, y - 19, "Total", 8, colour=MUTED)
     sheet.pen.text(_RIGHT, y - 19, format_yuan(sheet.bill.amount_fen), 13, right=True)
-    return y - _TOTAL_ROW
+    y -= _TOTAL_ROW
+    for line in sheet.sums:
+        sheet.pen.label(_LEFT, y - 6, line.term)
+        sheet.pen.text(_RIGHT, y - 6, format_yuan(line.amount_fen), 10, right=True)
+        y -= _SUM_ROW
+    return y
 
 
 def _number(number: Decimal) -> str:
@@ -339,7 +338,7 @@ def _stub(sheet: _Sheet) -> None:
     scan = Term("扫码缴费", "Scan to pay") if payable else Term("扫码查看", "Scan to view")
     pen.label(_RIGHT, top - code.side - 14, scan, right=True)
     if not payable:
-        say = _NOT_PAYABLE.get(bill.state, _NOTHING_TO_PAY)
+        say = NOT_PAYABLE.get(bill.state, NOTHING_TO_PAY)
         pen.text(_LEFT, top - 12, say.zh, 13)
         pen.text(_LEFT, top - 28, say.en, 9, colour=MUTED)
         return

@@ -10,14 +10,10 @@ An import that is killed is started again from the chunk it had reached; the sam
 nothing.
 """
 
-import json
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import lru_cache
-from itertools import islice
+from datetime import datetime
 from time import monotonic
 from typing import BinaryIO
 
@@ -25,33 +21,16 @@ from sqlalchemy import Connection, text
 from sqlmodel import Session
 
 from billing import corrections, ledger
+from billing.bill_files import take_number
 from billing.models import BillFile, BillFileStatus
 from billing.partitions import ensure_months
+from billing.staging import Row, stage
 from core import outbox
-from core.db import connection, driver, transaction
+from core.db import connection, transaction
 from core.errors import BillFileError, Conflict
-from core.keys import named_key
-from providers.base import BillFileReader, BillRecord, LineItem, Reject
+from providers.base import BillFileReader
 
-READ_ROWS = 1_000
 CHUNK_ROWS = 25_000
-
-_STAGE = """
-    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-        row_no int, line_no int, kind text, account_no text, holder_name text, address text,
-        id bigint, bill_no text, billing_month date, version smallint, period_from_on date,
-        period_to_on date, issued_on date, due_on date, usage numeric(12,3), usage_unit text,
-        amount_fen bigint, items text
-    );
-    CREATE TEMPORARY TABLE IF NOT EXISTS incoming_reject (
-        line_no int, column_name text, reason text, raw text
-    );
-    TRUNCATE incoming, incoming_reject
-"""
-_COPY_ROWS = "COPY incoming FROM STDIN (NULL '')"
-_COPY_REJECTS = "COPY incoming_reject FROM STDIN"
-
-_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
 
 Progress = Callable[[int, int], None]
 
@@ -66,6 +45,8 @@ class ImportResult:
     unchanged: int
     superseded: int
     cancelled: int
+    reminded: int
+    waiting: int
     rejected: int
     total_fen: int
     seconds: str
@@ -96,8 +77,7 @@ def import_bills(
         before = bill_file.status is BillFileStatus.IMPORTED
         if not before:
             try:
-                with transaction(on=held) as session:
-                    _read(session, reader, open_stream())
+                _read(held, bill_file_id, reader.read(open_stream()))
             except BillFileError as refusal:
                 with transaction(on=held) as session:
                     _refuse(session, bill_file_id, str(refusal), now=now)
@@ -127,6 +107,8 @@ def _sole_importer(held: Connection, bill_file_id: int) -> Iterator[None]:
 def _begin(session: Session, bill_file_id: int, *, now: datetime) -> BillFile:
     bill_file = session.get_one(BillFile, bill_file_id, with_for_update=True)
     if bill_file.status is not BillFileStatus.IMPORTED:
+        if bill_file.status is BillFileStatus.REFUSED:
+            bill_file.sequence_no = None  # its number may be another file's by now
         bill_file.status, bill_file.status_at = BillFileStatus.IMPORTING, now
         bill_file.complaint = None
     return bill_file
@@ -139,65 +121,12 @@ def _refuse(session: Session, bill_file_id: int, complaint: str, *, now: datetim
     outbox.emit(session, "bill_file.refused", bill_file_id, now=now)
 
 
-def _read(session: Session, reader: BillFileReader, stream: BinaryIO) -> None:
-    """Bring the whole file into the temporary tables; memory stays flat.
-
-    One COPY is kept open, so that the database takes in rows while we parse the next.
-    """
-    session.execute(text(_STAGE))
-    cursor = driver(session).cursor()
-    rows, row_no = reader.read(stream), 0
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as rejects:
-        with cursor.copy(_COPY_ROWS) as copy:
-            while piece := list(islice(rows, READ_ROWS)):
-                records = [row for row in piece if isinstance(row, BillRecord)]
-                copy.write("".join(_copy_lines(records, row_no)))
-                row_no += len(records)
-                rejects.writelines(_reject_line(row) for row in piece if isinstance(row, Reject))
-        rejects.seek(0)
-        with cursor.copy(_COPY_REJECTS) as copy:
-            while part := rejects.read(1 << 20):
-                copy.write(part)
-    session.execute(text("CREATE UNIQUE INDEX ON incoming (row_no)"))
-    session.execute(text("ANALYZE incoming"))
-
-
-def _copy_lines(records: Iterable[BillRecord], row_no: int) -> Iterator[str]:
-    """Write records as COPY reads them; readers let no control character through."""
-    for record in records:
-        row_no += 1
-        items = ",".join([_item(item) for item in record.items])
-        line = (
-            f"{row_no}\t{record.line_no}\t{record.kind}\t{record.account_no}\t"
-            f"{record.holder_name}\t{record.address}\t"
-            f"{named_key(record.billing_month, record.bill_no)}\t{record.bill_no}\t"
-            f"{_day(record.billing_month)}\t{record.version}\t{_day(record.period_from_on)}\t"
-            f"{_day(record.period_to_on)}\t{_day(record.issued_on)}\t{_day(record.due_on)}\t"
-            f"{'' if record.usage is None else record.usage}\t{record.usage_unit}\t"
-            f"{record.amount_fen}\t[{items}]\n"
-        )
-        yield line.replace("\\", "\\\\") if "\\" in line else line
-
-
-def _item(item: LineItem) -> str:
-    """Write a line item as the JSON array ``[name, quantity, unit, fen]``."""
-    quantity = "null" if item.quantity is None else f'"{item.quantity}"'
-    return f"[{_quoted(item.name)},{quantity},{_quoted(item.unit)},{item.amount_fen}]"
-
-
-# The bills of a file share a few days and a few names, so writing them out is remembered.
-_day = lru_cache(maxsize=4096)(date.isoformat)
-
-
-@lru_cache(maxsize=4096)
-def _quoted(text_: str) -> str:
-    return json.dumps(text_, ensure_ascii=False)
-
-
-def _reject_line(reject: Reject) -> str:
-    """Write a reject as COPY reads it: its raw text may hold anything but NUL."""
-    cells = (str(reject.line_no), reject.column, reject.reason, reject.raw)
-    return "\t".join(cell.translate(_COPY_ESCAPES) for cell in cells) + "\n"
+def _read(held: Connection, bill_file_id: int, rows: Iterator[Row]) -> None:
+    """Bring the file into the temporary tables and take its number, or refuse it."""
+    with transaction(on=held) as session:
+        heading = stage(session, rows)
+        if heading is not None:
+            take_number(session, bill_file_id, heading.sequence_no)
 
 
 def _land(held: Connection, bill_file_id: int, *, now: datetime, progress: Progress) -> None:
@@ -263,7 +192,10 @@ def _keep_rejects(session: Session, bill_file: BillFile, rows: int) -> None:
     session.flush()
 
 
-_KEYS = text("SELECT min(id), max(id) FROM incoming WHERE row_no > :after AND row_no <= :upto")
+_KEYS = text("""
+    SELECT least(min(id), min(original_id)), greatest(max(id), max(original_id))
+    FROM incoming WHERE row_no > :after AND row_no <= :upto
+""")
 
 # A chunk looks each of its rows up by index, so its cost stays the same however large the tables
 # grow; left to itself the planner reads whole tables to save a few milliseconds on small ones.
@@ -280,6 +212,7 @@ _ACCOUNTS = text("""
     LEFT JOIN utility_account a
       ON a.provider_code = :provider_code AND a.account_no = i.account_no
     WHERE i.row_no > :after AND i.row_no <= :upto AND i.kind = 'bill' AND a.id IS NULL
+      AND i.issued_on <= :posted_on
     ORDER BY i.account_no
     ON CONFLICT (provider_code, account_no) DO NOTHING
 """)
@@ -288,14 +221,15 @@ _BILLS = text("""
     WITH fresh AS (
         INSERT INTO bill (account_id, id, bill_file_id, amount_fen, recorded_at, billing_month,
                           period_from_on, period_to_on, issued_on, due_on, file_line_no, version,
-                          usage, bill_no, usage_unit, items)
+                          usage, bill_no, usage_unit, items, pay_terms)
         SELECT a.id, i.id, :bill_file_id, i.amount_fen, :now, i.billing_month, i.period_from_on,
                i.period_to_on, i.issued_on, i.due_on, i.line_no, i.version, i.usage, i.bill_no,
-               coalesce(i.usage_unit, ''), i.items::json
+               coalesce(i.usage_unit, ''), i.items::json, i.pay_terms::json
         FROM incoming i
         JOIN utility_account a
           ON a.provider_code = :provider_code AND a.account_no = i.account_no
         WHERE i.row_no > :after AND i.row_no <= :upto AND i.kind = 'bill'
+          AND i.issued_on <= :posted_on
         ORDER BY a.id, i.id, i.row_no
         ON CONFLICT DO NOTHING
         RETURNING account_id, id, version, amount_fen
@@ -314,7 +248,8 @@ _BILLS = text("""
 _COUNT = text("""
     UPDATE bill_file SET rows_done = :upto, created = created + :created,
         unchanged = unchanged + :unchanged, superseded = superseded + :superseded,
-        cancelled = cancelled + :cancelled, rejected = rejected + :rejected,
+        cancelled = cancelled + :cancelled, reminded = reminded + :reminded,
+        waiting = waiting + :waiting, rejected = rejected + :rejected,
         total_fen = total_fen + :total_fen
     WHERE id = :bill_file_id
 """)
@@ -326,7 +261,7 @@ def _land_chunk(session: Session, chunk: corrections.Chunk) -> None:
     session.execute(_BY_INDEX)
     session.execute(_ACCOUNTS, values)
     created, total_fen = session.execute(_BILLS, values).one()
-    verdicts = {"unchanged": 0, "superseded": 0, "cancelled": 0, "rejected": 0}
+    verdicts = dict.fromkeys(corrections.COUNTED, 0)
     met = chunk.upto - chunk.after - created
     if met:
         verdicts |= corrections.settle(session, chunk, met=met)
@@ -347,6 +282,8 @@ def _result(session: Session, bill_file_id: int, *, before: bool, seconds: str) 
         unchanged=done.rows - done.rejected if before else done.unchanged,
         superseded=0 if before else done.superseded,
         cancelled=0 if before else done.cancelled,
+        reminded=0 if before else done.reminded,
+        waiting=0 if before else done.waiting,
         rejected=done.rejected,
         total_fen=0 if before else done.total_fen,
         seconds=seconds,

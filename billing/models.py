@@ -14,6 +14,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Numeric,
     SmallInteger,
     UniqueConstraint,
+    text,
 )
 from sqlmodel import Field, SQLModel
 
@@ -106,10 +108,18 @@ class BillFile(SQLModel, table=True):
         UniqueConstraint("provider_code", "sha256"),
         CheckConstraint(
             "status <> 'imported' OR rows = "
-            "created + unchanged + superseded + cancelled + rejected",
+            "created + unchanged + superseded + cancelled + reminded + waiting + rejected",
             name="every_row_accounted_for",
         ),
         CheckConstraint("(status = 'refused') = (complaint IS NOT NULL)", name="refusal_says_why"),
+        # The company's own number of the file, once among the files that landed (rule 40).
+        Index(
+            "ix_bill_file_sequence",
+            "provider_code",
+            "sequence_no",
+            unique=True,
+            postgresql_where=text("status <> 'refused'"),
+        ),
     )
 
     id: int | None = Field(
@@ -118,6 +128,7 @@ class BillFile(SQLModel, table=True):
     provider_code: str
     sha256: str
     file_name: str
+    sequence_no: str | None = None
     size_bytes: int = Field(sa_type=BigInteger)
     received_via: str
     received_at: datetime = Field(sa_type=UtcDateTime)
@@ -131,6 +142,9 @@ class BillFile(SQLModel, table=True):
     unchanged: int = 0
     superseded: int = 0
     cancelled: int = 0
+    reminded: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    # Corrections of bills that were being paid: see BillCorrection.
+    waiting: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     rejected: int = 0
     total_fen: int = Field(default=0, sa_type=BigInteger)
     complaint: str | None = None
@@ -173,6 +187,9 @@ class Bill(SQLModel, table=True):
     Known by (account, billing month, bill no): ``id`` is the name-based key of the bill no in its
     month, so the primary key is also the guard against doubles. ``held_by`` is the payment under
     way that holds the bill: while it is set, no other payment may start and no correction lands.
+
+    What it owes is ``amount_fen + adjusted_fen - paid_fen - credited_fen``; of a credit (a negative
+    bill) that is what is left of it.
     """
 
     __tablename__ = "bill"
@@ -180,11 +197,23 @@ class Bill(SQLModel, table=True):
         CheckConstraint(_MONTH_OF_ID, name="id_knows_month"),
         CheckConstraint("version BETWEEN 1 AND 99", name="version_range"),
         CheckConstraint("period_from_on <= period_to_on", name="period_forward"),
-        CheckConstraint("issued_on <= due_on", name="due_after_issue"),
-        CheckConstraint("paid_fen BETWEEN 0 AND greatest(amount_fen, 0)", name="paid_within"),
+        CheckConstraint("issued_on < due_on", name="due_after_issue"),
+        CheckConstraint(
+            "credited_fen BETWEEN least(amount_fen + adjusted_fen, 0)"
+            " AND greatest(amount_fen + adjusted_fen, 0)",
+            name="credited_within",
+        ),
+        CheckConstraint(
+            "paid_fen BETWEEN 0 AND greatest(amount_fen + adjusted_fen - credited_fen, 0)",
+            name="paid_within",
+        ),
         CheckConstraint("written_off_fen BETWEEN 0 AND paid_fen", name="written_off_within"),
-        CheckConstraint("cancelled_at IS NULL OR paid_fen = 0", name="cancelled_unpaid"),
+        CheckConstraint(
+            "cancelled_at IS NULL OR (paid_fen = 0 AND credited_fen = 0 AND adjusted_fen = 0)",
+            name="cancelled_owes_nothing",
+        ),
         Index("ix_bill_bill_file_id", "bill_file_id", postgresql_using="brin"),
+        Index("ix_bill_credit", "account_id", postgresql_where=text("amount_fen < 0")),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -198,6 +227,14 @@ class Bill(SQLModel, table=True):
         default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
     )
     written_off_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    # Late fees and surcharges less discounts and waivers.
+    adjusted_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    # Covered by credits; of a credit, what it gave away (negative, like the credit).
+    credited_fen: int = Field(
         default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
     )
     held_by: int | None = Field(default=None, sa_type=BigInteger)
@@ -214,6 +251,15 @@ class Bill(SQLModel, table=True):
     bill_no: str
     usage_unit: str
     items: list[Any] = Field(sa_column=Column(json_text(), nullable=False))
+    # The bill's own way of being paid: billing.rules.payable reads it; none: the company's terms.
+    pay_terms: dict[str, Any] | None = Field(default=None, sa_column=Column(json_text()))
+
+    @property
+    def open_fen(self) -> int:
+        """What it still owes; below zero, what is left of a credit; of a cancelled bill, zero."""
+        if self.cancelled_at is not None:
+            return 0
+        return self.amount_fen + self.adjusted_fen - self.paid_fen - self.credited_fen
 
 
 class BillVersion(SQLModel, table=True):
@@ -233,41 +279,109 @@ class BillVersion(SQLModel, table=True):
     replaced_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class LedgerAccount(SQLModel, table=True):
-    """One account of the books; ``docs/ledger.md`` is the chart."""
+class BillReminder(SQLModel, table=True):
+    """Another paper for a bill we hold: a name of its own, the same claim.
 
-    __tablename__ = "ledger_account"
-
-    id: int | None = Field(
-        default=None, sa_column=Column(Integer, Identity(always=True), primary_key=True)
-    )
-    code: str = Field(unique=True)
-
-
-class Transfer(SQLModel, table=True):
-    """One movement of money between two accounts; never updated, never deleted.
-
-    Balanced by construction: one positive amount, debited to one account and credited to another,
-    so no set of rows can fail to sum to zero. ``(account_id, subject_id)`` is the bill it is about;
-    ``entry_key`` says why it moved, once.
+    So paying either closes both (rule 11). A fee the company asks for it stands in the bill's
+    ``adjusted_fen``.
     """
 
-    __tablename__ = "ledger_transfer"
+    __tablename__ = "bill_reminder"
     __table_args__ = (
-        CheckConstraint("amount_fen > 0", name="amount_positive"),
-        CheckConstraint("debit_account_id <> credit_account_id", name="two_accounts"),
-        Index("ix_ledger_transfer_posted_at", "posted_at", postgresql_using="brin"),
-        {"postgresql_partition_by": "RANGE (subject_id)"},
+        CheckConstraint("fee_fen >= 0", name="fee_not_negative"),
+        ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
+        Index("ix_bill_reminder_account_id_bill_id", "account_id", "bill_id"),
     )
 
     account_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    subject_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    entry_key: str = Field(primary_key=True)
-    debit_account_id: int  # both are checked per statement, by a trigger: see the migration
-    credit_account_id: int
-    amount_fen: int = Field(sa_type=BigInteger)
-    posted_on: date
-    posted_at: datetime = Field(sa_type=UtcDateTime)
+    id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    bill_id: int = Field(sa_type=BigInteger)
+    reminder_no: str
+    reminded_on: date
+    due_on: date
+    fee_fen: int = Field(sa_type=BigInteger)
+    bill_file_id: int = Field(sa_type=BigInteger)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
 
 
-PARTITIONED = (Bill.__tablename__, BillVersion.__tablename__, Transfer.__tablename__)
+class CorrectionState(StrEnum):
+    WAITING = "waiting"
+    APPLIED = "applied"
+    REFUSED = "refused"  # the payment went through: a paid bill is frozen
+
+
+class BillCorrection(SQLModel, table=True):
+    """A correction or cancellation that came while the bill was being paid (rule 13).
+
+    Decided in the transaction that ends the payment. ``row`` is the file's row, as it was read.
+    """
+
+    __tablename__ = "bill_correction"
+    __table_args__ = (
+        CheckConstraint("(state = 'waiting') = (decided_at IS NULL)", name="decided_says_when"),
+        ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
+        Index(
+            "ix_bill_correction_waiting", "account_id", "bill_id",
+            postgresql_where=text("state = 'waiting'"),
+        ),
+        UniqueConstraint("bill_file_id", "row_no"),
+    )  # fmt: skip
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    account_id: int = Field(sa_type=BigInteger)
+    bill_id: int = Field(sa_type=BigInteger)
+    bill_file_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("bill_file.id"), nullable=False)
+    )
+    row_no: int
+    row: dict[str, Any] = Field(sa_column=Column(json_text(), nullable=False))
+    state: CorrectionState = Field(
+        default=CorrectionState.WAITING,
+        sa_column=Column(text_enum(CorrectionState), nullable=False),
+    )
+    reason: str | None = None
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    decided_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class BillLateFee(SQLModel, table=True):
+    """What lateness has cost on one bill, and up to which day it was counted.
+
+    Interest is kept in millionths of a fen, so that a small bill's daily share is not rounded away;
+    ``interest_fen`` is what of it was posted: the whole, rounded half up, once.
+    """
+
+    __tablename__ = "bill_late_fee"
+    __table_args__ = (
+        CheckConstraint(
+            "once_fen >= 0 AND penalty_fen >= 0 AND interest_fen >= 0 AND waived_fen >= 0"
+            " AND waived_fen <= once_fen + penalty_fen + interest_fen",
+            name="never_negative",
+        ),
+        ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
+    )
+
+    account_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    bill_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    once_fen: int = Field(default=0, sa_type=BigInteger)
+    penalty_fen: int = Field(default=0, sa_type=BigInteger)
+    interest_microfen: int = Field(default=0, sa_type=BigInteger)
+    interest_fen: int = Field(default=0, sa_type=BigInteger)
+    waived_fen: int = Field(default=0, sa_type=BigInteger)
+    counted_on: date
+
+
+class MissingBill(SQLModel, table=True):
+    """A bill that should have come in an account's cycle and has not (rule 22)."""
+
+    __tablename__ = "missing_bill"
+
+    account_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("utility_account.id"), primary_key=True)
+    )
+    billing_month: date = Field(primary_key=True)
+    expected_by_on: date
+    noticed_at: datetime = Field(sa_type=UtcDateTime)
+    arrived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

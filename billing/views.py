@@ -17,7 +17,9 @@ class BillState(StrEnum):
     IN_PAYMENT = "in_payment"  # a payment of it is under way
     PAID = "paid"  # the money is here; the company has not confirmed yet
     CONFIRMED = "confirmed"  # written off at the company
+    COVERED = "covered"  # by credits; nobody had to pay
     CREDIT = "credit"  # the company owes the resident
+    CREDIT_USED = "credit_used"  # and has given it back by covering other bills
     NOTHING_DUE = "nothing_due"  # a bill of zero
     CANCELLED = "cancelled"
 
@@ -52,11 +54,15 @@ class BillView:
     period_from_on: date
     period_to_on: date
     issued_on: date
-    due_on: date
+    due_on: date  # as the company printed it
+    pay_by_on: date  # rolled over days off, by the company's terms
     usage: Decimal | None
     usage_unit: str
     items: tuple[LineItem, ...]
     amount_fen: int
-    open_fen: int
+    adjusted_fen: int  # late fees and surcharges less discounts and waivers
+    credited_fen: int  # covered by credits
+    paid_fen: int
+    open_fen: int  # what is to pay; below zero: what is left of a credit
     state: BillState
-    days_left: int  # until due; negative when overdue
+    days_left: int  # until it must be paid; negative when overdue

@@ -46,7 +46,10 @@ def connected() -> Iterator[None]:
     """Connect to the database, migrated; the embedded one is started if nobody has."""
     log.configure(as_json=settings().log_json)
     if settings().database_url:
-        migrate(settings().database_url, today=billing_date(utc_now()))
+        migrate(
+            settings().owner_database_url or settings().database_url,
+            today=billing_date(utc_now()),
+        )
         db.bind(settings().database_url, pool_size=settings().database_pool_size)
         yield
         db.engine().dispose()

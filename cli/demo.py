@@ -13,12 +13,14 @@ from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
 from billing.bills import list_bills, parse_ref
+from billing.days import close_through
 from billing.households import (
     bind_accounts,
     create_household,
     find_household,
     visible_accounts,
 )
+from billing.terms import list_terms, put_first_terms
 from billing.views import BillView
 from cli.importing import import_path
 from core.clock import BILLING_ZONE, add_months, billing_date
@@ -26,9 +28,10 @@ from core.db import transaction
 from identity.keys import issue_key
 from identity.models import Person, Role
 from identity.people import add_person
-from payments.checkout import Wanted, create_payment
+from payments.checkout import create_payment
 from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.models import list_items
+from payments.quotes import Wanted
 from payments.settlement import book_reply
 from payments.write_offs import book
 from providers.base import WriteOffOutcome, WriteOffReply
@@ -38,8 +41,12 @@ SIGN_INS = (
     ("resident", "19900000001"),
     ("resident, second household", "19900000002"),
     ("staff", "staff@citybill.example"),
+    ("staff, for what takes two", "staff2@citybill.example"),
 )
+STAFF = (("陈晓", "staff@citybill.example"), ("林岚", "staff2@citybill.example"))
 COUNTER = "counter"  # the bills of earlier months were paid over a counter
+TERMS = Path(__file__).parent / "demo_terms"  # a TOML for each of the demo's companies
+YEARS_BACK = 3  # the terms stand from before the first bill
 _console = Console(stderr=True, highlight=False)
 
 
@@ -67,6 +74,8 @@ def seed(*, households: int, months: int, now: datetime) -> dict[str, str]:
     """
     today = billing_date(now)
     span = [add_months(today, -back) for back in range(months, 0, -1)]
+    with transaction() as session:  # bills come in under their companies' terms
+        _put_terms(session, _add_staff(session, now=now), now=now)
     with tempfile.TemporaryDirectory() as folder:
         _simulate(
             "files", "--households", str(households), "--out", folder,
@@ -82,6 +91,9 @@ def seed(*, households: int, months: int, now: datetime) -> dict[str, str]:
         session.execute(
             text("UPDATE outbox_event SET relayed_at = :now WHERE relayed_at IS NULL"), {"now": now}
         )
+    # Yesterday is left for the staff to close.
+    closed = close_through(today - timedelta(days=2), closed_by="demo", now=now)
+    _console.print(f"  {closed:,} days closed and sealed")
     return keys
 
 
@@ -98,7 +110,7 @@ def _simulate(*arguments: str) -> str:
 
 
 def add_people(*, now: datetime) -> tuple[dict[str, str], list[int]]:
-    """Add residents with their households, staff, and an API key for each company.
+    """Add residents with their households, two of the staff, companies' terms and API keys.
 
     Whoever is there stays; accounts that have been billed since are bound to their household.
 
@@ -107,8 +119,30 @@ def add_people(*, now: datetime) -> tuple[dict[str, str], list[int]]:
     """
     with transaction() as session:
         residents = _add_residents(session, now=now)
-        add_person(session, role=Role.STAFF, name="陈晓", contact="staff@citybill.example", now=now)
+        _put_terms(session, _add_staff(session, now=now), now=now)
         return {code: issue_key(session, code, now=now) for code in provider_codes()}, residents
+
+
+def _add_staff(session: Session, *, now: datetime) -> tuple[int, int]:
+    """Add two people of the staff: money and terms take a second one."""
+    first, second = (
+        add_person(session, role=Role.STAFF, name=name, contact=contact, now=now).id
+        for name, contact in STAFF
+    )
+    assert first is not None
+    assert second is not None
+    return first, second
+
+
+def _put_terms(session: Session, people: tuple[int, int], *, now: datetime) -> None:
+    """Give each of the demo's companies its terms, unless it has some."""
+    today = billing_date(now)
+    for path in sorted(TERMS.glob("*.toml")):
+        if not list_terms(session, path.stem):
+            put_first_terms(
+                session, path.stem, path.read_text(encoding="utf-8"), proposed_by=people[0],
+                approved_by=people[1], effective_on=add_months(today, -12 * YEARS_BACK), now=now,
+            )  # fmt: skip
 
 
 def _add_residents(session: Session, *, now: datetime) -> list[int]:

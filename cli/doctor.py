@@ -2,22 +2,29 @@
 
 import socket
 import urllib.parse
+from datetime import date, timedelta
 
 import redis
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
+from billing.rules.workdays import known_through
+from billing.terms import terms_of
+from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import Invalid
 from core.settings import settings
 from payments.gateways import load_gateways
 from providers.registry import provider_codes
 
+HOLIDAYS_AHEAD = timedelta(days=60)
+
 
 def examine() -> bool:
     """Print one line for each part; tells whether all are well."""
-    findings = [_database(), _redis(), *_endpoints(), *_backlog()]
+    today = billing_date(utc_now())
+    findings = [_database(), _redis(), *_endpoints(), *_backlog(), *calendars(today)]
     table = Table("", "part", "finding", box=None)
     for ok, part, finding in findings:
         table.add_row("[green]ok[/]" if ok else "[bold red]!![/]", part, finding)
@@ -87,3 +94,17 @@ def _backlog() -> list[Finding]:
         (events < 1000, "outbox", f"{events} events waiting"),
         (dead == 0, "dead jobs", f"{dead} gave up and wait for a person"),
     ]
+
+
+def calendars(today: date) -> list[Finding]:
+    """Tell how far the holidays are known that companies' due dates are reckoned by."""
+    with transaction() as session:
+        terms = terms_of(session, provider_codes(), today)
+    found = []
+    for name in sorted({one.due.calendar for one in terms.values()}):
+        last = known_through(name)
+        told = f"working days known through {last}"
+        if last - today <= HOLIDAYS_AHEAD:
+            told += "; when next year's holidays are published, upgrade the package holidays"
+        found.append((last - today > HOLIDAYS_AHEAD, f"calendar {name}", told))
+    return found

@@ -18,7 +18,8 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from cli import demo, doctor, importing, profiles, serve
+from billing.days import DayView
+from cli import days, demo, doctor, importing, profiles, serve, terms
 from cli.connect import connected
 from core.clock import utc_now
 from core.db import transaction
@@ -31,10 +32,14 @@ from payments.verification import verify
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 ledger_app = typer.Typer(no_args_is_help=True, help="The books.")
 demo_app = typer.Typer(no_args_is_help=True, help="A city to try things on.")
+day_app = typer.Typer(no_args_is_help=True, help="A business day of the books.")
 profile_app = typer.Typer(no_args_is_help=True, help="A company's file, described.")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(day_app, name="day")
 app.add_typer(demo_app, name="demo")
 app.add_typer(profile_app, name="profile")
+terms_app = typer.Typer(no_args_is_help=True, help="What a company decides about its bills.")
+app.add_typer(terms_app, name="terms")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 told = Console(stderr=True)
@@ -148,6 +153,40 @@ def verify_command(as_json: Json = False) -> None:
     raise typer.Exit(0 if holds else 1)
 
 
+Day = Annotated[str, typer.Argument(metavar="DAY", help="A Shanghai day, as 2026-11-20.")]
+
+
+@day_app.command(name="close")
+def day_close_command(
+    day: Day,
+    with_earlier: Annotated[
+        bool, typer.Option(help="Close the earlier days that are open as well, in their order.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Sum a day up and seal it: nothing is posted on it any more. Closing again changes nothing."""
+    closing = _day(day)
+    with connected():
+        view = days.close(closing, with_earlier=with_earlier)
+    _say_day(view, as_json=as_json)
+
+
+@day_app.command(name="show")
+def day_show_command(day: Day, as_json: Json = False) -> None:
+    """Show a day: as it was sealed, or as it stands while it is open."""
+    wanted = _day(day)
+    with connected():
+        view = days.show(wanted)
+    _say_day(view, as_json=as_json)
+
+
+def _say_day(view: DayView, *, as_json: bool) -> None:
+    if as_json:
+        say_json(days.as_object(view))
+    else:
+        days.print_view(view)
+
+
 @profile_app.command(name="check")
 def profile_check_command(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
@@ -156,6 +195,14 @@ def profile_check_command(
 ) -> None:
     """Show the first rows as they would land, and every complaint; nothing is imported."""
     raise typer.Exit(0 if profiles.check(file, profile, rows=rows) else 1)
+
+
+@terms_app.command(name="check")
+def terms_check_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+) -> None:
+    """Read a company's terms and say what they decide; nothing is proposed."""
+    terms.check(file)
 
 
 @demo_app.command(name="seed")

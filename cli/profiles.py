@@ -8,7 +8,7 @@ from rich.table import Table
 
 from core.errors import BillFileError
 from core.money import format_yuan
-from providers.base import BillRecord
+from providers.base import BillRecord, Heading
 from providers.profiles import load_profile
 from providers.registry import reader_from
 
@@ -28,7 +28,9 @@ def check(file: Path, profile: Path, *, rows: int) -> bool:
     try:
         with file.open("rb") as stream:
             for row in reader_from(load_profile(profile)).read(stream):
-                if isinstance(row, BillRecord):
+                if isinstance(row, Heading):
+                    console.print(f"file number {row.sequence_no}")
+                elif isinstance(row, BillRecord):
                     records += 1
                     if records <= rows:
                         table.add_row(*_cells(row))

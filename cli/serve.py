@@ -46,7 +46,10 @@ def serve(*, demo_city: bool, port: int | None) -> None:
             use(servers)
         else:
             port = _choose_port(port)
-            migrate(settings().database_url, today=billing_date(utc_now()))
+            migrate(
+                settings().owner_database_url or settings().database_url,
+                today=billing_date(utc_now()),
+            )
         _configure_children(folder, port, demo_city=demo_city)
         stack.enter_context(note_settings(folder))
         if demo_city:

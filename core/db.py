@@ -13,6 +13,7 @@ from sqlmodel import Session, SQLModel
 
 from core.errors import Invalid
 
+APP_ROLE = "citybill_app"  # what the application works as, whoever it signs in as
 _STATE: dict[str, Engine] = {}
 
 SQLModel.metadata.naming_convention = {
@@ -72,6 +73,7 @@ def bind(database_url: str, *, pool_size: int = 10) -> Engine:
     """Connect this process to its database; edges call it once, before any transaction.
 
     A statement that waits five seconds for a lock fails instead of hanging, and sessions speak UTC.
+    They work as ``citybill_app``, a role the migrations make, which cannot change the ledger.
     """
     if "engine" in _STATE:
         _STATE["engine"].dispose()
@@ -84,7 +86,7 @@ def bind(database_url: str, *, pool_size: int = 10) -> Engine:
         hide_parameters=True,  # a failed statement's values are personal data: never in a log
         connect_args={
             "connect_timeout": 5,
-            "options": "-c timezone=UTC -c lock_timeout=5s",
+            "options": f"-c timezone=UTC -c lock_timeout=5s -c role={APP_ROLE}",
         },
     )
     return _STATE["engine"]

@@ -4,8 +4,9 @@ The scheduler turns each event into jobs and marks it (``workers/relay.py``), so
 rooms that come later in the flow without anyone importing them.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import BigInteger, Column, Identity, Index, text
@@ -55,3 +56,29 @@ def emit(
             emitted_at=now,
         )
     )
+
+
+# The same for several events inside a larger statement, whose values ``event_values`` gives.
+INSERT_EVENTS = """
+    INSERT INTO outbox_event (topic, subject_id, request_id, emitted_at)
+    SELECT topic, subject_id, :event_request_id, :event_at
+    FROM unnest(CAST(:event_topics AS text[]), CAST(:event_subjects AS text[]))
+         AS told (topic, subject_id)
+"""
+
+
+class Event(NamedTuple):
+    """One fact of several that a larger statement records."""
+
+    topic: str
+    subject_id: object
+
+
+def event_values(events: Sequence[Event], *, now: datetime) -> dict[str, Any]:
+    """Return the values of ``INSERT_EVENTS``."""
+    return {
+        "event_topics": [event.topic for event in events],
+        "event_subjects": [str(event.subject_id) for event in events],
+        "event_request_id": structlog.contextvars.get_contextvars().get("request_id"),
+        "event_at": now,
+    }

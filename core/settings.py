@@ -35,6 +35,9 @@ class Settings(BaseSettings):
 
     environment: Environment = Environment.DEMO
     database_url: str = Field(default="", description="postgresql://…; empty: embedded server")
+    owner_database_url: str = Field(
+        default="", description="the schema's owner, for migrations; empty: database_url"
+    )
     redis_url: str = Field(default="", description="redis://…; empty: embedded server")
     data_dir: Path | None = Field(default=None, description="of the embedded servers")
     public_url: str = "http://127.0.0.1:8000"

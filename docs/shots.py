@@ -107,7 +107,7 @@ class Shots:
             assert path is not None, "nothing is due, and the first bill was not paid here"
             return path
         home.locator("form[action='/pay'] button:not([type=button])").click()
-        home.locator("form[action='/payments'] button").click()
+        home.locator("form[action='/payments'] button.button--big").click()
         home.locator("button[value=yes]").click()
         home.wait_for_url("**/payments/*")
         for _ in range(WAIT_SECONDS):

@@ -7,7 +7,9 @@ from alembic import context
 from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel
 
+import billing.ledger_models
 import billing.models
+import billing.terms
 import core.jobs
 import core.outbox
 import identity.models
@@ -22,6 +24,8 @@ ROOMS = (
     core.jobs,
     identity.models,
     billing.models,
+    billing.ledger_models,
+    billing.terms,
     payments.models,
     notifications.models,
 )

@@ -6,15 +6,16 @@ second time nor corrected until the outcome is known.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlmodel import Session, select
 
-from billing.bills import BillRef, format_ref
+from billing.bills import BillRef, resolve_ref
 from billing.households import visible_accounts
+from billing.rules.payable import Chosen
+from billing.rules.terms import Terms
 from core import outbox
 from core.clock import billing_date, month_start, utc_now
 from core.db import transaction
@@ -22,19 +23,14 @@ from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_key
 from payments.gateways.base import Gateway, GatewayReply, GatewayStatus, Order
 from payments.models import IdempotentRequest, Payment, PaymentItem
+from payments.quotes import Quote, Wanted, check_unchanged, quote, standing, valid_until
 from payments.settlement import book_reply
 from payments.states import PENDING, PaymentStatus
 
 PAY_WITHIN = timedelta(minutes=30)
 IDEMPOTENCY_HOURS = 24
 MAX_BILLS = 50
-
-
-class Wanted(NamedTuple):
-    """A bill somebody wants to pay, and the open amount they were shown; None: whatever is open."""
-
-    ref: BillRef
-    shown_fen: int | None
+NO_GATEWAY = "none"  # of a payment of nothing
 
 
 def create_payment(
@@ -46,77 +42,129 @@ def create_payment(
     return_url: str,
     idempotency_key: str,
     now: datetime,
+    mode: str = "wallet",
+    channel: str = "web",
+    quoted_at: datetime | None = None,
+    shown_total_fen: int | None = None,
 ) -> Payment:
     """Make a payment and hold its bills, or return the one this key already made (rule 30).
 
+    A payment of nothing (rule 7) asks no gateway and is paid at once.
+
     Args:
         return_url: where the gateway sends the payer back to; ``{payment}`` becomes its id.
+        quoted_at: when the payer was shown the amounts; None: this moment.
+        shown_total_fen: the total they were shown, fee and tax included; None: whatever it is.
 
     Raises:
-        Invalid: nothing to pay, too many bills, or one named twice.
+        Invalid: nothing to pay, too many bills, one named twice, or an amount a bill does not take.
         NotFound: a bill that does not exist or that this person may not pay.
-        Conflict: the key was used for another request; a bill is being paid by another payment
-            (with the time it is free again); or a bill is not what was shown.
+        Conflict: the key was used for another request; another payment holds a bill (until when);
+            or a bill or the total is not what was shown, or was shown too long ago.
     """
-    _check_choice(wanted)
+    wanted = [want._replace(ref=resolve_ref(session, want.ref)) for want in wanted]
+    check_choice(wanted)
     digest = _request_digest(wanted, gateway, return_url)
     earlier = _find_earlier(session, payer_id, idempotency_key, digest, now=now)
     if earlier is not None:
         return earlier
-    _check_may_pay(session, payer_id, wanted)
-    payment_no = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
-    payment_id = month_key(month_start(billing_date(now)), payment_no)
-    amounts = _hold(session, payment_id, wanted)
-    payment = Payment(
-        id=payment_id,
-        payer_id=payer_id,
-        gateway=gateway,
-        order_no=f"CB{billing_date(now):%y%m}{payment_no:012d}",
-        return_url=return_url.replace("{payment}", str(payment_id)),
-        amount_fen=sum(amounts.values()),
-        created_at=now,
-        status_at=now,
-        expires_at=now + PAY_WITHIN,
+    check_may_pay(session, payer_id, wanted)
+    found, terms = standing(session, [want.ref for want in wanted], now=now, lock=True)
+    check_unchanged(session, wanted, found)
+    asked = quote(wanted, found, terms, mode=mode, channel=channel, now=now)
+    _check_fresh(list(terms.values()), asked, quoted_at, shown_total_fen, now=now)
+    payment = _new_payment(
+        session, asked, payer_id, gateway=gateway, channel=channel, return_url=return_url, now=now
     )
-    session.add(payment)
-    session.flush()
-    session.add_all(_items(payment, amounts, now=now))
+    _keep(session, payment, asked, now=now)
     _remember(session, payment, idempotency_key, digest, now=now)
-    outbox.emit(session, "payment.created", payment_id, now=now)
+    if payment.gateway == NO_GATEWAY:
+        return book_reply(session, payment.id, _nothing_taken(now), now=now)
+    outbox.emit(session, "payment.created", payment.id, now=now)
     session.flush()
     return payment
 
 
-def _check_choice(wanted: Sequence[Wanted]) -> None:
+def _new_payment(
+    session: Session,
+    asked: Quote,
+    payer_id: int,
+    *,
+    gateway: str,
+    channel: str,
+    return_url: str,
+    now: datetime,
+) -> Payment:
+    """Number a payment of what was asked; it ends when the first quote in it does."""
+    payment_no = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
+    payment_id = month_key(month_start(billing_date(now)), payment_no)
+    return Payment(
+        id=payment_id,
+        payer_id=payer_id,
+        gateway=gateway if asked.amount_fen else NO_GATEWAY,
+        order_no=f"CB{billing_date(now):%y%m}{payment_no:012d}",
+        return_url=return_url.replace("{payment}", str(payment_id)),
+        channel=channel,
+        amount_fen=asked.amount_fen,
+        fee_fen=asked.fee_fen,
+        fee_tax_fen=asked.fee_tax_fen,
+        created_at=now,
+        status_at=now,
+        expires_at=min(now + PAY_WITHIN, asked.valid_until),
+    )
+
+
+def _keep(session: Session, payment: Payment, asked: Quote, *, now: datetime) -> None:
+    """Write a payment with its items, and hold its bills for it."""
+    session.add(payment)
+    session.flush()
+    session.add_all(_items(payment, asked.chosen, now=now))
+    session.execute(_HOLD, _keys(asked.chosen) | {"payment_id": payment.id})
+    session.flush()
+
+
+def _nothing_taken(now: datetime) -> GatewayReply:
+    return GatewayReply(status=GatewayStatus.PAID, amount_fen=0, paid_at=now)
+
+
+def check_choice(wanted: Sequence[Wanted]) -> None:
+    """Refuse no bill, too many, or one named twice (Invalid)."""
     if not wanted or len(wanted) > MAX_BILLS:
         raise Invalid(f"choose between 1 and {MAX_BILLS} bills to pay", code="payment.no_bills")
     if len({bill.ref for bill in wanted}) < len(wanted):
         raise Invalid("a bill is named twice", code="payment.bill_twice")
 
 
-def _check_may_pay(session: Session, payer_id: int, wanted: Sequence[Wanted]) -> None:
+def check_may_pay(session: Session, payer_id: int, wanted: Sequence[Wanted]) -> None:
+    """Refuse bills that are not this person's to pay (NotFound: nobody is told more)."""
     may_pay = visible_accounts(session, payer_id, to_pay=True)
     if any(bill.ref[0] not in may_pay for bill in wanted):
         raise NotFound("there is no such bill")
 
 
-def _items(payment: Payment, amounts: dict[BillRef, int], *, now: datetime) -> list[PaymentItem]:
+def _items(payment: Payment, chosen: dict[BillRef, Chosen], *, now: datetime) -> list[PaymentItem]:
     """Return a payment's items, numbered in the order of their bills' keys."""
     return [
         PaymentItem(
             payment_id=payment.id,
             account_id=ref[0],
             bill_id=ref[1],
-            amount_fen=amount_fen,
+            amount_fen=one.amount_fen,
+            advance_fen=one.advance_fen,
+            adjust_fen=one.adjust_fen,
+            option_code=one.option_code,
             write_off_no=f"W{payment.order_no[2:]}-{at:02d}",
             outcome_at=now,
         )
-        for at, (ref, amount_fen) in enumerate(sorted(amounts.items()), start=1)
+        for at, (ref, one) in enumerate(sorted(chosen.items()), start=1)
     ]
 
 
 def _request_digest(wanted: Sequence[Wanted], gateway: str, return_url: str) -> str:
-    request = json.dumps([gateway, return_url, sorted(wanted)])
+    bills = sorted(
+        [*want.ref, want.shown_fen, want.option_code, want.amount_fen] for want in wanted
+    )
+    request = json.dumps([gateway, return_url, bills])
     return hashlib.sha256(request.encode()).hexdigest()
 
 
@@ -149,17 +197,8 @@ def _remember(session: Session, payment: Payment, key: str, digest: str, *, now:
             created_at=now,
         )
     )
+    session.flush()
 
-
-_LOCK = text("""
-    SELECT b.account_id, b.id, b.held_by,
-           CASE WHEN b.cancelled_at IS NULL THEN greatest(b.amount_fen - b.paid_fen, 0) ELSE 0 END
-    FROM bill b
-    WHERE (b.account_id, b.id) IN (
-        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
-    ORDER BY b.account_id, b.id
-    FOR UPDATE
-""")
 
 _HOLD = text("""
     UPDATE bill SET held_by = :payment_id
@@ -168,43 +207,33 @@ _HOLD = text("""
 """)
 
 
-def _hold(session: Session, payment_id: int, wanted: Sequence[Wanted]) -> dict[BillRef, int]:
-    """Check every bill under its lock, as it is at this moment, and hold it for the payment.
+def _keys(refs: Iterable[BillRef]) -> dict[str, list[int]]:
+    chosen = list(refs)
+    return {"account_ids": [ref[0] for ref in chosen], "bill_ids": [ref[1] for ref in chosen]}
 
-    Returns:
-        What is open on each, in fen.
-    """
-    keys = {
-        "account_ids": [bill.ref[0] for bill in wanted],
-        "bill_ids": [bill.ref[1] for bill in wanted],
-    }
-    shown = {bill.ref: bill.shown_fen for bill in wanted}
-    found = session.execute(_LOCK, keys).all()
-    if len(found) < len(wanted):
-        raise NotFound("there is no such bill")
-    amounts: dict[BillRef, int] = {}
-    for account_id, bill_id, held_by, open_fen in found:
-        ref = account_id, bill_id
-        if held_by is not None:
-            # Asked only now: who lost the race for the lock could not see the winner before.
-            holder = session.get(Payment, held_by)
-            raise Conflict(
-                "a payment of this bill is under way already",
-                code="bill.being_paid",
-                bill=format_ref(ref),
-                free_at=holder.expires_at.isoformat() if holder else None,
-            )
-        if open_fen == 0 or shown[ref] not in (None, open_fen):
-            raise Conflict(
-                "the bill has changed since it was shown: look again before you pay",
-                code="bill.changed",
-                bill=format_ref(ref),
-                shown_fen=shown[ref],
-                open_fen=open_fen,
-            )
-        amounts[ref] = open_fen
-    session.execute(_HOLD, keys | {"payment_id": payment_id})
-    return amounts
+
+def _check_fresh(
+    terms: Sequence[Terms],
+    asked: Quote,
+    quoted_at: datetime | None,
+    shown_total_fen: int | None,
+    *,
+    now: datetime,
+) -> None:
+    """Refuse what was shown too long ago, even if it is the same, or in another total (rule 17)."""
+    if quoted_at is not None and now > (until := valid_until(terms, quoted_at)):
+        raise Conflict(
+            "these amounts were shown too long ago: look again before you pay",
+            code="quote.expired",
+            valid_until=until.isoformat(),
+        )
+    if shown_total_fen not in (None, asked.amount_fen):
+        raise Conflict(
+            "the total has changed since it was shown: look again before you pay",
+            code="quote.changed",
+            shown_fen=shown_total_fen,
+            open_fen=asked.amount_fen,
+        )
 
 
 def open_at_gateway(payment_id: int, gateway: Gateway, *, notify_url: str) -> Payment:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    String,
     UniqueConstraint,
     text,
 )
@@ -26,7 +27,15 @@ class Payment(SQLModel, table=True):
 
     __tablename__ = "payment"
     __table_args__ = (
-        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        # Nothing to pay (rule 7) asks no gateway: it is ``none``.
+        CheckConstraint(
+            "CASE WHEN gateway = 'none' THEN amount_fen = 0 ELSE amount_fen > 0 END",
+            name="amount_positive",
+        ),
+        CheckConstraint(
+            "fee_fen >= 0 AND fee_tax_fen >= 0 AND fee_fen + fee_tax_fen <= amount_fen",
+            name="fee_within",
+        ),
         CheckConstraint("(status = 'paid') = (paid_at IS NOT NULL)", name="paid_says_when"),
         UniqueConstraint("gateway", "gateway_ref"),
         Index(
@@ -44,7 +53,16 @@ class Payment(SQLModel, table=True):
     gateway_ref: str | None = None
     pay_url: str | None = None
     return_url: str
-    amount_fen: int = Field(sa_type=BigInteger)
+    channel: str = Field(
+        default="web", sa_column=Column(String, nullable=False, server_default="web")
+    )
+    amount_fen: int = Field(sa_type=BigInteger)  # the bills and the fee with its tax
+    fee_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    fee_tax_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
     status: PaymentStatus = Field(
         default=PaymentStatus.CREATED, sa_column=Column(text_enum(PaymentStatus), nullable=False)
     )
@@ -61,14 +79,26 @@ class Payment(SQLModel, table=True):
 
 
 class PaymentItem(SQLModel, table=True):
-    """One bill in a payment, and what became of it."""
+    """One bill in a payment, and what became of it.
+
+    ``amount_fen`` less ``advance_fen`` goes to the bill. ``adjust_fen`` is what the chosen option
+    changes of the bill: below zero a discount, above zero a surcharge.
+    """
 
     __tablename__ = "payment_item"
     __table_args__ = (
-        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        CheckConstraint("amount_fen >= 0", name="amount_not_negative"),
+        CheckConstraint("advance_fen BETWEEN 0 AND amount_fen", name="advance_within"),
         ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
         Index("ix_payment_item_account_id_bill_id", "account_id", "bill_id"),
-    )
+        # An instalment is paid once (rule 15).
+        Index(
+            "ix_payment_item_option", "account_id", "bill_id", "option_code", unique=True,
+            postgresql_where=text(
+                "option_code LIKE 'instalment-%' AND outcome IN ('waiting', 'paid', 'written_off')"
+            ),
+        ),
+    )  # fmt: skip
 
     payment_id: int = Field(
         sa_column=Column(BigInteger, ForeignKey("payment.id"), primary_key=True)
@@ -76,6 +106,13 @@ class PaymentItem(SQLModel, table=True):
     account_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     bill_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     amount_fen: int = Field(sa_type=BigInteger)
+    advance_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    adjust_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    option_code: str | None = None
     write_off_no: str = Field(unique=True)  # the idempotency key at the company
     outcome: Outcome = Field(
         default=Outcome.WAITING, sa_column=Column(text_enum(Outcome), nullable=False)
@@ -102,6 +139,7 @@ class Refund(SQLModel, table=True):
     __tablename__ = "refund"
     __table_args__ = (
         CheckConstraint("amount_fen > 0", name="amount_positive"),
+        CheckConstraint("fee_fen BETWEEN 0 AND amount_fen", name="fee_within"),
         UniqueConstraint("payment_id", "account_id", "bill_id"),
         ForeignKeyConstraint(
             ["payment_id", "account_id", "bill_id"],
@@ -114,6 +152,10 @@ class Refund(SQLModel, table=True):
     account_id: int = Field(sa_type=BigInteger)
     bill_id: int = Field(sa_type=BigInteger)
     amount_fen: int = Field(sa_type=BigInteger)
+    # Of it, the payment's fee with its tax: it goes back with the last of the payment's bills.
+    fee_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
     reason: str
     status: RefundStatus = Field(
         default=RefundStatus.REQUESTED, sa_column=Column(text_enum(RefundStatus), nullable=False)
@@ -121,6 +163,45 @@ class Refund(SQLModel, table=True):
     gateway_ref: str | None = None
     requested_at: datetime = Field(sa_type=UtcDateTime)
     succeeded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ReceiptState(StrEnum):
+    """What became of money that came unasked, twice, or in another amount."""
+
+    SUSPENDED = "suspended"  # ours to explain; its way back is under way
+    RETURNED = "returned"
+
+
+class Receipt(SQLModel, table=True):
+    """Money that arrived and is on no bill: a row of its own before anything is done with it.
+
+    ``source`` is the institution it came through and ``source_ref`` that institution's own number,
+    so the same number of two institutions is two moneys and the same of one is one (rule 38).
+    """
+
+    __tablename__ = "receipt"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        CheckConstraint(
+            "(state = 'returned') = (returned_at IS NOT NULL)", name="return_says_when"
+        ),
+        UniqueConstraint("source", "source_ref"),
+    )
+
+    id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    source: str
+    source_ref: str
+    payment_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("payment.id"), nullable=False, index=True)
+    )
+    amount_fen: int = Field(sa_type=BigInteger)
+    reason: str
+    state: ReceiptState = Field(
+        default=ReceiptState.SUSPENDED, sa_column=Column(text_enum(ReceiptState), nullable=False)
+    )
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    return_ref: str | None = None
+    returned_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class GatewayCallback(SQLModel, table=True):
@@ -267,3 +348,9 @@ def list_items(session: Session, payment_id: int) -> list[PaymentItem]:
     """Return a payment's items in the order of their write-off numbers."""
     wanted = select(PaymentItem).where(PaymentItem.payment_id == payment_id)
     return list(session.exec(wanted.order_by(col(PaymentItem.write_off_no))).all())
+
+
+def list_receipts(session: Session, payment_id: int) -> list[Receipt]:
+    """Return money that came for a payment and is on no bill, oldest first."""
+    wanted = select(Receipt).where(Receipt.payment_id == payment_id)
+    return list(session.exec(wanted.order_by(col(Receipt.received_at), col(Receipt.id))).all())

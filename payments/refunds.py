@@ -4,15 +4,24 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from billing import ledger
+from billing import ledger, postings
 from core import outbox
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import Conflict, NotFound
 from payments.gateways import gateway_named
 from payments.gateways.base import Gateway, RefundReply
-from payments.models import Payment, PaymentItem, Refund, RefundStatus, lock_payment
+from payments.models import (
+    Payment,
+    PaymentItem,
+    Refund,
+    RefundStatus,
+    list_items,
+    lock_payment,
+)
 from payments.states import Outcome
+
+_GOING_BACK = {Outcome.RETURNING, Outcome.RETURNED}
 
 
 def get_refund(session: Session, refund_no: str) -> Refund:
@@ -25,6 +34,33 @@ def get_refund(session: Session, refund_no: str) -> Refund:
     if refund is None:
         raise NotFound("there is no such refund")
     return refund
+
+
+def request_refund(
+    session: Session, payment: Payment, item: PaymentItem, *, reason: str, now: datetime
+) -> None:
+    """Ask for an item's money to be sent back, once; the payment is locked.
+
+    With the last of a payment's bills goes its fee: nothing of the payment came to be (rule 44).
+    """
+    kept = [one for one in list_items(session, payment.id) if one.outcome not in _GOING_BACK]
+    fee_fen = 0 if kept else payment.fee_fen + payment.fee_tax_fen
+    refund = Refund(
+        refund_no=f"R{item.write_off_no[1:]}",
+        payment_id=item.payment_id,
+        account_id=item.account_id,
+        bill_id=item.bill_id,
+        amount_fen=item.amount_fen + fee_fen,
+        fee_fen=fee_fen,
+        reason=reason,
+        requested_at=now,
+    )
+    session.add(refund)
+    outbox.emit(session, "refund.requested", refund.refund_no, now=now)
+    session.flush()
+    if fee_fen:
+        moves = postings.fee_given_back(payment.id, payment.fee_fen, payment.fee_tax_fen)
+        ledger.post(session, moves, now=now)
 
 
 def send(refund_no: str, gateways: dict[str, Gateway]) -> bool:
@@ -62,10 +98,13 @@ def book(session: Session, refund_no: str, reply: RefundReply, *, now: datetime)
     refund.gateway_ref = reply.refund_ref
     item = session.get_one(PaymentItem, (refund.payment_id, refund.account_id, refund.bill_id))
     item.move_to(Outcome.RETURNED, now=now)
-    move = ledger.Move(
-        refund.account_id, refund.bill_id, f"returned:{refund.payment_id}",
-        ledger.RETURNS, ledger.gateway(payment.gateway), refund.amount_fen,
-    )  # fmt: skip
     session.flush()
-    ledger.post(session, [move], now=now)
+    moves = postings.returned(
+        (refund.account_id, refund.bill_id), payment.gateway, payment.id,
+        refund.amount_fen - refund.fee_fen,
+    )  # fmt: skip
+    moves += postings.returned(
+        postings.about(payment.id), payment.gateway, payment.id, refund.fee_fen
+    )
+    ledger.post(session, moves, now=now)
     outbox.emit(session, "refund.succeeded", refund_no, now=now)

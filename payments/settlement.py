@@ -1,136 +1,289 @@
 """Turning a gateway's word into our books, once.
 
 A callback, a poll and the answer to our own request may all bring the same news, in any order and
-at the same moment: each ends here, under the payment's row lock.
+at the same moment: each ends here, under the payment's row lock. Paying is two statements: one
+locks and reads the bills, one writes everything that follows.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlmodel import Session, col, select
+from sqlalchemy import text
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlmodel import Session
 
-from billing import ledger
-from billing.models import Bill, UtilityAccount
+from billing import late_fees, ledger, postings
+from billing.rules.calendars import counts_on
+from billing.terms import terms_on
+from billing.waiting import decide_waiting
 from core import outbox
-from core.errors import AmountMismatch, IllegalTransition
+from core.clock import billing_date
+from core.errors import IllegalTransition
 from payments.gateways.base import GatewayReply, GatewayStatus
-from payments.models import Payment, PaymentItem, Refund, list_items, lock_payment
-from payments.states import PENDING, Outcome, PaymentStatus
+from payments.models import Payment, lock_payment
+from payments.states import PENDING, Outcome, PaymentStatus, sources_of
+from payments.suspense import suspend
+
+STRAY_REASON = "the bill was settled or changed before this payment arrived"
+
+
+class Line(NamedTuple):
+    """One bill of a payment, locked: what was asked for, and how the bill stands now."""
+
+    account_id: int
+    bill_id: int
+    provider_code: str
+    amount_fen: int
+    advance_fen: int
+    adjust_fen: int
+    write_off_no: str
+    held_by: int | None
+    cancelled: bool
+    open_fen: int
+    correction_waits: bool
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.account_id, self.bill_id
+
+    def takes(self, payment_id: int) -> bool:
+        """Tell whether the bill can still take what was chosen for it (rules 14, 29)."""
+        if self.amount_fen == 0:
+            return True  # nothing comes, so nothing can be too much
+        if self.cancelled or self.held_by not in (None, payment_id):
+            return False
+        wanted_fen = self.amount_fen - self.advance_fen
+        if self.adjust_fen:  # an option that settles the bill settles all of it
+            return wanted_fen == self.open_fen + self.adjust_fen
+        return wanted_fen <= self.open_fen
 
 
 def book_reply(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> Payment:
     """Enter a gateway's reply; the same reply again changes nothing.
 
+    Money that is not what we asked for, or comes a second time, is suspended and sent back.
+
     Raises:
         NotFound: no such payment.
-        AmountMismatch: the gateway took another amount than we asked; a person must look.
         IllegalTransition: it contradicts an earlier reply; a person must look.
     """
     payment = lock_payment(session, payment_id)
     match reply.status:
         case GatewayStatus.PAID:
             _book_paid(session, payment, reply, now=now)
-        case GatewayStatus.REFUSED | GatewayStatus.CLOSED if payment.status in PENDING:
-            refused = reply.status is GatewayStatus.REFUSED
-            payment.move_to(PaymentStatus.REFUSED if refused else PaymentStatus.EXPIRED, now=now)
-            _release(session, payment, now=now)
-            outbox.emit(session, f"payment.{payment.status}", payment.id, now=now)
+        case GatewayStatus.REFUSED:
+            _give_up(session, payment, PaymentStatus.REFUSED, now=now)
+        case GatewayStatus.CLOSED:
+            _give_up(session, payment, PaymentStatus.EXPIRED, now=now)
         case GatewayStatus.OPEN if payment.status is PaymentStatus.CREATED:
             payment.move_to(PaymentStatus.OPEN, now=now)
             payment.gateway_ref = reply.gateway_ref
             payment.pay_url = reply.pay_url
-    session.flush()
+            session.flush()
     return payment
 
 
 def _book_paid(session: Session, payment: Payment, reply: GatewayReply, *, now: datetime) -> None:
+    if payment.status is PaymentStatus.PAID and reply.gateway_ref == payment.gateway_ref:
+        return
     if payment.status is PaymentStatus.PAID:
-        if reply.gateway_ref != payment.gateway_ref:
-            raise IllegalTransition(
-                "paid a second time, under another reference", code="payment.paid_twice"
-            )
+        suspend(session, payment, reply, reason="paid a second time", now=now)
         return
     if reply.amount_fen != payment.amount_fen:
-        raise AmountMismatch(
-            "the gateway took another amount than we asked",
-            asked_fen=payment.amount_fen,
-            took_fen=reply.amount_fen,
-        )
-    payment.move_to(PaymentStatus.PAID, now=now)
-    payment.gateway_ref = reply.gateway_ref
-    payment.paid_at = reply.paid_at or now
-    session.flush()
-    _apply(session, payment, now=now)
-    outbox.emit(session, "payment.paid", payment.id, now=now)
+        suspend(session, payment, reply, reason="another amount than we asked for", now=now)
+        _give_up(session, payment, PaymentStatus.REFUSED, now=now)
+        return
+    paid_at = reply.paid_at or now
+    lines = _lock_bills(session, payment.id)
+    if billing_date(paid_at) < billing_date(now):
+        lines = _without_undue_fees(session, payment.id, lines, paid_at=paid_at, now=now)
+    _apply(session, payment, lines, gateway_ref=reply.gateway_ref, paid_at=paid_at, now=now)
+    _decide_corrections(session, lines, now=now)
+    # What the statement wrote, told to the object without asking the database once more.
+    written = {"status": PaymentStatus.PAID, "status_at": now, "gateway_ref": reply.gateway_ref}
+    for name, value in (written | {"paid_at": paid_at}).items():
+        set_committed_value(payment, name, value)
 
 
-def _apply(session: Session, payment: Payment, *, now: datetime) -> None:
+_LOCK = text("""
+    SELECT i.account_id, i.bill_id, a.provider_code, i.amount_fen, i.advance_fen, i.adjust_fen,
+           i.write_off_no, b.held_by, b.cancelled_at IS NOT NULL,
+           b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen,
+           EXISTS (SELECT FROM bill_correction c WHERE c.account_id = b.account_id
+                   AND c.bill_id = b.id AND c.state = 'waiting')
+    FROM payment_item i
+    JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
+    JOIN utility_account a ON a.id = i.account_id
+    WHERE i.payment_id = :payment_id
+    ORDER BY i.account_id, i.bill_id
+    FOR UPDATE OF b
+""")
+
+
+def _lock_bills(session: Session, payment_id: int) -> list[Line]:
+    """Return a payment's bills, locked in key order so that nobody deadlocks."""
+    return [Line(*row) for row in session.execute(_LOCK, {"payment_id": payment_id})]
+
+
+def _without_undue_fees(
+    session: Session, payment_id: int, lines: list[Line], *, paid_at: datetime, now: datetime
+) -> list[Line]:
+    """Take back late fees that were counted while this money was already on its way (rule 20).
+
+    Tried for each bill, and undone if the bill cannot take the money even so.
+    """
+    for at, line in enumerate(lines):
+        terms = terms_on(session, line.provider_code, billing_date(paid_at))
+        attempt = session.begin_nested()
+        waived_fen = late_fees.waive_after(
+            session, line.key, paid_on=counts_on(paid_at, terms),
+            amount_fen=line.amount_fen - line.advance_fen, why=str(payment_id), now=now,
+        )  # fmt: skip
+        lines[at] = line._replace(open_fen=line.open_fen - waived_fen)
+        if waived_fen and not lines[at].takes(payment_id):
+            lines[at] = line
+            attempt.rollback()
+    return lines
+
+
+# What one "paid" changes, in one statement. The states a row may come from are in its WHERE.
+_APPLY = text(f"""
+    WITH line AS (
+        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[]),
+                             CAST(:paid AS bigint[]), CAST(:adjusts AS bigint[]),
+                             CAST(:outcomes AS text[]), CAST(:reasons AS text[]))
+               AS l (account_id, bill_id, paid_fen, adjust_fen, outcome, reason)
+    ), paid AS (
+        UPDATE payment SET status = 'paid', status_at = :now, gateway_ref = :gateway_ref,
+                           paid_at = :paid_at
+        WHERE id = :payment_id AND status = ANY(:unpaid)
+        RETURNING id
+    ), bills AS (
+        UPDATE bill b
+        SET paid_fen = b.paid_fen + l.paid_fen, adjusted_fen = b.adjusted_fen + l.adjust_fen,
+            held_by = nullif(b.held_by, :payment_id)
+        FROM line l WHERE b.account_id = l.account_id AND b.id = l.bill_id
+        RETURNING b.id
+    ), items AS (
+        UPDATE payment_item i
+        SET outcome = l.outcome, outcome_at = :now, reason = coalesce(l.reason, i.reason)
+        FROM line l
+        WHERE i.payment_id = :payment_id AND i.account_id = l.account_id
+          AND i.bill_id = l.bill_id AND i.outcome = ANY(:undecided)
+        RETURNING i.bill_id
+    ), refunds AS (
+        INSERT INTO refund (refund_no, payment_id, account_id, bill_id, amount_fen, fee_fen, reason,
+                            status, requested_at)
+        SELECT 'R' || substr(i.write_off_no, 2), i.payment_id, i.account_id, i.bill_id,
+               i.amount_fen + r.fee_fen, r.fee_fen, :stray, 'requested', :now
+        FROM unnest(CAST(:stray_accounts AS bigint[]), CAST(:stray_bills AS bigint[]),
+                    CAST(:stray_fees AS bigint[])) AS r (account_id, bill_id, fee_fen)
+        JOIN payment_item i ON i.payment_id = :payment_id AND i.account_id = r.account_id
+                           AND i.bill_id = r.bill_id
+    ), transfers AS ({ledger.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
+    SELECT (SELECT count(*) FROM paid), (SELECT count(*) FROM bills),
+           (SELECT count(*) FROM items), (SELECT count(*) FROM transfers)
+""")  # noqa: S608  our own texts
+
+
+def _apply(
+    session: Session,
+    payment: Payment,
+    lines: Sequence[Line],
+    *,
+    gateway_ref: str | None,
+    paid_at: datetime,
+    now: datetime,
+) -> None:
     """Put the money on the bills; what a bill cannot take any more goes back (rules 14, 29)."""
-    moves = []
-    for item, bill, account in _lock_bills(session, payment.id):
-        free = bill.held_by in (None, payment.id) and bill.cancelled_at is None
-        fits = free and item.amount_fen <= bill.amount_fen - bill.paid_fen
-        if bill.held_by == payment.id:
-            bill.held_by = None
-        if fits:
-            bill.paid_fen += item.amount_fen
-            item.move_to(Outcome.PAID, now=now)
-            credit, why = ledger.receivable(account.provider_code), "paid"
-            outbox.emit(session, "write_off.due", item.write_off_no, now=now)
+    taken = {line.key: line.takes(payment.id) for line in lines}
+    stray = [line for line in lines if not taken[line.key]]
+    moves = _moves(payment, lines, taken)
+    events = [outbox.Event("payment.paid", payment.id)]
+    events += [outbox.Event("write_off.due", one.write_off_no) for one in lines if taken[one.key]]
+    events += [outbox.Event("refund.requested", f"R{one.write_off_no[1:]}") for one in stray]
+    values = {
+        "payment_id": payment.id, "gateway_ref": gateway_ref, "paid_at": paid_at, "now": now,
+        "unpaid": sources_of(PaymentStatus.PAID), "undecided": sources_of(Outcome.PAID),
+        "account_ids": [line.account_id for line in lines],
+        "bill_ids": [line.bill_id for line in lines],
+        "paid": [_on_bill(line) if taken[line.key] else 0 for line in lines],
+        "adjusts": [line.adjust_fen if taken[line.key] else 0 for line in lines],
+        "outcomes": [Outcome.PAID if taken[line.key] else Outcome.RETURNING for line in lines],
+        "reasons": [None if taken[line.key] else STRAY_REASON for line in lines],
+        "stray": STRAY_REASON, "stray_accounts": [line.account_id for line in stray],
+        "stray_bills": [line.bill_id for line in stray],
+        "stray_fees": _stray_fees(payment, lines, stray),
+    }  # fmt: skip
+    found = session.execute(
+        _APPLY, values | ledger.move_values(moves, now=now) | outbox.event_values(events, now=now)
+    ).one()
+    if found[:3] != (1, len(lines), len(lines)):
+        raise IllegalTransition(f"payment {payment.id} is not where it can become paid")
+    if found[3] < len(moves):  # an account of the ledger that is used for the first time
+        ledger.post(session, moves, now=now)
+
+
+def _on_bill(line: Line) -> int:
+    return line.amount_fen - line.advance_fen
+
+
+def _stray_fees(payment: Payment, lines: Sequence[Line], stray: Sequence[Line]) -> list[int]:
+    """Return what of the fee goes back with each stray bill: all with the last, if all are."""
+    fees = [0] * len(stray)
+    if stray and len(stray) == len(lines):
+        fees[-1] = payment.fee_fen + payment.fee_tax_fen
+    return fees
+
+
+def _moves(
+    payment: Payment, lines: Sequence[Line], taken: dict[tuple[int, int], bool]
+) -> list[ledger.Move]:
+    moves = postings.fee_charged(payment.id, payment.gateway, payment.fee_fen, payment.fee_tax_fen)
+    for line in lines:
+        if taken[line.key]:
+            moves += postings.captured(
+                line.key, line.provider_code, payment.gateway, payment.id,
+                amount_fen=line.amount_fen, advance_fen=line.advance_fen,
+                adjust_fen=line.adjust_fen,
+            )  # fmt: skip
         else:
-            item.reason = "the bill was settled or changed before this payment arrived"
-            item.move_to(Outcome.RETURNING, now=now)
-            credit, why = ledger.RETURNS, "stray"
-            request_refund(session, item, reason=item.reason, now=now)
-        moves.append(
-            ledger.Move(
-                item.account_id,
-                item.bill_id,
-                f"{why}:{payment.id}",
-                ledger.gateway(payment.gateway),
-                credit,
-                item.amount_fen,
-            )
-        )
-    session.flush()
-    ledger.post(session, moves, now=now)
+            moves += postings.stray(line.key, payment.gateway, payment.id, line.amount_fen)
+    if not any(taken.values()):
+        moves += postings.fee_given_back(payment.id, payment.fee_fen, payment.fee_tax_fen)
+    return moves
 
 
-def _release(session: Session, payment: Payment, *, now: datetime) -> None:
-    for item, bill, _account in _lock_bills(session, payment.id):
-        item.move_to(Outcome.NOT_PAID, now=now)
-        if bill.held_by == payment.id:
-            bill.held_by = None
-
-
-def _lock_bills(
-    session: Session, payment_id: int
-) -> list[tuple[PaymentItem, Bill, UtilityAccount]]:
-    """Return a payment's items with their bills, locked in key order so that nobody deadlocks."""
-    items = {(item.account_id, item.bill_id): item for item in list_items(session, payment_id)}
-    found = []
-    for key in sorted(items):
-        wanted = (
-            select(Bill, UtilityAccount)
-            .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
-            .where(Bill.account_id == key[0], Bill.id == key[1])
-            .with_for_update(of=Bill)
-            .execution_options(populate_existing=True)
-        )
-        bill, account = session.exec(wanted).one()
-        found.append((items[key], bill, account))
-    return found
-
-
-def request_refund(session: Session, item: PaymentItem, *, reason: str, now: datetime) -> None:
-    """Ask for an item's money to be sent back; once per item, held by a unique key."""
-    refund = Refund(
-        refund_no=f"R{item.write_off_no[1:]}",
-        payment_id=item.payment_id,
-        account_id=item.account_id,
-        bill_id=item.bill_id,
-        amount_fen=item.amount_fen,
-        reason=reason,
-        requested_at=now,
+_RELEASE = text("""
+    WITH items AS (
+        UPDATE payment_item SET outcome = 'not_paid', outcome_at = :now
+        WHERE payment_id = :payment_id AND outcome = ANY(:undecided)
     )
-    session.add(refund)
-    outbox.emit(session, "refund.requested", refund.refund_no, now=now)
+    UPDATE bill b SET held_by = NULL
+    FROM payment_item i
+    WHERE i.payment_id = :payment_id AND b.account_id = i.account_id AND b.id = i.bill_id
+      AND b.held_by = :payment_id
+""")
+
+
+def _give_up(session: Session, payment: Payment, status: PaymentStatus, *, now: datetime) -> None:
+    """End a payment that came to nothing, and set its bills free; one that has ended stays."""
+    if payment.status not in PENDING:
+        return
+    payment.move_to(status, now=now)
+    outbox.emit(session, f"payment.{payment.status}", payment.id, now=now)
+    session.flush()
+    lines = _lock_bills(session, payment.id)
+    values = {
+        "payment_id": payment.id, "now": now, "undecided": sources_of(Outcome.NOT_PAID),
+    }  # fmt: skip
+    session.execute(_RELEASE, values)
+    _decide_corrections(session, lines, now=now)
+
+
+def _decide_corrections(session: Session, lines: Sequence[Line], *, now: datetime) -> None:
+    """Let in, or turn away, the corrections that waited for this payment's end (rule 13)."""
+    waited = [line.key for line in lines if line.correction_waits]
+    if waited:
+        decide_waiting(session, waited, now=now)

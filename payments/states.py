@@ -42,3 +42,9 @@ OUTCOME_MOVES: dict[Outcome, frozenset[Outcome]] = {
 }
 
 PENDING = frozenset({_S.CREATED, _S.OPEN})
+
+
+def sources_of(state: PaymentStatus | Outcome) -> list[str]:
+    """Return the states from which one may come to ``state``: for the WHERE of a set-based move."""
+    moves = PAYMENT_MOVES if isinstance(state, PaymentStatus) else OUTCOME_MOVES
+    return [start.value for start, ends in moves.items() if state in ends]

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing import ledger_checks
+
 
 class Check(NamedTuple):
     """One invariant and what was found of it; ``violations`` is how many rows break it."""
@@ -23,8 +25,8 @@ _INVARIANTS: dict[str, str] = {
     "every bill's open amount is what its transfers say": """
         SELECT format('bill %s.%s: owes %s fen, the ledger says %s',
                       account_id, id, b.owed_fen, coalesce(t.fen, 0))
-        FROM (SELECT account_id, id, CASE WHEN cancelled_at IS NULL THEN amount_fen ELSE 0 END
-                     - paid_fen AS owed_fen
+        FROM (SELECT account_id, id, CASE WHEN cancelled_at IS NULL THEN
+                     amount_fen + adjusted_fen - paid_fen - credited_fen ELSE 0 END AS owed_fen
               FROM bill) b
         FULL JOIN (
             SELECT t.account_id, t.subject_id AS id,
@@ -41,44 +43,116 @@ _INVARIANTS: dict[str, str] = {
                       account_id, id, coalesce(b.written_off_fen, 0), coalesce(t.fen, 0))
         FROM (SELECT account_id, id, written_off_fen FROM bill WHERE written_off_fen > 0) b
         FULL JOIN (
-            SELECT t.account_id, t.subject_id AS id, sum(t.amount_fen) AS fen
-            FROM ledger_transfer t JOIN ledger_account c ON c.id = t.credit_account_id
-            WHERE c.code LIKE 'payable:%' GROUP BY 1, 2) t USING (account_id, id)
+            SELECT t.account_id, t.subject_id AS id,
+                   sum(CASE WHEN c.code LIKE 'payable:%' THEN t.amount_fen
+                            ELSE -t.amount_fen END) AS fen
+            FROM ledger_transfer t
+            JOIN ledger_account d ON d.id = t.debit_account_id
+            JOIN ledger_account c ON c.id = t.credit_account_id
+            -- Not what was paid above a bill, nor what is about no bill.
+            WHERE t.account_id <> 0 AND d.code NOT LIKE 'advance:%'
+              AND (c.code LIKE 'payable:%' OR d.code LIKE 'payable:%')
+            GROUP BY 1, 2) t USING (account_id, id)
         WHERE coalesce(b.written_off_fen, 0) <> coalesce(t.fen, 0)
     """,
-    "a payment's amount is the sum of its bills": """
-        SELECT format('payment %s: %s fen, its bills %s', p.id, p.amount_fen, sum(i.amount_fen))
+    "what credits covered is what their transfers say": """
+        SELECT format('bill %s.%s: %s fen by credits, the ledger says %s',
+                      account_id, id, coalesce(b.credited_fen, 0), coalesce(t.fen, 0))
+        FROM (SELECT account_id, id, credited_fen FROM bill WHERE credited_fen <> 0) b
+        FULL JOIN (
+            SELECT t.account_id, t.subject_id AS id,
+                   sum(CASE WHEN d.code LIKE 'credits:%' THEN t.amount_fen
+                            ELSE -t.amount_fen END) AS fen
+            FROM ledger_transfer t
+            JOIN ledger_account d ON d.id = t.debit_account_id
+            JOIN ledger_account c ON c.id = t.credit_account_id
+            WHERE d.code LIKE 'credits:%' OR c.code LIKE 'credits:%'
+            GROUP BY 1, 2) t USING (account_id, id)
+        WHERE coalesce(b.credited_fen, 0) <> coalesce(t.fen, 0)
+    """,
+    "a payment's amount is the sum of its bills and its fee": """
+        SELECT format('payment %s: %s fen, its bills and fee %s', p.id, p.amount_fen,
+                      coalesce(sum(i.amount_fen), 0) + p.fee_fen + p.fee_tax_fen)
         FROM payment p LEFT JOIN payment_item i ON i.payment_id = p.id
-        GROUP BY p.id, p.amount_fen HAVING p.amount_fen IS DISTINCT FROM sum(i.amount_fen)
+        GROUP BY p.id
+        HAVING p.amount_fen <> coalesce(sum(i.amount_fen), 0) + p.fee_fen + p.fee_tax_fen
+               OR count(i.bill_id) = 0
     """,
     "every payment's state is what its transfers say": """
         SELECT format('payment %s is %s: the gateway took %s fen, the ledger says %s', p.id,
-                      p.status, CASE WHEN p.status = 'paid' THEN p.amount_fen ELSE 0 END,
-                      coalesce(sum(t.amount_fen), 0))
-        FROM payment p
-        LEFT JOIN payment_item i ON i.payment_id = p.id
-        LEFT JOIN ledger_transfer t ON t.account_id = i.account_id AND t.subject_id = i.bill_id
-              AND t.entry_key IN ('paid:' || p.id, 'stray:' || p.id)
-        GROUP BY p.id, p.status, p.amount_fen
-        HAVING CASE WHEN p.status = 'paid' THEN p.amount_fen ELSE 0 END
-               <> coalesce(sum(t.amount_fen), 0)
+                      p.status, p.taken_fen, p.posted_fen)
+        FROM (
+            SELECT p.id, p.status, CASE WHEN p.status = 'paid' THEN p.amount_fen ELSE 0 END
+                   AS taken_fen,
+                   (SELECT coalesce(sum(t.amount_fen), 0)
+                    FROM payment_item i JOIN ledger_transfer t
+                      ON t.account_id = i.account_id AND t.subject_id = i.bill_id
+                     AND t.entry_key IN ('paid:' || p.id, 'advance:' || p.id, 'stray:' || p.id)
+                    WHERE i.payment_id = p.id)
+                   + (SELECT coalesce(sum(t.amount_fen), 0) FROM ledger_transfer t
+                      WHERE t.account_id = 0 AND t.subject_id = p.id
+                        AND t.entry_key IN ('fee:' || p.id, 'fee_tax:' || p.id)) AS posted_fen
+            FROM payment p) p
+        WHERE p.taken_fen <> p.posted_fen
     """,
     "every paid bill's outcome is what its transfers say": """
-        SELECT format('write-off %s is %s, its transfers are %s', write_off_no, outcome, acts)
+        SELECT format('write-off %s is %s of %s fen, its transfers say paid %s, stray %s, '
+                      'confirmed %s, unpaid %s, returned %s, adjusted %s',
+                      write_off_no, outcome, fen, paid, stray, confirmed, unpaid, returned,
+                      adjusted)
         FROM (
-            SELECT i.write_off_no, i.outcome,
-                   coalesce(string_agg(split_part(t.entry_key, ':', 1), '+' ORDER BY t.entry_key),
-                            '') AS acts
+            SELECT i.write_off_no, i.outcome, i.amount_fen AS fen, i.adjust_fen AS adjust,
+                   coalesce(sum(t.amount_fen) FILTER (WHERE act IN ('paid', 'advance')), 0) AS paid,
+                   coalesce(sum(t.amount_fen) FILTER (WHERE act = 'stray'), 0) AS stray,
+                   coalesce(sum(t.amount_fen) FILTER (
+                       WHERE act IN ('written_off', 'advance_passed')), 0) AS confirmed,
+                   coalesce(sum(t.amount_fen) FILTER (
+                       WHERE act IN ('unpaid', 'advance_undone')), 0) AS unpaid,
+                   coalesce(sum(t.amount_fen) FILTER (WHERE act = 'returned'), 0) AS returned,
+                   coalesce(sum(CASE WHEN act IN ('surcharge', 'discount_undone') THEN t.amount_fen
+                                     WHEN act IN ('discount', 'surcharge_undone')
+                                     THEN -t.amount_fen END), 0) AS adjusted
             FROM payment_item i
-            LEFT JOIN ledger_transfer t
-              ON t.account_id = i.account_id AND t.subject_id = i.bill_id
-             AND t.entry_key LIKE '%:' || i.payment_id
+            LEFT JOIN LATERAL (
+                SELECT t.amount_fen, split_part(t.entry_key, ':', 1) AS act
+                FROM ledger_transfer t
+                WHERE t.account_id = i.account_id AND t.subject_id = i.bill_id
+                  AND split_part(t.entry_key, ':', 2) = i.payment_id::text) t ON true
             GROUP BY i.payment_id, i.account_id, i.bill_id) o
-        WHERE (outcome, acts) NOT IN (
-            ('waiting', ''), ('not_paid', ''), ('paid', 'paid'),
-            ('written_off', 'paid+written_off'),
-            ('returning', 'stray'), ('returning', 'paid+unpaid'),
-            ('returned', 'returned+stray'), ('returned', 'paid+returned+unpaid'))
+        WHERE NOT CASE outcome
+              WHEN 'paid' THEN
+                (paid, stray, confirmed, unpaid, returned, adjusted) = (fen, 0, 0, 0, 0, adjust)
+              WHEN 'written_off' THEN
+                (paid, stray, confirmed, unpaid, returned, adjusted) = (fen, 0, fen, 0, 0, adjust)
+              WHEN 'returning' THEN paid IN (0, fen) AND
+                (stray, confirmed, unpaid, returned, adjusted) = (fen - paid, 0, paid, 0, 0)
+              WHEN 'returned' THEN paid IN (0, fen) AND
+                (stray, confirmed, unpaid, returned, adjusted) = (fen - paid, 0, paid, fen, 0)
+              ELSE (paid, stray, confirmed, unpaid, returned, adjusted) = (0, 0, 0, 0, 0, 0) END
+    """,
+    "suspended money is what stands in suspense": """
+        SELECT format('%s: %s fen of receipts are suspended, the ledger says %s',
+                      source, coalesce(r.fen, 0), coalesce(l.fen, 0))
+        FROM (SELECT source, sum(amount_fen) AS fen FROM receipt WHERE state = 'suspended'
+              GROUP BY 1) r
+        FULL JOIN (
+            SELECT split_part(a.code, ':', 2) AS source,
+                   sum(CASE WHEN t.credit_account_id = a.id THEN t.amount_fen
+                            ELSE -t.amount_fen END) AS fen
+            FROM ledger_account a
+            JOIN ledger_transfer t ON a.id IN (t.debit_account_id, t.credit_account_id)
+            WHERE a.code LIKE 'suspense:%' GROUP BY 1) l USING (source)
+        WHERE coalesce(r.fen, 0) <> coalesce(l.fen, 0)
+    """,
+    "credits pass through their clearing accounts and leave nothing there": """
+        SELECT format('%s stands at %s fen', a.code, sum(
+                   CASE WHEN t.debit_account_id = a.id THEN t.amount_fen ELSE -t.amount_fen END))
+        FROM ledger_account a
+        JOIN ledger_transfer t ON a.id IN (t.debit_account_id, t.credit_account_id)
+        WHERE a.code LIKE 'credits:%'
+        GROUP BY a.code
+        HAVING sum(CASE WHEN t.debit_account_id = a.id THEN t.amount_fen
+                        ELSE -t.amount_fen END) <> 0
     """,
     "refunds wait in the ledger until they are sent": """
         SELECT format('%s fen of refunds are under way, the ledger says %s', r.fen, l.fen)
@@ -98,37 +172,24 @@ _INVARIANTS: dict[str, str] = {
         FROM bill b LEFT JOIN payment p ON p.id = b.held_by
         WHERE b.held_by IS NOT NULL AND coalesce(p.status, '') NOT IN ('created', 'open')
     """,
-    "every transfer stands on the Shanghai day it was posted": """
-        SELECT format('transfer %s of %s.%s: posted %s, booked on %s',
-                      entry_key, account_id, subject_id, posted_at, posted_on)
-        FROM ledger_transfer
-        WHERE posted_on <> (posted_at AT TIME ZONE 'Asia/Shanghai')::date
-    """,
-    "debits equal credits on every day": """
-        SELECT format('%s: debits %s fen, credits %s', posted_on, debit_fen, credit_fen)
-        FROM (SELECT posted_on,
-                     sum(amount_fen) FILTER (WHERE d.id IS NOT NULL) AS debit_fen,
-                     sum(amount_fen) FILTER (WHERE c.id IS NOT NULL) AS credit_fen
-              FROM ledger_transfer t
-              LEFT JOIN ledger_account d ON d.id = t.debit_account_id
-              LEFT JOIN ledger_account c ON c.id = t.credit_account_id
-              GROUP BY posted_on) days
-        WHERE debit_fen IS DISTINCT FROM credit_fen
-    """,
     "every row of every imported file is accounted for": """
         SELECT format('file %s: %s rows, %s accounted for', id, rows,
-                      created + unchanged + superseded + cancelled + rejected)
+                      created + unchanged + superseded + cancelled + reminded + waiting + rejected)
         FROM bill_file
-        WHERE status = 'imported'
-          AND rows <> created + unchanged + superseded + cancelled + rejected
+        WHERE status = 'imported' AND rows <> created + unchanged + superseded + cancelled
+                                              + reminded + waiting + rejected
     """,
 }
+
+
+# Every check by its name.
+NAMES = (*_INVARIANTS, *ledger_checks.INVARIANTS, ledger_checks.SEALS)
 
 
 def verify(session: Session) -> list[Check]:
     """Run every invariant; reads a consistent snapshot if the caller's transaction gives one."""
     found = []
-    for name, query in _INVARIANTS.items():
+    for name, query in (_INVARIANTS | ledger_checks.INVARIANTS).items():
         rows = session.execute(
             text(
                 f"SELECT count(*) OVER (), violation "  # noqa: S608  our own text above
@@ -137,4 +198,5 @@ def verify(session: Session) -> list[Check]:
         ).first()
         count, detail = (rows[0], rows[1]) if rows else (0, "")
         found.append(Check(name, not count, count, detail))
-    return found
+    broken = list(ledger_checks.broken_seals(session))
+    return [*found, Check(ledger_checks.SEALS, not broken, len(broken), next(iter(broken), ""))]

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
 from billing.bills import BillRef
-from billing.bills import view as bill_view
+from billing.bills import views as bill_views
 from billing.models import Bill, UtilityAccount
 from billing.views import BillView
-from payments.models import Payment, PaymentItem, list_items
+from payments.models import Payment, PaymentItem, list_items, list_receipts
 from payments.states import Outcome, PaymentStatus
 
 
@@ -38,6 +39,8 @@ _MOVING = {"waiting", "paid", "returning"}
 class PaymentItemView:
     bill: BillView
     amount_fen: int
+    advance_fen: int  # of it, kept by the company for the next bill
+    adjust_fen: int  # the chosen option's discount (below zero) or surcharge
     outcome: str
     utility_ref: str | None
     reason: str | None
@@ -45,10 +48,23 @@ class PaymentItemView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptView:
+    """Money of this payment that is on no bill and goes back by itself."""
+
+    amount_fen: int
+    reason: str
+    received_at: datetime
+    returned_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentView:
     ref: str
     public_status: PublicStatus
-    amount_fen: int
+    amount_fen: int  # everything: the bills, the fee and its tax
+    fee_fen: int
+    fee_tax_fen: int
+    receipts: tuple[ReceiptView, ...]
     gateway_name: str
     created_at: datetime
     paid_at: datetime | None
@@ -58,40 +74,68 @@ class PaymentView:
     @property
     def settled(self) -> bool:
         """Whether nothing more will happen by itself."""
-        return not any(item.outcome in _MOVING for item in self.items)
+        waiting = any(receipt.returned_at is None for receipt in self.receipts)
+        return not waiting and not any(item.outcome in _MOVING for item in self.items)
 
 
 def view(session: Session, payment: Payment, *, gateway_name: str, today: date) -> PaymentView:
     """Return a payment with what became of each of its bills."""
-    items = []
-    for item in list_items(session, payment.id):
-        bill, account = session.exec(
-            select(Bill, UtilityAccount)
-            .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
-            .where(Bill.account_id == item.account_id, Bill.id == item.bill_id)
-        ).one()
-        confirmed = item.outcome is Outcome.WRITTEN_OFF
-        items.append(
-            PaymentItemView(
-                bill=bill_view(bill, account, today=today),
-                amount_fen=item.amount_fen,
-                outcome=_PUBLIC_OUTCOME[item.outcome],
-                utility_ref=item.utility_ref,
-                reason=item.reason,
-                confirmed_at=item.outcome_at if confirmed else None,
-            )
+    items = [
+        PaymentItemView(
+            bill=bill,
+            amount_fen=item.amount_fen,
+            advance_fen=item.advance_fen,
+            adjust_fen=item.adjust_fen,
+            outcome=_PUBLIC_OUTCOME[item.outcome],
+            utility_ref=item.utility_ref,
+            reason=item.reason,
+            confirmed_at=item.outcome_at if item.outcome is Outcome.WRITTEN_OFF else None,
         )
+        for item, bill in _items(session, payment, today=today)
+    ]
     open_url = payment.pay_url if payment.status is PaymentStatus.OPEN else None
     return PaymentView(
         ref=str(payment.id),
         public_status=_public_status(payment.status, {item.outcome for item in items}),
         amount_fen=payment.amount_fen,
+        fee_fen=payment.fee_fen,
+        fee_tax_fen=payment.fee_tax_fen,
+        receipts=tuple(
+            ReceiptView(
+                amount_fen=one.amount_fen, reason=one.reason, received_at=one.received_at,
+                returned_at=one.returned_at,
+            )
+            for one in list_receipts(session, payment.id)
+        ),
         gateway_name=gateway_name,
         created_at=payment.created_at,
         paid_at=payment.paid_at,
         pay_url=open_url,
         items=tuple(items),
-    )
+    )  # fmt: skip
+
+
+def _items(
+    session: Session, payment: Payment, *, today: date
+) -> list[tuple[PaymentItem, BillView]]:
+    """Return a payment's items with their bills, in the order of their write-off numbers."""
+    items = list_items(session, payment.id)
+    rows = session.exec(
+        select(Bill, UtilityAccount)
+        .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
+        .join(
+            PaymentItem,
+            and_(
+                col(PaymentItem.account_id) == col(Bill.account_id),
+                col(PaymentItem.bill_id) == col(Bill.id),
+            ),
+        )
+        .where(PaymentItem.payment_id == payment.id)
+        .order_by(col(PaymentItem.write_off_no))
+    ).all()
+    accounts = {account.id: account for _, account in rows if account.id is not None}
+    shown = bill_views(session, [bill for bill, _ in rows], accounts, today=today)
+    return list(zip(items, shown, strict=True))
 
 
 def _public_status(status: PaymentStatus, outcomes: set[str]) -> PublicStatus:

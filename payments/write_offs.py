@@ -4,15 +4,15 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from billing import ledger
+from billing import late_fees, ledger, postings
 from billing.models import Bill, UtilityAccount
 from core import outbox
-from core.clock import utc_now
+from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import IllegalTransition, NotFound
 from core.keys import month_of
 from payments.models import Payment, PaymentItem, lock_payment
-from payments.settlement import request_refund
+from payments.refunds import request_refund
 from payments.states import Outcome
 from providers.base import UtilityClient, WriteOffOrder, WriteOffOutcome, WriteOffReply
 
@@ -51,7 +51,10 @@ def send(write_off_no: str, clients: dict[str, UtilityClient]) -> bool:
     provider_code, order = prepared
     if provider_code not in clients:
         raise NotFound(f"no live API is configured for {provider_code}", code="utility.no_api")
-    reply = clients[provider_code].write_off(order)
+    if order.amount_fen == 0:  # nothing to tell: a bill of zero is closed as it came (rule 7)
+        reply = WriteOffReply(outcome=WriteOffOutcome.ACCEPTED)
+    else:
+        reply = clients[provider_code].write_off(order)
     if reply.outcome is WriteOffOutcome.UNKNOWN:
         return False
     with transaction() as session:
@@ -67,7 +70,7 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
         IllegalTransition: it contradicts an earlier answer; a person must look.
     """
     item = _get_item(session, write_off_no)
-    lock_payment(session, item.payment_id)
+    payment = lock_payment(session, item.payment_id)
     session.refresh(item, with_for_update=True)
     wanted = {
         WriteOffOutcome.ACCEPTED: Outcome.WRITTEN_OFF,
@@ -84,7 +87,7 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
     if wanted is Outcome.WRITTEN_OFF:
         _accepted(session, item, bill, account.provider_code, reply, now=now)
     else:
-        _refused(session, item, bill, account.provider_code, reply, now=now)
+        _refused(session, payment, item, bill, account.provider_code, reply, now=now)
 
 
 def _accepted(
@@ -97,18 +100,19 @@ def _accepted(
     now: datetime,
 ) -> None:
     item.utility_ref = reply.utility_ref
-    bill.written_off_fen += item.amount_fen
-    move = ledger.Move(
-        item.account_id, item.bill_id, f"written_off:{item.payment_id}",
-        ledger.uncollected(provider_code), ledger.payable(provider_code), item.amount_fen,
-    )  # fmt: skip
+    bill.written_off_fen += item.amount_fen - item.advance_fen
     session.flush()
-    ledger.post(session, [move], now=now)
+    moves = postings.written_off(
+        (item.account_id, item.bill_id), provider_code, item.payment_id,
+        amount_fen=item.amount_fen, advance_fen=item.advance_fen,
+    )  # fmt: skip
+    ledger.post(session, moves, now=now)
     outbox.emit(session, "write_off.accepted", item.write_off_no, now=now)
 
 
 def _refused(
     session: Session,
+    payment: Payment,
     item: PaymentItem,
     bill: Bill,
     provider_code: str,
@@ -118,14 +122,16 @@ def _refused(
 ) -> None:
     """The company's no is final: the bill owes again, the payer gets the money back (rule 28)."""
     item.reason = reply.reason or "the company did not take the payment"
-    bill.paid_fen -= item.amount_fen
-    move = ledger.Move(
-        item.account_id, item.bill_id, f"unpaid:{item.payment_id}",
-        ledger.receivable(provider_code), ledger.RETURNS, item.amount_fen,
-    )  # fmt: skip
+    bill.paid_fen -= item.amount_fen - item.advance_fen
+    bill.adjusted_fen -= item.adjust_fen
     session.flush()
-    ledger.post(session, [move], now=now)
-    request_refund(session, item, reason=item.reason, now=now)
+    moves = postings.unpaid(
+        (item.account_id, item.bill_id), provider_code, item.payment_id,
+        amount_fen=item.amount_fen, advance_fen=item.advance_fen, adjust_fen=item.adjust_fen,
+    )  # fmt: skip
+    ledger.post(session, moves, now=now)
+    late_fees.reopened(session, (item.account_id, item.bill_id), on=billing_date(now))
+    request_refund(session, payment, item, reason=item.reason, now=now)
     outbox.emit(session, "write_off.refused", item.write_off_no, now=now)
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 class RecordKind(StrEnum):
     BILL = "bill"  # a bill, or a higher version of one
     CANCEL = "cancel"  # the bill it names is void
+    REMIND = "remind"  # another paper for the bill ``original_no``: one claim, two names
 
 
 class LineItem(NamedTuple):
@@ -20,6 +21,54 @@ class LineItem(NamedTuple):
     quantity: Decimal | None
     unit: str  # "m³", "kWh" or "" where a line has no quantity
     amount_fen: int
+
+
+class Exactness(StrEnum):
+    """Which amounts a company takes for a bill."""
+
+    EXACT = "exact"
+    EXACT_AND_ABOVE = "exact_and_above"
+    EXACT_AND_BELOW = "exact_and_below"
+    RANGE = "range"
+    ANY = "any"
+    MULTIPLE_OF = "multiple_of"
+
+
+class AmountRule(NamedTuple):
+    """Which amounts are taken; the three figures where the mode wants them."""
+
+    mode: Exactness
+    minimum_fen: int | None = None
+    maximum_fen: int | None = None
+    multiple_fen: int | None = None
+
+
+class OptionKind(StrEnum):
+    """An amount other than the bill's own that may be paid for it."""
+
+    EARLY = "early"  # less, until a day: it settles the bill
+    LATE = "late"  # more, after the due date: it settles the bill
+    MINIMUM = "minimum"  # a part; the rest stays open
+    INSTALMENT = "instalment"  # one of several equal in right; they add up to the bill
+
+
+class PayOption(NamedTuple):
+    """One of a bill's alternatives. ``code`` is unique in the bill: ``early``, ``instalment-2``."""
+
+    code: str
+    kind: OptionKind
+    name: str
+    amount_fen: int
+    from_on: date | None = None
+    until_on: date | None = None
+    rule: AmountRule | None = None
+
+
+class PayTerms(NamedTuple):
+    """A bill's own way of being paid, where it differs from the company's."""
+
+    rule: AmountRule | None = None
+    options: tuple[PayOption, ...] = ()
 
 
 class BillRecord(NamedTuple):
@@ -43,8 +92,16 @@ class BillRecord(NamedTuple):
     due_on: date
     usage: Decimal | None
     usage_unit: str
-    amount_fen: int  # negative is a credit
+    amount_fen: int  # negative is a credit; of a reminder, the fee asked for it
     items: tuple[LineItem, ...]
+    original_no: str = ""  # of a reminder: the bill it reminds of, in the same billing month
+    pay_terms: PayTerms | None = None
+
+
+class Heading(NamedTuple):
+    """What a file says of itself before its rows; yielded first, by files that have it."""
+
+    sequence_no: str  # the company's number of this file
 
 
 class Reject(NamedTuple):
@@ -59,8 +116,8 @@ class Reject(NamedTuple):
 class BillFileReader(Protocol):
     """Reads one company's bill file."""
 
-    def read(self, stream: BinaryIO) -> Iterator[BillRecord | Reject]:
-        """Yield every row of the file in file order, as a record or as a reject.
+    def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
+        """Yield the heading, if the file has one, then every row in file order.
 
         Memory does not grow with the file. The reader judges what one row can tell; whether a bill
         is new is the importer's business. **Nothing yielded may be kept unless the iterator ends
@@ -98,8 +155,41 @@ class WriteOffReply:
     reason: str | None = None
 
 
+class FetchOutcome(StrEnum):
+    """The three answers of a company that is there (rule 18); one that is not raises."""
+
+    BILLS = "bills"  # something is open
+    NONE = "none"  # the account is known and nothing is open on it: a success
+    UNKNOWN_ACCOUNT = "unknown_account"
+
+
+class OpenBill(NamedTuple):
+    """A bill that is open in the company's own books at this moment."""
+
+    billing_month: date
+    bill_no: str
+    version: int
+    issued_on: date
+    due_on: date
+    amount_fen: int  # what is still open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchReply:
+    outcome: FetchOutcome
+    bills: tuple[OpenBill, ...] = ()
+
+
 class UtilityClient(Protocol):
     """A company's live API."""
+
+    def fetch(self, account_no: str) -> FetchReply:
+        """Ask what is open on an account; safe to repeat.
+
+        Raises:
+            UpstreamUnavailable: the company cannot be reached, or says nothing we can read.
+        """
+        ...
 
     def write_off(self, order: WriteOffOrder) -> WriteOffReply:
         """Tell the company once; the same ``write_off_no`` may be told again.

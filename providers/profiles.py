@@ -25,35 +25,19 @@ from providers.formats.cells import AmountUnit, DateFormat, date_reader
 
 Service = Literal["water", "power", "gas", "telecom"]
 Role = Literal[
-    "row_type",
-    "account_no",
-    "holder_name",
-    "address",
-    "billing_month",
-    "bill_no",
-    "version",
-    "status",
-    "period_from",
-    "period_to",
-    "issued",
-    "due",
-    "amount",
-    "charge",
-    "quantity",
-    "unused",
-]
+    "row_type", "account_no", "holder_name", "address", "billing_month", "bill_no", "version",
+    "status", "period_from", "period_to", "issued", "due", "amount", "charge", "quantity",
+    "original_no", "early_amount", "early_until", "late_amount", "minimum_amount", "unused",
+]  # fmt: skip
 REQUIRED: Final[tuple[Role, ...]] = (
-    "account_no",
-    "billing_month",
-    "bill_no",
-    "period_from",
-    "period_to",
-    "issued",
-    "due",
-    "amount",
-)
-_ONCE: Final = (*REQUIRED, "row_type", "holder_name", "address", "version", "status")
+    "account_no", "billing_month", "bill_no", "period_from", "period_to", "issued", "due", "amount",
+)  # fmt: skip
+# What a row may say beside its bill; a blank cell says nothing.
+STATED: Final[tuple[Role, ...]] = (
+    "original_no", "early_amount", "early_until", "late_amount", "minimum_amount",
+)  # fmt: skip
 _MANY: Final = ("charge", "quantity", "unused")
+_MAY_LACK: Final = ("holder_name", "address", "version", "unused", *STATED)
 
 
 def _compiles(pattern: str) -> str:
@@ -101,14 +85,15 @@ class Place(_Table):
 class Cell(Place):
     """A field of the header or the trailer line."""
 
-    holds: Literal["text", "digits", "day", "row_count", "amount_sum"] = "text"
+    holds: Literal["text", "digits", "sequence", "day", "row_count", "amount_sum"] = "text"
 
 
 class Column(Place):
-    """A field of every bill row."""
+    """A field of every bill row; an ``optional`` one, at the row's end, may be left out."""
 
     holds: Role
     format: DateFormat | None = None
+    optional: bool = False
 
 
 class Header(_Table):
@@ -187,7 +172,7 @@ class Profile(_Table):
     bill_no: Rule
     dates: Dates = Dates()
     billing_months: Months = Months()
-    status: dict[str, Literal["bill", "cancel"]] = Field(default_factory=dict)
+    status: dict[str, Literal["bill", "cancel", "remind"]] = Field(default_factory=dict)
     items: tuple[Item, ...] = Field(min_length=1, strict=False)
 
     def column(self, holds: Role) -> Column | None:
@@ -221,7 +206,7 @@ def _check_columns(profile: Profile) -> None:
             raise ValueError(
                 f"columns: no column holds {role!r}; add {{ holds = {role!r} }} to one"
             )
-    for role in _ONCE:
+    for role in sorted(roles.keys() - set(_MANY)):
         if roles[role] > 1:
             raise ValueError(f"columns: {roles[role]} columns hold {role!r}; only one may")
     if bool(roles["status"]) != bool(profile.status):
@@ -229,6 +214,13 @@ def _check_columns(profile: Profile) -> None:
             "status: a column that holds 'status' and a [status] table of its flags go together,"
             ' such as "N" = "bill", "C" = "cancel"'
         )
+    if bool(roles["original_no"]) != ("remind" in profile.status.values()):
+        raise ValueError(
+            "status: a flag that means 'remind' and a column that holds 'original_no', the bill"
+            " it reminds of, go together"
+        )
+    if roles["early_amount"] != roles["early_until"]:
+        raise ValueError("columns: 'early_amount' and 'early_until', its last day, go together")
 
 
 def _check_items(profile: Profile) -> None:
@@ -268,6 +260,10 @@ def _check_lines(profile: Profile) -> None:
                 "trailer: its first field needs a must_be that differs from that of the"
                 " row_type column, so that the two lines can be told apart"
             )
+        if profile.trailer.find("sequence") is not None:
+            raise ValueError("trailer: the file's sequence stands in the header")
+    if sum(cell.holds == "sequence" for cell in profile.header.fields) > 1:
+        raise ValueError("header: two fields hold 'sequence'; only one may")
 
 
 def _check_delimited(profile: Profile) -> None:
@@ -280,6 +276,14 @@ def _check_delimited(profile: Profile) -> None:
         raise ValueError(
             "file: row_bytes, at and bytes belong to format = 'fixed_width'; drop them"
         )
+    ended = [column.name for column in profile.columns if column.optional]
+    if profile.header.kind == "record" and ended != [
+        column.name for column in profile.columns[len(profile.columns) - len(ended) :]
+    ]:
+        raise ValueError("columns: optional columns stand at the row's end")
+    for column in profile.columns:
+        if column.optional and column.holds not in _MAY_LACK:
+            raise ValueError(f"columns: {column.name!r} holds {column.holds!r}: not optional")
 
 
 def _check_fixed_width(profile: Profile) -> None:
@@ -291,6 +295,8 @@ def _check_fixed_width(profile: Profile) -> None:
         raise ValueError("file: delimiter and quoted belong to format = 'delimited'; drop them")
     if profile.header.kind == "names":
         raise ValueError("header: a fixed_width file has kind = 'record'")
+    if any(column.optional for column in profile.columns):
+        raise ValueError("columns: a fixed_width row has all its fields; leave optional out")
     for place in _places(profile):
         if place.at is None or place.bytes is None:
             raise ValueError(f"{place.name}: say at (first byte, from 0) and bytes (how many)")

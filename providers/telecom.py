@@ -11,7 +11,8 @@ from lxml import etree
 
 from core.errors import BillFileError, Invalid
 from core.money import parse_fen, parse_yuan
-from providers.base import BillRecord, LineItem, RecordKind, Reject
+from providers.base import BillRecord, Heading, LineItem, RecordKind, Reject
+from providers.formats import stated
 from providers.formats.cells import (
     Remembered,
     date_reader,
@@ -29,18 +30,21 @@ from providers.formats.rows import (
     reject,
 )
 from providers.formats.text import GuardedStream
-from providers.formats.totals import Totals
+from providers.formats.totals import Totals, plain_number
 from providers.profiles import Service
+from providers.telecom_terms import read_terms
 
 _NS: Final = "{urn:citytelecom:bill:1}"
 _ROOT, _BILL, _SUMMARY = f"{_NS}BillFile", f"{_NS}Bill", f"{_NS}Summary"
 _BUDGET: Final = 1024 * 1024  # bytes within which one whole bill must pass: bounds memory
-_KINDS: Final = {"issue": RecordKind.BILL, "cancel": RecordKind.CANCEL}
+_KINDS: Final = {
+    "issue": RecordKind.BILL, "cancel": RecordKind.CANCEL, "remind": RecordKind.REMIND,
+}  # fmt: skip
 _WINDOW: Final = Window(date(2000, 1, 1), 13)
 _REQUIRED: Final = (
     "AccountNo", "Holder", "Address", "BillNo", "Period", "Issued", "Due", "Items", "Total",
 )  # fmt: skip
-_KNOWN: Final = frozenset((*_REQUIRED, "Version"))
+_KNOWN: Final = frozenset((*_REQUIRED, "Version", "OriginalNo", "PayRule", "Options"))
 
 _read_account_no = number_reader("account number", "[0-9]{8}", "8 digits")
 _read_bill_no = number_reader(
@@ -65,7 +69,7 @@ class CityTelecom:
         self._day = Remembered(date_reader("yyyy-mm-dd")).__getitem__
         self._month = Remembered(date_reader("yyyy-mm")).__getitem__
 
-    def read(self, stream: BinaryIO) -> Iterator[BillRecord | Reject]:
+    def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         guarded = GuardedStream(stream, budget=_BUDGET)
         try:
             yield from self._read(guarded)
@@ -75,13 +79,13 @@ class CityTelecom:
                 line_no=wrong.lineno,
             ) from None
 
-    def _read(self, guarded: GuardedStream) -> Iterator[BillRecord | Reject]:
+    def _read(self, guarded: GuardedStream) -> Iterator[Heading | BillRecord | Reject]:
         totals, depth, summed = Totals(), 0, False
         for event, element in _events(guarded):
             if event == "start":
                 depth += 1
                 if depth == 1:
-                    self._check_root(element)
+                    yield self._heading(element)
                 elif depth == 2:
                     _check_child(element, after_summary=summed)
                 continue
@@ -101,7 +105,7 @@ class CityTelecom:
                 "the file ends without its Summary: it was cut short; send it again"
             )
 
-    def _check_root(self, root: Element) -> None:
+    def _heading(self, root: Element) -> Heading:
         """Refuse a document type, another encoding, and what is not a file of this company."""
         line_no = _line(root)
         about = root.getroottree().docinfo
@@ -122,6 +126,7 @@ class CityTelecom:
             self._day(root.get("created", ""))
         except Invalid as wrong:
             raise BillFileError(wrong.message, line_no=line_no, column="created") from None
+        return Heading(plain_number(sequence))
 
     def _bill(self, bill: Element, totals: Totals) -> BillRecord | Reject:
         """Read one ``Bill`` and count it."""
@@ -146,6 +151,8 @@ class CityTelecom:
         from_on = _cell("from", period.get("from", ""), self._day)
         to_on = _cell("to", period.get("to", ""), self._day)
         amount_fen = _text(parts, "Total", parse_yuan)
+        kind = _cell("action", bill.get("action", ""), _read_action)
+        original_no = _text(parts, "OriginalNo", _read_bill_no) if "OriginalNo" in parts else ""
         items = tuple(_item(item) for item in parts["Items"])
         items_fen = sum(item.amount_fen for item in items)
         for column, complaint in (
@@ -153,12 +160,13 @@ class CityTelecom:
             ("to", period_complaint(from_on, to_on)),
             ("Due", due_complaint(issued_on, due_on)),
             ("Total", items_complaint(items_fen, amount_fen) if items_fen != amount_fen else None),
+            ("OriginalNo", stated.original_complaint(kind, original_no)),
         ):
             if complaint is not None:
                 raise RowFault(column, complaint)
         return BillRecord(
             line_no=line_no,
-            kind=_cell("action", bill.get("action", ""), _read_action),
+            kind=kind,
             account_no=_text(parts, "AccountNo", _read_account_no),
             holder_name=_text(parts, "Holder", read_text),
             address=_text(parts, "Address", read_text),
@@ -173,6 +181,8 @@ class CityTelecom:
             usage_unit="",
             amount_fen=amount_fen,
             items=items,
+            original_no=original_no,
+            pay_terms=read_terms(parts.get("PayRule"), parts.get("Options"), self._day),
         )
 
 
@@ -275,5 +285,5 @@ def _item(item: Element) -> LineItem:
 def _read_action(text: str) -> RecordKind:
     kind = _KINDS.get(text)
     if kind is None:
-        raise Invalid(f"the action {shown(text)} is unknown: write issue or cancel")
+        raise Invalid(f"the action {shown(text)} is unknown: write issue, cancel or remind")
     return kind

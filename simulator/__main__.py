@@ -12,6 +12,7 @@ from core.errors import Invalid
 from simulator.app import DEMO_SECRET, Options, build_app
 from simulator.bill_files import Totals, write_gas, write_power, write_telecom, write_water
 from simulator.bills import Edition
+from simulator.chance import mix
 from simulator.city import DEMO_SEED, City, bill_dates, dated, is_billed
 from simulator.companies import COMPANIES
 
@@ -55,6 +56,9 @@ def files(
     corrections: Annotated[
         bool, typer.Option(help="Write a second file of corrected and cancelled bills.")
     ] = False,
+    reminders: Annotated[
+        bool, typer.Option(help="Write a file of reminders, too: water and telecom only.")
+    ] = False,
     fresh_on: Annotated[
         str | None,
         typer.Option(help="Date each company's last bills as issued just before this day."),
@@ -77,6 +81,8 @@ def files(
             _write(city, company, month, out, (Edition.ISSUED,), fresh if last else None)
             if corrections:
                 _write(city, company, month, out, (Edition.CORRECTED, Edition.CANCELLED))
+            if reminders and company in ("water", "telecom"):
+                _write(city, company, month, out, (Edition.REMINDED,))
 
 
 @app.command()
@@ -100,13 +106,24 @@ def _write(
     fresh_on: date | None = None,
 ) -> None:
     """Write one file, under its final name only once it is whole."""
-    is_second = Edition.ISSUED not in editions
-    name = f"{company}-{month:%Y%m}{'-corrections' if is_second else ''}.{_SUFFIXES[company]}"
-    sequence = (month.year * 12 + month.month) * 10 + is_second
+    kind = {Edition.ISSUED: "", Edition.CORRECTED: "-corrections", Edition.REMINDED: "-reminders"}
+    name = f"{company}-{month:%Y%m}{kind[editions[0]]}.{_SUFFIXES[company]}"
+    sequence = _sequence(city, month, list(kind).index(editions[0]), fresh_on)
     part = out / f".{name}.part"
     totals = _write_part(city, company, month, part, editions, sequence, fresh_on)
     part.rename(out / name)
     typer.echo(f"{out / name}\t{totals.bill_count}\t{totals.amount_fen}")
+
+
+def _sequence(city: City, month: date, kind: int, fresh_on: date | None) -> int:
+    """Return a file's number, of up to eight digits: another file, another number.
+
+    A file is its month, its kind, its city and the day it is dated for. The last two are drawn into
+    the four lower digits: one in ten thousand of such pairs shares them with another.
+    """
+    months = (month.year - 2015) * 12 + month.month
+    drawn = mix(city.seed * 1_000_003 + city.households * 4_001 + (fresh_on or month).toordinal())
+    return (months * 3 + kind) * 10_000 + drawn % 10_000
 
 
 def _write_part(

@@ -6,7 +6,7 @@ Source: docs/wire/bill-files.md.
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from itertools import islice
 from typing import IO, NamedTuple, TypeVar
@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from core.errors import Invalid
 from core.money import yuan_text
-from simulator.bills import Bill, GasBill, PowerBill, TelecomBill, WaterBill
+from simulator.bills import EARLY_DAYS, Bill, GasBill, PowerBill, TelecomBill, WaterBill
 
 _BLOCK = 10_000
 _POWER_HEADER = (
@@ -58,7 +58,8 @@ def write_water(
     for block in _blocks(bills):
         lines = [_water_line(bill) for bill in block]
         text = "".join(lines)
-        if text.count("|") != 15 * len(lines) or len(text.splitlines()) != len(lines):
+        bars = 15 * len(lines) + sum(bool(bill.original_no) for bill in block)
+        if text.count("|") != bars or len(text.splitlines()) != len(lines):
             raise Invalid("a cell holds a bar or a line end: the water file cannot carry it")
         stream.write(text.encode("gb18030"))
         count += len(lines)
@@ -68,12 +69,14 @@ def write_water(
 
 
 def _water_line(bill: WaterBill) -> str:
+    flag = "C" if bill.is_cancellation else "R" if bill.original_no else "N"
     return (
         f"D|{bill.account_no}|{bill.holder}|{bill.address}|{_compact_month(bill.billing_month)}"
-        f"|{bill.bill_no}|{bill.version}|{'C' if bill.is_cancellation else 'N'}"
+        f"|{bill.bill_no}|{bill.version}|{flag}"
         f"|{_compact(bill.from_on)}|{_compact(bill.to_on)}|{bill.usage_m3}"
         f"|{yuan_text(bill.supply_fen)}|{yuan_text(bill.drainage_fen)}"
-        f"|{yuan_text(bill.amount_fen)}|{_compact(bill.issued_on)}|{_compact(bill.due_on)}\n"
+        f"|{yuan_text(bill.amount_fen)}|{_compact(bill.issued_on)}|{_compact(bill.due_on)}"
+        f"{'|' if bill.original_no else ''}{bill.original_no}\n"
     )
 
 
@@ -174,23 +177,37 @@ def write_telecom(
 
 
 def _telecom_element(bill: TelecomBill) -> str:
+    action = "cancel" if bill.is_cancellation else "remind" if bill.original_no else "issue"
+    original = f"<OriginalNo>{escape(bill.original_no)}</OriginalNo>" if bill.original_no else ""
     items = "".join(
         f"      <Item code={quoteattr(item.code)} name={quoteattr(item.name)}"
         f' amount_fen="{item.amount_fen}"/>\n'
         for item in bill.items
     )
     return (
-        f'  <Bill action="{"cancel" if bill.is_cancellation else "issue"}">\n'
+        f'  <Bill action="{action}">\n'
         f"    <AccountNo>{bill.account_no}</AccountNo>\n"
         f"    <Holder>{escape(bill.holder)}</Holder><Address>{escape(bill.address)}</Address>\n"
-        f"    <BillNo>{escape(bill.bill_no)}</BillNo><Version>{bill.version}</Version>\n"
+        f"    <BillNo>{escape(bill.bill_no)}</BillNo><Version>{bill.version}</Version>"
+        f"{original}\n"
         f'    <Period month="{bill.billing_month:%Y-%m}" from="{bill.from_on.isoformat()}"'
         f' to="{bill.to_on.isoformat()}"/>\n'
         f"    <Issued>{bill.issued_on.isoformat()}</Issued>"
         f"<Due>{bill.due_on.isoformat()}</Due>\n"
         f"    <Items>\n{items}    </Items>\n"
+        f"{_telecom_options(bill)}"
         f"    <Total>{yuan_text(bill.amount_fen)}</Total>\n"
         "  </Bill>\n"
+    )
+
+
+def _telecom_options(bill: TelecomBill) -> str:
+    if not bill.early_fen:
+        return ""
+    until_on = bill.issued_on + timedelta(days=EARLY_DAYS)
+    return (
+        '    <Options>\n      <Option code="early" kind="early" name="提前缴费优惠"'
+        f' amount_fen="{bill.early_fen}" until="{until_on.isoformat()}"/>\n    </Options>\n'
     )
 
 

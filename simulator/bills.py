@@ -16,13 +16,20 @@ class Edition(StrEnum):
     ISSUED = "issued"  # everybody's, version 1
     CORRECTED = "corrected"  # the rare ones the company mends: version 2, another amount
     CANCELLED = "cancelled"  # the rare ones it takes back: version 2
+    REMINDED = "reminded"  # papers of their own for the few nobody paid: water and telecom only
+
+
+EARLY_DAYS = 7  # how long a telecom bill's early amount holds
 
 
 @dataclass(
     slots=True, kw_only=True
 )  # not frozen: a million are made, and freezing doubles the cost
 class Bill:
-    """What every company's bill has; ``billing_month`` (账期) is the first day of the month."""
+    """What every company's bill has; ``billing_month`` (账期) is the first day of the month.
+
+    A reminder is a bill with an ``original_no``, whose amount is the fee for it.
+    """
 
     account_no: str
     holder: str
@@ -36,6 +43,7 @@ class Bill:
     issued_on: date
     due_on: date
     amount_fen: int
+    original_no: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +78,10 @@ class TelecomItem(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class TelecomBill(Bill):
-    """The items add up to the amount, which is negative for a credit."""
+    """The items add up to the amount, which is negative for a credit.
+
+    ``early_fen`` settles the bill in the first ``EARLY_DAYS`` days; 0 where there is no such offer.
+    """
 
     items: tuple[TelecomItem, ...]
+    early_fen: int = 0

@@ -24,6 +24,7 @@ from simulator.households import (
     household_key,
     is_vacant,
     make_household,
+    number_of,
 )
 from simulator.tariffs import GAS, POWER, WATER, Meter, gas_charge, power_charges, water_charges
 
@@ -36,8 +37,11 @@ _DUE_AFTER_DAYS = {"water": 20, "power": 17, "gas": 19, "telecom": 19}
 _FRESH_AFTER_DAYS = {"water": 6, "power": 9, "gas": 4, "telecom": 13}
 _DEMO_YEARLY = {"water": 168, "power": 2_640, "gas": 216}
 _PLANS_FEN = (5_900, 7_900, 9_900, 12_900, 16_900)
-# Of ten thousand bills: mended, taken back, and telecom bills that are a credit. Assumptions.
-_CORRECTED, _CANCELLED, _CREDITED = 30, 15, 40
+# Of ten thousand bills: mended, taken back, reminded of, and telecom bills that are a credit.
+# Assumptions.
+_CORRECTED, _CANCELLED, _REMINDED, _CREDITED = 30, 15, 40, 40
+_REMINDED_AFTER_DAYS, _REMINDER_DAYS, _REMINDER_FEN = 5, 15, 500
+_EARLY_IN = 13  # one telecom account in so many is offered an early amount, two per cent less
 
 
 class Dates(NamedTuple):
@@ -87,10 +91,20 @@ class City:
         makers = {"water": _water, "power": _power, "gas": _gas, "telecom": _telecom}
         return [make(home, month, 1) for code, make in makers.items() if is_billed(code, month)]
 
+    def find(self, company: str, account_no: str) -> int | None:
+        """Return the number of the household with this account at a company, if there is one."""
+        number = number_of(self._key, company, account_no)
+        return number if 1 <= number <= self.households else None
+
     def water_bills(self, month: date, edition: Edition = Edition.ISSUED) -> Iterator[WaterBill]:
         """Yield the water bills of a month; none in an even one."""
         for home in self._billed("water", month, edition):
-            yield _edited(_water(home, month_start(month), _version(edition)), edition)
+            bill = _water(home, month_start(month), _version(edition))
+            if edition is not Edition.REMINDED:
+                yield _edited(bill, edition)
+            elif bill.amount_fen > 0:
+                paper = _edited(bill, edition)
+                yield replace(paper, usage_m3=Decimal(0), supply_fen=0, drainage_fen=0)
 
     def power_bills(self, month: date, edition: Edition = Edition.ISSUED) -> Iterator[PowerBill]:
         """Yield the power bills of a month."""
@@ -107,11 +121,17 @@ class City:
     ) -> Iterator[TelecomBill]:
         """Yield the telecom bills of a month; a few are credits."""
         for home in self._billed("telecom", month, edition):
-            yield _edited(_telecom(home, month_start(month), _version(edition)), edition)
+            bill = _telecom(home, month_start(month), _version(edition))
+            if edition is not Edition.REMINDED:
+                yield _edited(bill, edition)
+            elif bill.amount_fen > 0:
+                fee = TelecomItem("reminder", "催缴手续费", _REMINDER_FEN)
+                yield replace(_edited(bill, edition), items=(fee,), early_fen=0)
 
     def _billed(self, company: str, month: date, edition: Edition) -> Iterator[Household]:
         """Yield whose bills are meant. The demo's are never mended or taken back."""
-        if not is_billed(company, month):
+        reminds = company in ("water", "telecom")
+        if not is_billed(company, month) or (edition is Edition.REMINDED and not reminds):
             return
         for number in range(1, self.households + 1):
             if edition is Edition.ISSUED or self._is_edited(number, company, month, edition):
@@ -120,10 +140,12 @@ class City:
     def _is_edited(self, number: int, company: str, month: date, edition: Edition) -> bool:
         """Tell whether a bill is among the few that are mended, or taken back."""
         key = household_key(self._key, number)
-        roll = _roll(key, company, month, salt=9)
-        mended = roll < _CORRECTED
-        taken_back = not mended and roll < _CORRECTED + _CANCELLED
-        wanted = mended if edition is Edition.CORRECTED else taken_back
+        first, many = {
+            Edition.CORRECTED: (0, _CORRECTED),
+            Edition.CANCELLED: (_CORRECTED, _CANCELLED),
+            Edition.REMINDED: (_CORRECTED + _CANCELLED, _REMINDED),
+        }[edition]
+        wanted = first <= _roll(key, company, month, salt=9) < first + many
         return wanted and not is_vacant(key) and number != DEMO_NUMBER
 
 
@@ -149,6 +171,12 @@ def _version(edition: Edition) -> int:
 def _edited(bill: AnyBill, edition: Edition) -> AnyBill:
     if edition is Edition.CANCELLED:
         return replace(bill, version=2, is_cancellation=True)
+    if edition is Edition.REMINDED:
+        issued_on = bill.due_on + timedelta(days=_REMINDED_AFTER_DAYS)
+        return replace(
+            bill, original_no=bill.bill_no, bill_no=f"{bill.bill_no}-R", issued_on=issued_on,
+            due_on=issued_on + timedelta(days=_REMINDER_DAYS), amount_fen=_REMINDER_FEN,
+        )  # fmt: skip
     return bill
 
 
@@ -282,6 +310,8 @@ def _gas(home: Household, month: date, version: int) -> GasBill:
 
 def _telecom(home: Household, month: date, version: int) -> TelecomBill:
     items = _telecom_items(home, month, version)
+    amount_fen = sum(item.amount_fen for item in items)
+    is_offered = home.key % _EARLY_IN == 0 and amount_fen > 0 and home.number != DEMO_NUMBER
     dates = bill_dates("telecom", month)
     return TelecomBill(
         account_no=home.account_no("telecom"),
@@ -295,8 +325,9 @@ def _telecom(home: Household, month: date, version: int) -> TelecomBill:
         to_on=dates.to_on,
         issued_on=dates.issued_on,
         due_on=dates.due_on,
-        amount_fen=sum(item.amount_fen for item in items),
+        amount_fen=amount_fen,
         items=items,
+        early_fen=amount_fen * 98 // 100 if is_offered else 0,
     )
 
 

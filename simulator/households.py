@@ -143,6 +143,19 @@ def _account_form(seed_key: int, company: str) -> tuple[str, int, int]:
     return prefix, COMPANIES[company].account_digits - len(prefix), shift
 
 
+def number_of(seed_key: int, company: str, account_no: str) -> int:
+    """Return whose account number this is: the household's number, or 0 when it has no such form.
+
+    The way back from ``Household.account_no``; how many households there are is not looked at.
+    """
+    prefix, width, shift = _account_form(seed_key, company)
+    digits = account_no.removeprefix(prefix)
+    plain = account_no.startswith(prefix) and digits.isascii() and digits.isdecimal()
+    if not plain or len(digits) != width:
+        return 0
+    return (int(digits) - shift) * pow(_STRIDE, -1, _ORDER) % _ORDER
+
+
 def _holder(roll: int) -> str:
     fate, roll = roll % 1_000, roll // 1_000
     if fate < 2:

@@ -4,7 +4,7 @@ Source: docs/wire/write-off.md.
 """
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from threading import RLock
 from typing import Annotated
@@ -14,8 +14,10 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
-from core.clock import utc_now
+from core.clock import add_months, billing_date, utc_now
 from core.errors import Conflict, NotFound
+from simulator.bills import Bill
+from simulator.city import City
 from simulator.companies import COMPANIES
 from simulator.journal import Journal
 from simulator.pages import page
@@ -23,6 +25,7 @@ from simulator.signatures import check_signature, write_off_signature
 from simulator.wire import UtcMoment, is_form, read_json, sent_path, utc_text
 
 SLOW_FOR = timedelta(seconds=8)
+_CITY = City()  # whose accounts the companies know
 
 
 class Fault(StrEnum):
@@ -114,6 +117,10 @@ class UtilityBooks:
         with self._lock:
             of_company = [one for one in self._write_offs.values() if one.company == company]
         return of_company[: -limit - 1 : -1]
+
+    def is_closed(self, company: str, account_no: str, billing_month: str, bill_no: str) -> bool:
+        """Tell whether a bill was written off."""
+        return (company, account_no, billing_month, bill_no) in self._closed_bills
 
     def receive(
         self, company: str, request: WriteOffRequest, *, refuse: bool, now: datetime
@@ -230,6 +237,40 @@ async def find_write_off(company: CompanyCode, write_off_no: str, books: Books) 
     if known is None:
         return JSONResponse({"result": "unknown"}, status_code=404)
     return JSONResponse(known.answer)
+
+
+@router.get("/{company}/accounts/{account_no}/bills", dependencies=[Depends(_signed_body)])
+async def open_bills(company: CompanyCode, account_no: str, books: Books) -> Response:
+    """Say what is open on an account; a company switched to ``error`` says 500."""
+    if books.fault(company).fault is Fault.ERROR:
+        return JSONResponse({"code": "internal", "message": "switched to fail"}, status_code=500)
+    number = _CITY.find(company, account_no)
+    if number is None:
+        return JSONResponse({"result": "unknown_account"}, status_code=404)
+    bills = [
+        {
+            "billing_month": f"{bill.billing_month:%Y-%m}",
+            "bill_no": bill.bill_no,
+            "version": bill.version,
+            "issued": bill.issued_on.isoformat(),
+            "due": bill.due_on.isoformat(),
+            "amount_fen": bill.amount_fen,
+        }
+        for bill in _issued_lately(company, number, billing_date(utc_now()))
+        if not books.is_closed(company, account_no, f"{bill.billing_month:%Y-%m}", bill.bill_no)
+    ]
+    return JSONResponse({"result": "bills", "bills": bills} if bills else {"result": "none"})
+
+
+def _issued_lately(company: str, number: int, today: date) -> list[Bill]:
+    """Return what a household was asked for of the last two billing months."""
+    account_no = _CITY.household(number).account_no(company)
+    return [
+        bill
+        for back in (2, 1)
+        for bill in _CITY.bills_of(number, add_months(today, -back))
+        if bill.account_no == account_no and bill.amount_fen > 0 and bill.issued_on <= today
+    ]
 
 
 @router.post("/{company}/faults")

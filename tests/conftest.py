@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,10 +58,22 @@ def city(database_url: str) -> Iterator[str]:
     empty_city()
 
 
+@contextmanager
+def as_owner(*, unguarded: bool = False) -> Iterator[Connection]:
+    """Work as the schema's owner, here a superuser, and commit: what the application may not do.
+
+    ``unguarded`` also switches off triggers and foreign keys: nothing is left to refuse anything.
+    """
+    with db.engine().begin() as connection:
+        connection.execute(text("SET LOCAL ROLE NONE"))
+        if unguarded:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+        yield connection
+
+
 def empty_city() -> None:
     """Forget everything in the database, what may never be deleted included."""
-    with db.engine().begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))  # append-only
+    with as_owner(unguarded=True) as connection:
         tables = connection.execute(_ALL_TABLES).scalars().all()
         # Not TRUNCATE: that makes every table and index anew, a hundred times the work.
         connection.execute(text("; ".join(f"DELETE FROM {table}" for table in tables)))

@@ -21,12 +21,13 @@ from billing.bills import BillRef
 from billing.households import bind_accounts, create_household
 from billing.importing import ImportResult, import_bills
 from billing.models import Bill, HouseholdMember, MemberRole
+from billing.terms import ProviderTerms
 from core.db import transaction
 from core.errors import BillFileError, UpstreamUnavailable
 from core.keys import named_key
 from identity.models import Role
 from identity.people import add_person
-from payments.checkout import Wanted, create_payment
+from payments.checkout import create_payment
 from payments.gateways.base import (
     Callback,
     GatewayReply,
@@ -36,10 +37,12 @@ from payments.gateways.base import (
     SettlementRecord,
 )
 from payments.models import Payment, PaymentItem, list_items
+from payments.quotes import Wanted
 from payments.settlement import book_reply
 from payments.verification import verify
 from providers.base import (
     BillRecord,
+    FetchReply,
     LineItem,
     RecordKind,
     Reject,
@@ -172,6 +175,19 @@ def a_home(
     return Home(owner_id, household.id, refs, numbers, companies)
 
 
+def the_terms(provider_code: str, toml: str, *, effective_on: date = date(2020, 1, 1)) -> None:
+    """Put a company's terms in force: one person of staff proposes them, another approves."""
+    proposed_by, approved_by = a_person(Role.STAFF), a_person(Role.STAFF)
+    with transaction() as session:
+        session.add(
+            ProviderTerms(
+                provider_code=provider_code, effective_on=effective_on, content=toml,
+                reason="a test", proposed_by=proposed_by, proposed_at=NOW,
+                approved_by=approved_by, approved_at=NOW,
+            )
+        )  # fmt: skip
+
+
 def join(home: Home, person_id: int, role: MemberRole) -> None:
     """Take somebody into a household."""
     with transaction() as session:
@@ -186,9 +202,7 @@ def the_bill(ref: BillRef) -> Bill:
 def as_shown(*refs: BillRef) -> list[Wanted]:
     """Bills as somebody sees them at this moment, wanted."""
     bills = [the_bill(ref) for ref in refs]
-    return [
-        Wanted(ref, bill.amount_fen - bill.paid_fen) for ref, bill in zip(refs, bills, strict=True)
-    ]
+    return [Wanted(ref, max(bill.open_fen, 0)) for ref, bill in zip(refs, bills, strict=True)]
 
 
 def a_payment(
@@ -198,6 +212,7 @@ def a_payment(
     key: str | None = None,
     wanted: Sequence[Wanted] | None = None,
     payer_id: int | None = None,
+    quoted_at: datetime | None = None,
     now: datetime = NOW,
 ) -> Payment:
     """Start a payment of ``refs``, or of all bills of the household; the gateway knows nothing."""
@@ -206,7 +221,7 @@ def a_payment(
         return create_payment(
             session, payer_id=payer_id or home.owner_id, wanted=wanted, gateway=gateway,
             return_url="http://127.0.0.1:9/payments/{payment}",
-            idempotency_key=key or f"key-{next(_numbers)}", now=now,
+            idempotency_key=key or f"key-{next(_numbers)}", quoted_at=quoted_at, now=now,
         )  # fmt: skip
 
 
@@ -297,6 +312,7 @@ class FarGateway:
     code: str = "sandbox"
     name: str = "Far"
     description: str = ""
+    mode: str = "wallet"
     replies: list[GatewayReply | Exception] = field(default_factory=list)
     refund_replies: list[RefundReply | Exception] = field(default_factory=list)
     rows: list[SettlementRecord] = field(default_factory=list)
@@ -347,6 +363,9 @@ class FarUtility:
         return reply
 
     def query(self, write_off_no: str) -> WriteOffReply | None:
+        raise NotImplementedError
+
+    def fetch(self, account_no: str) -> FetchReply:
         raise NotImplementedError
 
 

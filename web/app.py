@@ -14,7 +14,7 @@ from payments.gateways import load_gateways
 from web import errors
 from web.api import bill_files, bills, health, notices, payments, reconciliations, sessions
 from web.edge import Edge
-from web.pages import console, household, paying, signing_in
+from web.pages import console, console_days, console_terms, household, paying, signing_in
 
 _HERE = Path(__file__).parent
 
@@ -45,7 +45,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Edge, pay_origins=[settings().sandbox_url], secure=not settings().demo)
     for room in (health, sessions, bill_files, bills, payments, notices, reconciliations):
         app.include_router(room.router, prefix="/api/v1" if room is not health else "")
-    for room in (signing_in, household, paying, console):
+    for room in (signing_in, household, paying, console, console_days, console_terms):
         app.include_router(room.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
     return app

@@ -60,6 +60,21 @@ def say_known(locale: str, message: str) -> str:
     return _translations(locale).gettext(message)
 
 
+def moment_text(locale: str, value: datetime) -> str:
+    """Return an aware moment as the city's clocks show it, in a language."""
+    return _moment(value, locale=locale)
+
+
+def day_text(locale: str, value: date) -> str:
+    """Return a day in a language."""
+    return _day(value, locale=locale)
+
+
+def company_name(locale: str, account: AccountView) -> str:
+    """Return a company's name in a language."""
+    return _company(account, locale=locale)
+
+
 def missing_translations(locale: str) -> list[str]:
     """Return every sentence of templates and routes that ``locale`` has no words for, sorted."""
     if locale == "en":

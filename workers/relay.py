@@ -18,8 +18,14 @@ from workers.app import celery
 FOLLOWS: dict[str, tuple[str, ...]] = {
     "bill_file.received": ("bills.import_file",),
     "bill_file.refused": (),
-    "bill_file.imported": (),
+    "bill_file.imported": ("bills.consume_credits", "bills.mark_arrived"),
+    "bill_file.missing": (),
     "bills.recorded": (),
+    "bill_correction.applied": (),
+    "bill_correction.refused": (),
+    "bill.missing": (),
+    "late_fees.assessed": (),
+    "credits.consumed": (),
     "payment.created": ("payments.resolve",),
     "payment.paid": ("notices.receipt",),
     "payment.refused": (),
@@ -30,6 +36,8 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "write_off.refused": (),
     "refund.requested": ("payments.refund",),
     "refund.succeeded": ("notices.returned",),
+    "receipt.suspended": ("payments.send_back",),
+    "receipt.returned": (),
     "notice.created": ("notices.deliver",),
 }
 

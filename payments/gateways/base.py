@@ -69,6 +69,7 @@ class Gateway(Protocol):
     code: str
     name: str
     description: str
+    mode: str  # how it takes money, in the companies' words: wallet, card, cash, bank_debit
 
     def open_order(self, order: Order) -> GatewayReply:
         """Ask for money once; the same order again gets the same answer.

@@ -49,6 +49,7 @@ _COLUMNS = [
 class Sandbox:
     code = "sandbox"
     name = "沙箱支付 Sandbox Pay"
+    mode = "wallet"
     description = "演示用，不涉及真实资金 · for demonstration, no real money moves"
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Telling a company over HTTP that a bill was paid.
+"""Telling a company over HTTP that a bill was paid, and asking it what is open.
 
 Source: docs/wire/write-off.md.
 """
@@ -14,8 +14,16 @@ from urllib.parse import quote
 
 import httpx
 
-from core.errors import UpstreamUnavailable
-from providers.base import WriteOffOrder, WriteOffOutcome, WriteOffReply
+from core.errors import Invalid, UpstreamUnavailable
+from providers.base import (
+    FetchOutcome,
+    FetchReply,
+    OpenBill,
+    WriteOffOrder,
+    WriteOffOutcome,
+    WriteOffReply,
+)
+from providers.formats.cells import date_reader
 
 TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)  # read, write and pool 5 s
 _PATIENCE_SECONDS: Final = 10  # for a whole answer, however slowly it drips
@@ -73,6 +81,24 @@ class HttpUtilityClient:
             return None
         return _reply(status, body)
 
+    def fetch(self, account_no: str) -> FetchReply:
+        answer = self._ask("GET", f"accounts/{quote(account_no, safe='')}/bills", b"")
+        if isinstance(answer, WriteOffReply):
+            raise UpstreamUnavailable(f"{answer.reason}: try again later")
+        status, body = answer
+        said = _json(body)
+        if status == httpx.codes.NOT_FOUND and said.get("result") == "unknown_account":
+            return FetchReply(outcome=FetchOutcome.UNKNOWN_ACCOUNT)
+        if status == httpx.codes.OK and said.get("result") == "none":
+            return FetchReply(outcome=FetchOutcome.NONE)
+        if status == httpx.codes.OK and said.get("result") == "bills":
+            bills = _open_bills(said.get("bills"))
+            if bills:
+                return FetchReply(outcome=FetchOutcome.BILLS, bills=bills)
+        raise UpstreamUnavailable(
+            f"the company's answer cannot be read (HTTP status {status}): try again later"
+        )
+
     def _ask(self, method: str, path: str, body: bytes) -> tuple[int, bytes] | WriteOffReply:
         """Send a signed request; answer its status and body, or UNKNOWN when none came.
 
@@ -126,6 +152,33 @@ def _json(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
+
+
+_DAY, _MONTH = date_reader("yyyy-mm-dd"), date_reader("yyyy-mm")
+
+
+def _open_bills(said: object) -> tuple[OpenBill, ...]:
+    """Return the bills an answer lists; none when one of them cannot be read."""
+    try:
+        return tuple(_open_bill(one) for one in said) if isinstance(said, list) else ()
+    except (Invalid, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def _open_bill(said: dict[str, Any]) -> OpenBill:
+    bill = OpenBill(
+        billing_month=_MONTH(said["billing_month"]),
+        bill_no=said["bill_no"],
+        version=said["version"],
+        issued_on=_DAY(said["issued"]),
+        due_on=_DAY(said["due"]),
+        amount_fen=said["amount_fen"],
+    )
+    if type(bill.bill_no) is not str or type(bill.version) is not int:
+        raise TypeError("a bill is known by a text and a whole number")
+    if type(bill.amount_fen) is not int or bill.amount_fen <= 0:
+        raise TypeError("what is open is a whole number of fen above zero")
+    return bill
 
 
 def _reply(status: int, body: bytes) -> WriteOffReply:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from core.errors import BillFileError, Invalid
-from providers.base import BillRecord, Reject
+from providers.base import BillRecord, Heading, Reject
 from providers.formats.rows import Rows, reject
 from providers.formats.text import numbered_lines
 from providers.formats.totals import (
@@ -17,6 +17,7 @@ from providers.formats.totals import (
     checked,
     prove_trailer,
     prove_without_trailer,
+    read_heading,
     refuse_more,
 )
 from providers.profiles import Profile
@@ -36,20 +37,28 @@ class DelimitedReader:
         self._delimiter = profile.file.delimiter
         self._detail = profile.columns[0].must_be if profile.column("row_type") else None
 
-    def read(self, stream: BinaryIO) -> Iterator[BillRecord | Reject]:
+    def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         lines = numbered_lines(stream, self._profile.file.encoding)
         line_no, line = next(lines, _NO_LINES)
-        rows = self._header(line_no, line)
+        rows, heading = self._header(line_no, line)
+        if heading is not None:
+            yield heading
+        yield from self._rows(lines, line_no, rows)
+
+    def _rows(
+        self, lines: Iterator[tuple[int, str]], line_no: int, rows: Rows
+    ) -> Iterator[BillRecord | Reject]:
         totals = Totals()
         trailer, ended, sum_fen, built = self._profile.trailer, False, 0, 0
         mark = trailer.fields[0].must_be if trailer is not None else None
-        split, build, width, padded = self._splitter(), rows.build, rows.width, rows.padded
+        split, build, padding = self._splitter(), rows.build, rows.padding
         detail = self._detail
         for line_no, line in lines:
             cells = split(line)
-            if cells is not None and len(cells) == width and detail in (None, cells[0]):
+            blanks = None if cells is None else padding.get(len(cells))
+            if cells is not None and blanks is not None and detail in (None, cells[0]):
                 try:
-                    record = build(line_no, [*cells, ""] if padded else cells)
+                    record = build(line_no, cells + blanks if blanks else cells)
                 except Invalid:
                     yield self._explained(rows, totals, line_no, cells, line)
                     continue
@@ -60,7 +69,7 @@ class DelimitedReader:
                 ended = True
                 break
             else:
-                yield self._malformed(totals, line_no, cells, line)
+                yield self._malformed(rows, totals, line_no, cells, line)
         totals.count += built
         totals.sum_fen += sum_fen
         if trailer is None or not ended:
@@ -70,19 +79,24 @@ class DelimitedReader:
         prove_trailer(self._profile, trailer, cells, totals, line_no)
         refuse_more(lines)
 
-    def _header(self, line_no: int, line: str) -> Rows:
-        """Read the header line, which may say in what order the columns stand."""
+    def _header(self, line_no: int, line: str) -> tuple[Rows, Heading | None]:
+        """Read the header line: the file's number, or in what order the columns stand."""
         header = self._profile.header
         cells = self._splitter()(line)
         if cells is None:
             raise BillFileError("the header's quotation marks do not match", line_no=line_no)
         if header.kind == "record":
             checked(self._profile, cells, header.fields, "header", line_no)
-            return Rows(self._profile)
+            return Rows(self._profile), read_heading(cells, header.fields)
         names = [unicodedata.normalize("NFKC", cell).strip() for cell in cells]
-        wanted = [column.name for column in self._profile.columns]
+        optional = {column.name for column in self._profile.columns if column.optional}
+        wanted = [
+            column.name
+            for column in self._profile.columns
+            if column.name in names or column.name not in optional
+        ]
         _check_names(names, wanted, line_no)
-        return Rows(self._profile, {name: at for at, name in enumerate(names)})
+        return Rows(self._profile, {name: at for at, name in enumerate(names)}), None
 
     def _splitter(self) -> Callable[[str], list[str] | None]:
         """Return what cuts a line into cells, or answers None when its quoting is broken."""
@@ -104,17 +118,16 @@ class DelimitedReader:
         self, rows: Rows, totals: Totals, line_no: int, cells: list[str], line: str
     ) -> Reject:
         """Say what is wrong with a row of the right shape, and count it."""
-        if rows.padded:
-            cells = [*cells, ""]
+        cells = cells + rows.padding[len(cells)]
         rejected = rows.explain(line_no, cells, line)
         totals.add(line_no, rows.amount_column, rows.amount_cell(cells), rows.read_amount)
         return rejected
 
     def _malformed(
-        self, totals: Totals, line_no: int, cells: list[str] | None, line: str
+        self, rows: Rows, totals: Totals, line_no: int, cells: list[str] | None, line: str
     ) -> Reject:
         """Say what is wrong with a line that is no row, and count it when it means to be one."""
-        wanted = len(self._profile.columns)
+        wanted = " or ".join(str(count) for count in sorted(rows.padding))
         if cells is None:
             fault = reject(
                 line_no, "", "the quotation marks do not match: close each in its line", line

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
 from core.errors import BillFileError, Invalid
-from providers.base import BillRecord, Reject
+from providers.base import BillRecord, Heading, Reject
 from providers.formats.rows import RowFault, Rows, reject
 from providers.formats.text import numbered_byte_lines, undecodable
 from providers.formats.totals import (
@@ -15,14 +15,19 @@ from providers.formats.totals import (
     checked,
     prove_trailer,
     prove_without_trailer,
+    read_heading,
     refuse_more,
 )
-from providers.profiles import Cell, Profile
+from providers.profiles import STATED, Cell, Profile
 
 # Padded on the right with spaces; every other field is a number and fills its width.
-_LEFT_ALIGNED: Final = frozenset({"row_type", "holder_name", "address", "bill_no", "unused"})
+_LEFT_ALIGNED: Final = frozenset(
+    {"row_type", "holder_name", "address", "bill_no", "unused", *STATED}
+)
 # Decoded, for they may hold characters of more than one byte; the others are digits or wrong.
-_TEXTS: Final = frozenset({"account_no", "holder_name", "address", "bill_no", "status"})
+_TEXTS: Final = frozenset(
+    {"account_no", "holder_name", "address", "bill_no", "status", "original_no"}
+)
 
 
 class FixedWidthReader:
@@ -39,14 +44,18 @@ class FixedWidthReader:
         trailer = profile.trailer
         self._mark = b"" if trailer is None else (trailer.fields[0].must_be or "").encode()
 
-    def read(self, stream: BinaryIO) -> Iterator[BillRecord | Reject]:
+    def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         lines = numbered_byte_lines(stream, self._encoding)
         line_no, line = next(lines, (1, b""))
         fields = self._profile.header.fields
         cells = self._fields(line, fields, "header", line_no)
         checked(self._profile, cells, fields, "header", line_no)
+        heading = read_heading(cells, fields)
+        if heading is not None:
+            yield heading
         rows, totals, cut = Rows(self._profile), Totals(), self._cutter()
-        build, padded, detail, width = rows.build, rows.padded, self._detail, self._width
+        build, blank = rows.build, rows.padding[len(self._columns)]
+        detail, width = self._detail, self._width
         for line_no, line in lines:
             if self._mark and line.startswith(self._mark):
                 self._trailer(line, totals, line_no)
@@ -57,7 +66,7 @@ class FixedWidthReader:
                 continue
             try:
                 cells = cut(line_no, line)
-                record = build(line_no, [*cells, ""] if padded else cells)
+                record = build(line_no, cells + blank)
             except RowFault as fault:
                 yield self._faulty(rows, totals, line_no, line, fault)
             except Invalid as wrong:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from core.clock import add_months
 from core.errors import Invalid
 from providers.base import BillRecord, LineItem, RecordKind, Reject
+from providers.formats import stated
 from providers.formats.cells import (
     Remembered,
     amount_reader,
@@ -93,6 +94,8 @@ def due_complaint(issued_on: date, due_on: date) -> str | None:
         return (
             f"the bill is due {due_on}, before it is issued {issued_on}: correct one of the dates"
         )
+    if due_on == issued_on:
+        return f"the bill is due on {due_on}, the day it is issued: leave at least a day to pay"
     return None
 
 
@@ -117,8 +120,8 @@ class Rows:
 
     def __init__(self, profile: Profile, order: dict[str, int] | None = None) -> None:
         names = [column.name for column in profile.columns]
-        self.width = len(names)
-        self._at = order or {name: at for at, name in enumerate(names)}
+        self._at = dict.fromkeys(names, _NO_CELL)
+        self._at |= order or {name: at for at, name in enumerate(names)}
         self._profile = profile
         self._amount = Remembered(amount_reader(profile.amount_unit))
         self._quantity: Remembered[Decimal] = Remembered(read_quantity)
@@ -128,8 +131,16 @@ class Rows:
         )
         self._dates: dict[str, Remembered[date]] = {}
         self._converters = self._by_column()
-        self.padded = any(profile.column(role) is None for role in _PICKED)
+        self.padding = self._paddings(has_optional=order is None)
         self.build: Build = self._compile()
+
+    def _paddings(self, *, has_optional: bool) -> dict[int, list[str]]:
+        """Return what to append to a row by the number of its cells; no other number is right."""
+        profile = self._profile
+        lacks = -1 in self._at.values() or any(profile.column(role) is None for role in _PICKED)
+        full = sum(at != _NO_CELL for at in self._at.values())
+        optional = sum(column.optional for column in profile.columns) if has_optional else 0
+        return {count: [""] * (full - count + lacks) for count in range(full - optional, full + 1)}
 
     def _by_column(self) -> dict[str, Callable[[str], object]]:
         """Return the converter of every column, by its name, in the row's order."""
@@ -146,16 +157,23 @@ class Rows:
             "amount": self._amount.__getitem__,
             "charge": self._amount.__getitem__,
             "quantity": self._quantity.__getitem__,
+            "original_no": stated.or_blank(
+                number_reader("original bill number", bill.pattern, bill.words), ""
+            ),
         }
+        for role in ("early_amount", "late_amount", "minimum_amount"):
+            by_role[role] = stated.or_blank(self._amount.__getitem__, 0)
         found: dict[str, Callable[[str], object]] = {}
         for column in profile.columns:
             if column.holds == "row_type":
                 found[column.name] = _constant_reader(column.must_be or "")
-            elif column.holds in ("billing_month", "period_from", "period_to", "issued", "due"):
+            elif column.holds in ("billing_month", *_DAYS, "early_until"):
                 layout = profile.date_format(column)
                 if layout not in self._dates:
                     self._dates[layout] = Remembered(date_reader(layout))
                 found[column.name] = self._dates[layout].__getitem__
+                if column.holds == "early_until":
+                    found[column.name] = stated.or_blank(found[column.name], None)
             elif column.holds != "unused":
                 found[column.name] = by_role[column.holds]
         return found
@@ -178,37 +196,30 @@ class Rows:
         amounts, printed, used = self._amount, self._printed(), self._used()
         earliest, usage_unit = self._window.earliest, self._profile.usage_unit
         latest = _Latest(self._window)
+        say = stated.sayer(self._profile, self._at, self._converters)
         new = tuple.__new__  # skips NamedTuple's own __new__, which costs as much again
 
         def build(line_no: int, cells: Sequence[str]) -> BillRecord:
             (
-                account,
-                holder,
-                address,
-                month,
-                bill,
-                version,
-                flag,
-                start,
-                end,
-                issued,
-                due,
+                account, holder, address, month, bill, version, flag, start, end, issued, due,
                 amount,
-            ) = pick(cells)
+            ) = pick(cells)  # fmt: skip
             amount_fen = amounts[amount]
             billing_month, issued_on, due_on = month_of(month), issued_of(issued), due_of(due)
             from_on, to_on = from_of(start), to_of(end)
-            if to_on < from_on or due_on < issued_on:
+            if to_on < from_on or due_on <= issued_on:
                 raise _Odd
             if billing_month < earliest or billing_month > latest[issued_on]:
                 raise _Odd
             if not (holder.isprintable() and address.isprintable()):
                 read_text(holder)
                 read_text(address)
-            known = (line_no, kind_of(flag), account_of(account), holder, address, billing_month)
+            kind = kind_of(flag)
+            known = (line_no, kind, account_of(account), holder, address, billing_month)
             named = (bill_no_of(bill), version_of(version), from_on, to_on, issued_on, due_on)
             metered = (used(cells), usage_unit, amount_fen, printed(cells, amount_fen))
-            return new(BillRecord, known + named + metered)
+            said = stated.NOTHING if say is None else say(cells, kind)
+            return new(BillRecord, known + named + metered + said)
 
         return build
 
@@ -292,6 +303,7 @@ class Rows:
             ("billing_month", self._window.complaint(read["billing_month"], issued_on)),
             ("period_to", period_complaint(read["period_from"], read["period_to"])),
             ("due", due_complaint(issued_on, due_on)),
+            ("original_no", self._original_complaint(cells)),
         )
         for role, complaint in complaints:
             column = self._profile.column(role)
@@ -299,6 +311,12 @@ class Rows:
                 return RowFault(column.name, complaint)
         items_fen = sum(self._amount[cells[self._at[item.amount]]] for item in self._profile.items)
         return RowFault(self.amount_column, items_complaint(items_fen, read["amount"]))
+
+    def _original_complaint(self, cells: Sequence[str]) -> str | None:
+        if self._profile.column("original_no") is None:
+            return None
+        kind = self._converter("status")(cells[self._position("status")])
+        return stated.original_complaint(kind, cells[self._position("original_no")])
 
 
 class _Latest(dict[date, date]):

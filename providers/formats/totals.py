@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from core.errors import BillFileError, Invalid
 from core.money import yuan_text
-from providers.base import Reject
+from providers.base import Heading, Reject
 from providers.formats.cells import amount_reader, date_reader, shown
 from providers.profiles import Cell, Profile, Trailer
 
@@ -97,7 +97,8 @@ def _check_field(profile: Profile, field: Cell, text: str) -> None:
             f"{shown(text)} stands where {field.must_be} must:"
             f" check that this is the bill file of {profile.name} ({profile.code})"
         )
-    if field.holds in ("digits", "row_count") and not (text.isascii() and text.isdigit()):
+    whole = field.holds in ("digits", "sequence", "row_count")
+    if whole and not (text.isascii() and text.isdigit()):
         raise Invalid(f"{shown(text)} is not a whole number: write digits 0-9")
     if field.holds == "row_count" and len(text) > 15:
         raise Invalid(f"{shown(text)} is too long for a number of rows")
@@ -142,6 +143,19 @@ def checked(
         raise BillFileError(
             wrong.message, line_no=line_no, column=str(column) if column else None
         ) from None
+
+
+def read_heading(cells: list[str], fields: tuple[Cell, ...]) -> Heading | None:
+    """Return what a header that was checked says of its file, if it has a number."""
+    for field, text in zip(fields, cells, strict=True):
+        if field.holds == "sequence":
+            return Heading(plain_number(text))
+    return None
+
+
+def plain_number(digits: str) -> str:
+    """Return a number as everybody writes it: 00000042 and 42 are one."""
+    return digits.lstrip("0") or "0"
 
 
 def prove_without_trailer(profile: Profile, totals: Totals, line_no: int) -> None:

@@ -38,7 +38,7 @@ class TestStates:
         ],
     )
     def test_an_unpaid_bill_follows_the_calendar(self, days_left, state):
-        assert state_of(a_bill(), today=DUE - timedelta(days=days_left)) is state
+        assert state_of(a_bill(), pay_by_on=DUE, today=DUE - timedelta(days=days_left)) is state
 
     @pytest.mark.parametrize(
         ("facts", "state"),
@@ -55,11 +55,16 @@ class TestStates:
     )
     @pytest.mark.parametrize("days_left", [8, 7, 0, -1])
     def test_any_other_state_is_stronger_than_the_calendar(self, facts, state, days_left):
-        assert state_of(a_bill(**facts), today=DUE - timedelta(days=days_left)) is state
+        assert (
+            state_of(a_bill(**facts), pay_by_on=DUE, today=DUE - timedelta(days=days_left)) is state
+        )
 
     def test_a_part_paid_bill_still_falls_due(self):
-        assert state_of(a_bill(paid_fen=8_649), today=DUE) is BillState.DUE_SOON
-        assert state_of(a_bill(paid_fen=8_649, held_by=1), today=DUE) is BillState.IN_PAYMENT
+        assert state_of(a_bill(paid_fen=8_649), pay_by_on=DUE, today=DUE) is BillState.DUE_SOON
+        assert (
+            state_of(a_bill(paid_fen=8_649, held_by=1), pay_by_on=DUE, today=DUE)
+            is BillState.IN_PAYMENT
+        )
 
     def test_only_bills_that_owe_and_are_free_can_be_paid(self):
         payable = {state for state in BillState if state.payable}
@@ -140,8 +145,10 @@ class TestReading:
 
         assert refusals[0] == refusals[1] == refusals[2]
 
-    @pytest.mark.parametrize(("amount_fen", "open_fen"), [(-500, 0), (0, 0), (1, 1)])
-    def test_a_credit_owes_nothing(self, amount_fen, open_fen):  # rule 8
+    @pytest.mark.parametrize(("amount_fen", "open_fen"), [(-500, -500), (0, 0), (1, 1)])
+    def test_a_credit_owes_nothing_and_what_is_left_of_it_is_seen(
+        self, amount_fen, open_fen
+    ):  # rule 8
         home = a_home(amount_fen)
 
         with transaction() as session:

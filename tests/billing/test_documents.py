@@ -22,10 +22,11 @@ from billing.barcodes import barcode_digits, parse_barcode
 from billing.charts import usage_chart_svg
 from billing.documents import bill_pdf, day_text
 from billing.fonts import EXTRA, MAIN, printable, register_fonts, runs
+from billing.rules.payable import Offer
 from billing.typesetting import fitted, text_width, wrap
 from billing.views import AccountView, BillState, BillView
 from core.errors import Invalid
-from providers.base import LineItem
+from providers.base import LineItem, OptionKind
 
 LATIN_FONT = Path(reportlab.__file__).parent / "fonts" / "Vera.ttf"
 PAY_URL = "https://pay.haicheng.example/b/7.91?t=8Jq2vK1m0sX4"
@@ -52,6 +53,7 @@ A_BILL = BillView(
     period_to_on=date(2026, 11, 10),
     issued_on=date(2026, 11, 12),
     due_on=date(2026, 11, 30),
+    pay_by_on=date(2026, 11, 30),
     usage=Decimal(286),
     usage_unit="kWh",
     items=(
@@ -60,6 +62,9 @@ A_BILL = BillView(
         LineItem("上期余额抵扣", None, "", -500),
     ),
     amount_fen=15_339,
+    adjusted_fen=0,
+    credited_fen=0,
+    paid_fen=0,
     open_fen=15_339,
     state=BillState.OPEN,
     days_left=12,
@@ -169,6 +174,61 @@ class TestWhatABillSays:
         text = text_of(pdf_of(replace(A_BILL, state=state)))
 
         assert ("Scan to pay" in text) == state.payable
+
+
+class TestWhatCameToIt:
+    def test_every_line_between_the_total_and_what_is_to_pay(self):
+        bill = replace(
+            A_BILL, adjusted_fen=75, credited_fen=339, paid_fen=5_000, open_fen=10_075
+        )  # fmt: skip
+
+        text = text_of(pdf_of(bill))
+
+        for words in ("滞纳金及附加费", "¥0.75", "-¥3.39", "-¥50.00", "尚需缴纳", "¥100.75"):
+            assert words in text
+
+    def test_a_plain_bill_has_none(self):
+        assert "尚需缴纳" not in text_of(pdf_of())
+
+    def test_a_credit_says_what_is_left(self):
+        bill = replace(
+            A_BILL, amount_fen=-500, credited_fen=-200, open_fen=-300, state=BillState.CREDIT
+        )  # fmt: skip
+
+        text = text_of(pdf_of(bill))
+
+        assert "抵扣其他账单" in text
+        assert "-¥3.00" in text
+
+    def test_a_rolled_day_is_printed_with_the_companys_own(self):  # rule 19
+        text = text_of(pdf_of(replace(A_BILL, pay_by_on=date(2026, 12, 1))))
+
+        assert "2026年12月1日" in text
+        assert "原定2026年11月30日" in text
+
+    def test_options_are_printed_with_their_last_day(self):
+        offers = (
+            Offer(None, None, "", 15_339, None, 15_339, 15_339, None),
+            Offer("early", OptionKind.EARLY, "提前" * 30, 15_000, date(2026, 11, 25), 15_000,
+                  15_000, None),
+        )  # fmt: skip
+
+        text = text_of(pdf_of(offers=offers))
+
+        assert "2026年11月25日" in text
+        assert "¥150.00" in text
+
+    @pytest.mark.parametrize("times", [0, 1, 9, 10, 11, 12, 13, 14, 40, 41, 42, 43, 44, 45])
+    def test_they_stay_above_the_stub_and_the_foot(self, times):
+        bill = replace(
+            A_BILL, items=A_BILL.items[:1] * times, adjusted_fen=75, credited_fen=339,
+            paid_fen=5_000, open_fen=10_075,
+        )  # fmt: skip
+
+        pages = pages_of(pdf_of(bill))
+
+        assert sum(page.count("峰时电量") for page in pages) == times
+        assert "尚需缴纳" in pages[-1]
 
 
 class TestCodesOnABill:

@@ -2,22 +2,35 @@
 
 import io
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import BinaryIO
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
-from billing import ledger
+from billing import ledger, postings
 from billing.bill_files import get_bill_file, register
 from billing.importing import ImportResult, import_bills
 from billing.models import Bill
+from billing.rules.payable import read_pay_terms
 from core.db import transaction
 from core.errors import BillFileError
 from core.keys import named_key
-from providers.base import BillRecord, LineItem, RecordKind, Reject
+from providers.base import (
+    AmountRule,
+    BillRecord,
+    Exactness,
+    LineItem,
+    OptionKind,
+    PayOption,
+    PayTerms,
+    RecordKind,
+    Reject,
+)
+from tests.factories import violations
 
 MONTH = date(2026, 10, 1)
 
@@ -206,7 +219,7 @@ class TestCorrections:
 
     def test_two_bill_numbers_with_one_key_are_never_mixed_up(self, now, monkeypatch):
         monkeypatch.setattr(
-            "billing.importing.named_key", lambda month, _name: named_key(month, "W1")
+            "billing.staging.named_key", lambda month, _name: named_key(month, "W1")
         )
 
         assert counts(load(Rows(a_bill(), a_bill(3, bill_no="W2")), now=now)) == (1, 0, 0, 0, 1)
@@ -218,8 +231,10 @@ class TestCorrections:
     def test_a_cancellation_of_nothing_is_rejected(self, now):
         assert counts(load(Rows(a_bill(kind=RecordKind.CANCEL)), now=now)) == (0, 0, 0, 0, 1)
 
-    @pytest.mark.parametrize("state", ["paid_fen = 1", "held_by = 9"])
-    def test_a_bill_that_is_paid_or_being_paid_is_frozen(self, now, state):  # rules 12, 13
+    @pytest.mark.parametrize(
+        "state", ["paid_fen = 1", "credited_fen = 1", "paid_fen = 1, held_by = 9"]
+    )
+    def test_a_bill_that_is_paid_or_covered_in_part_is_frozen(self, now, state):  # rule 12
         load(Rows(a_bill()), now=now)
         with transaction() as session:
             session.execute(text(f"UPDATE bill SET {state}"))
@@ -228,6 +243,112 @@ class TestCorrections:
         assert counts(
             load(Rows(a_bill(kind=RecordKind.CANCEL)), now=now, sha256="c")
         ) == (0, 0, 0, 0, 1)  # fmt: skip
+
+    @pytest.mark.parametrize("adjusted_fen", [250, -250])
+    @pytest.mark.parametrize("kind", list(RecordKind)[:2])
+    def test_what_lateness_added_goes_with_the_version(self, now, adjusted_fen, kind):
+        load(Rows(a_bill()), now=now)
+        with transaction() as session:
+            charge(session, adjusted_fen, now=now)
+
+        load(Rows(a_bill(kind=kind, version=2, amount_fen=3_000)), now=now, sha256="b")
+
+        with transaction() as session:
+            assert the_bill(session).adjusted_fen == 0
+            keys = session.execute(text("SELECT entry_key FROM ledger_transfer"))
+            assert "waived:v1" in keys.scalars().all()
+            owed_fen = 3_000 if kind is RecordKind.BILL else 0
+            assert ledger.balance_fen(session, "receivable:water") == owed_fen
+            assert session.execute(text("SELECT count(*) FROM bill_late_fee")).scalar_one() == 0
+        assert violations() == []
+
+
+def charge(session: Session, amount_fen: int, *, now: datetime) -> None:
+    """Have lateness cost something, or a discount take something off."""
+    row = session.execute(text("SELECT account_id, id FROM bill")).one()
+    key = (row.account_id, row.id)
+    if amount_fen > 0:
+        session.execute(
+            text("INSERT INTO bill_late_fee VALUES (:account, :bill, :fen, 0, 0, 0, 0, :day)"),
+            {"account": key[0], "bill": key[1], "fen": amount_fen, "day": now.date()},
+        )
+        moves = postings.late_fee(key, "water", "once", "2026-11-20", amount_fen)
+    else:
+        moves = postings.waived(key, "water", "9", -amount_fen)
+    session.execute(text("UPDATE bill SET adjusted_fen = :fen"), {"fen": amount_fen})
+    ledger.post(session, moves, now=now)
+
+
+@pytest.mark.usefixtures("city")
+class TestDates:
+    """Rule 16: a bill is issued before it is due, and not in the future."""
+
+    def test_a_bill_of_tomorrow_is_rejected_and_one_of_today_lands(self, now):
+        today, tomorrow = date(2026, 11, 20), date(2026, 11, 21)
+        later = date(2026, 12, 20)
+        rows = [
+            a_bill(2, bill_no="W2", issued_on=tomorrow, due_on=later, account_no="0000000002"),
+            a_bill(3, bill_no="W3", issued_on=today, due_on=later),
+        ]
+
+        assert counts(load(Rows(*rows), now=now)) == (1, 0, 0, 0, 1)
+        with transaction() as session:
+            assert reasons(session) == [
+                "it is dated in the future: send it on the day it is issued, or correct the date"
+            ]
+            assert session.execute(
+                text("SELECT account_no FROM utility_account")
+            ).scalars().all() == ["0000000001"]
+
+    def test_the_day_is_shanghais(self, now):
+        midnight = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # the 21st in Shanghai
+        row = a_bill(issued_on=date(2026, 11, 21), due_on=date(2026, 12, 20))
+
+        assert counts(load(Rows(row), now=midnight)) == (1, 0, 0, 0, 0)
+
+    def test_a_bill_is_not_due_on_the_day_it_is_issued(self, city):
+        row = a_bill(due_on=date(2026, 11, 1))
+
+        with pytest.raises(IntegrityError, match="due_after_issue"):
+            load(Rows(row), now=datetime(2026, 11, 20, tzinfo=UTC))
+
+
+@pytest.mark.usefixtures("city")
+class TestWaysOfPaying:
+    """Rules 2 and 3: a bill's own options come with it, and are part of what it says."""
+
+    EARLY = PayOption("early", OptionKind.EARLY, "提前缴费", 3_000, until_on=date(2026, 11, 10))
+    TERMS = PayTerms(AmountRule(Exactness.EXACT_AND_BELOW, minimum_fen=1_000), (EARLY,))
+
+    def test_are_kept_with_the_bill_and_read_again(self, now):
+        load(Rows(a_bill(pay_terms=self.TERMS)), now=now)
+
+        with transaction() as session:
+            assert read_pay_terms(the_bill(session).pay_terms) == self.TERMS
+
+    def test_the_same_again_is_unchanged_and_others_are_another_bill(self, now):
+        load(Rows(a_bill(pay_terms=self.TERMS)), now=now)
+        again = Rows(a_bill(pay_terms=self.TERMS))
+        other = PayTerms(options=(self.EARLY._replace(amount_fen=2_900),))
+
+        assert counts(load(again, now=now, sha256="b")) == (0, 1, 0, 0, 0)
+        assert counts(load(Rows(a_bill(pay_terms=other)), now=now, sha256="c")) == (0, 0, 0, 0, 1)
+        assert counts(load(Rows(a_bill()), now=now, sha256="d")) == (0, 0, 0, 0, 1)
+        replaced = Rows(a_bill(version=2, pay_terms=other))
+        assert counts(load(replaced, now=now, sha256="e")) == (0, 0, 1, 0, 0)
+        with transaction() as session:
+            assert read_pay_terms(the_bill(session).pay_terms) == other
+        assert violations() == []
+
+    def test_that_do_not_fit_the_bill_are_rejected_with_the_row(self, now):
+        late = PayOption("late", OptionKind.LATE, "逾期缴费", 1)
+        rows = [a_bill(2, pay_terms=PayTerms(options=(late,))), a_bill(3, bill_no="W3")]
+
+        assert counts(load(Rows(*rows), now=now)) == (1, 0, 0, 0, 1)
+        with transaction() as session:
+            row = session.execute(text("SELECT line_no, reason FROM bill_file_reject")).one()
+            assert row.line_no == 2
+            assert "a late amount is not below the bill's" in row.reason
 
 
 @pytest.mark.usefixtures("city")

@@ -17,6 +17,7 @@ from core.db import connection, sqlalchemy_url, transaction
 from core.errors import Invalid
 from core.jobs import Job
 from core.outbox import OutboxEvent
+from tests.conftest import as_owner
 
 ROOMS = (identity.models, billing.models, payments.models, notifications.models)  # their tables
 ENUM_COLUMNS = [
@@ -97,9 +98,9 @@ class TestTransactions:
             assert len(session.exec(select(OutboxEvent)).all()) == 1
 
     def test_a_connection_the_server_cut_is_replaced(self):
-        with transaction() as session:
+        with transaction(), transaction() as session:  # two, so that one is left to be cut
             pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        with db.engine().connect() as other, other.begin():
+        with as_owner() as other:
             other.execute(
                 text(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -26,6 +26,7 @@ from payments.reconciliation import (
     list_results,
     reconcile,
 )
+from tests.conftest import as_owner
 from tests.factories import (
     NOW,
     REFUSED,
@@ -154,9 +155,8 @@ class TestMatching:
 
     def test_books_that_disagree_with_themselves_are_named(self):  # rule 49
         payments = three_paid()
-        with transaction() as session:
-            session.execute(text("SET LOCAL session_replication_role = replica"))
-            session.execute(
+        with as_owner(unguarded=True) as connection:
+            connection.execute(
                 text("UPDATE ledger_transfer SET amount_fen = 8649 WHERE entry_key = :key"),
                 {"key": f"paid:{payments[0].id}"},
             )

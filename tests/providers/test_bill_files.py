@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BillFileError
-from providers.base import BillRecord, RecordKind, Reject
+from providers.base import BillRecord, Heading, RecordKind, Reject
 from providers.registry import reader_for
 from tests.providers.files import FIRST_ROW, GAS, MAKERS, POWER, TELECOM, WATER, Maker
 
@@ -19,7 +19,8 @@ EACH = pytest.mark.parametrize("maker", MAKERS, ids=lambda maker: maker.code)
 
 
 def read(maker: Maker, data: bytes) -> list[BillRecord | Reject]:
-    return list(reader_for(maker.code).read(io.BytesIO(data)))
+    rows = list(reader_for(maker.code).read(io.BytesIO(data)))
+    return [row for row in rows if not isinstance(row, Heading)]
 
 
 def refusal(maker: Maker, data: bytes) -> BillFileError:
@@ -32,7 +33,9 @@ def read_on(maker: Maker, data: bytes) -> tuple[list[BillRecord | Reject], BillF
     """Read what comes before a refusal, too."""
     rows: list[BillRecord | Reject] = []
     try:
-        rows.extend(reader_for(maker.code).read(io.BytesIO(data)))
+        for row in reader_for(maker.code).read(io.BytesIO(data)):
+            if not isinstance(row, Heading):
+                rows.append(row)
     except BillFileError as refused:
         return rows, refused
     return rows, None
@@ -72,7 +75,8 @@ class TestAGoodFile:
         data = maker.file({}, {})
         drip = Drip(data[at : at + 1] for at in range(len(data)))
 
-        assert list(reader_for(maker.code).read(drip)) == read(maker, data)
+        found = [row for row in reader_for(maker.code).read(drip) if not isinstance(row, Heading)]
+        assert found == read(maker, data)
 
     def test_lines_may_end_in_crlf(self, maker):
         data = maker.file({}, {})
@@ -350,13 +354,13 @@ class TestDelimited:
         assert str(record.usage) == "0.3"
         assert [item.name for item in record.items] == ["峰电费", "谷电费"]
 
-    @pytest.mark.parametrize("cells", ["D|1000000001", "D|" + "|" * 15])
+    @pytest.mark.parametrize("cells", ["D|1000000001", "D|" + "|" * 16])
     def test_a_wrong_number_of_cells_is_rejected_and_the_sum_unprovable(self, cells):
         data = WATER.file({}).replace(b"T|", cells.encode() + b"\nT|").replace(b"T|1", b"T|2")
 
         refused = refusal(WATER, data)
 
-        assert "instead of 16" in refused.message
+        assert "instead of 16 or 17" in refused.message
         assert refused.line_no == 3
 
     def test_power_keeps_the_rows_around_a_row_with_a_wrong_number_of_cells(self):
@@ -470,7 +474,7 @@ class TestTelecom:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
-        assert count == 6_000
+        assert count == 1 + 6_000
         assert peak < 1_000_000
 
     def test_a_bad_byte_far_into_a_long_line_is_named_by_its_place(self):

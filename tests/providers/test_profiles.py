@@ -56,7 +56,7 @@ class TestAWrongProfile:
             ('name = "出账日"', 'name = "账期"', "'账期' is named twice"),
             ('pattern = "[0-9]{10}"', 'pattern = "[0-9"', "account_no.pattern: is not a regular"),
             ('earliest = "2000-01"', 'earliest = "2000-1"', "billing_months.earliest: "),
-            ('"N" = "bill"', '"N" = "normal"', "status.N: should be 'bill' or 'cancel'"),
+            ('"N" = "bill"', '"N" = "normal"', "status.N: should be 'bill', 'cancel' or 'remind'"),
             ('usage = ["用水量"]', 'usage = ["用电量"]', "usage: '用电量' must be a column"),
             ('amount = "供水费"', 'amount = "水费"', "items: 供水费: amount '水费' must be"),
             ('quantity = "用水量"', 'quantity = "供水费"', "items: 供水费: quantity '供水费'"),
@@ -95,7 +95,7 @@ class TestANewCompany:
     def test_of_a_known_family_needs_a_toml_only(self, tmp_path):
         """Other delimiter, other mark, no status, no version, no trailer, no rounding line."""
         text = WATER_TOML
-        for line in ('{ name = "版本"', '{ name = "状态"', "rounding_item"):
+        for line in ('{ name = "版本"', '{ name = "状态"', '{ name = "原账单号"', "rounding_item"):
             start = text.index(line)
             text = text[:start] + text[text.index("\n", start) :]
         text = text[: text.index("[trailer]")] + text[text.index("[account_no]") :]
@@ -106,8 +106,9 @@ class TestANewCompany:
         row = {name: cell for name, cell in WATER.row.items() if name not in ("版本", "状态")}
         data = "\n".join(["H\tSPRING\t1\t20261101", "\t".join(["D", *row.values()])])
 
-        (record,) = reader_from(load_profile(path)).read(BytesIO(data.encode("gb18030")))
+        heading, record = reader_from(load_profile(path)).read(BytesIO(data.encode("gb18030")))
 
+        assert heading.sequence_no == "1"
         assert (record.version, record.kind, record.amount_fen) == (1, "bill", 8_650)
 
     def test_shares_no_code_and_no_biller_number_with_another(self, tmp_path):

@@ -101,6 +101,17 @@ class TestWater:
         with pytest.raises(Invalid):
             written(write_water, replace(WATER, holder=holder))
 
+    def test_a_reminder_names_its_bill_in_a_last_cell(self):
+        reminder = replace(WATER, bill_no="W-1-R", original_no="W-1", amount_fen=500)
+
+        file, totals = written(write_water, WATER, reminder)
+
+        plain, reminding = file.decode("gb18030").splitlines()[1:3]
+        assert (plain.count("|"), plain.split("|")[7]) == (15, "N")
+        assert (reminding.count("|"), reminding.split("|")[7]) == (16, "R")
+        assert reminding.endswith("|20261025|W-1")
+        assert totals == (2, 11_430)
+
 
 class TestPower:
     def test_byte_for_byte(self):
@@ -208,19 +219,41 @@ class TestTelecom:
         assert root[0].findtext(f"{ns}Holder") == "A & <B>"
         assert root[0].find(f"{ns}Items")[0].get("name") == '<套餐> & "月费"'
 
+    def test_an_early_amount_holds_for_a_week(self):
+        bill = replace(TELECOM, early_fen=8_722)
+
+        (option,) = etree.fromstring(written(write_telecom, bill)[0]).iter("{*}Option")
+
+        assert dict(option.attrib) == {
+            "code": "early", "kind": "early", "name": "提前缴费优惠", "amount_fen": "8722",
+            "until": "2026-10-13",
+        }  # fmt: skip
+
+    def test_a_reminder_names_its_bill(self):
+        reminder = replace(TELECOM, bill_no="T-1-R", original_no="T-1")
+
+        root = etree.fromstring(written(write_telecom, reminder)[0])
+
+        assert root[0].get("action") == "remind"
+        assert root[0].findtext("{*}OriginalNo") == "T-1"
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("files") / "new"
-    arguments = ["files", "--households", "400", "--months", "2026-09,2026-10"]
-    result = CliRunner().invoke(app, [*arguments, "--out", str(out), "--corrections"])
+    arguments = ["files", "--households", "400", "--months", "2026-09,2026-10", "--corrections"]
+    result = CliRunner().invoke(app, [*arguments, "--reminders", "--out", str(out)])
     assert result.exit_code == 0, result.output
     return out
 
 
+def number_of(file):
+    return etree.fromstring(file.read_bytes()).get("sequence")
+
+
 class TestCommand:
     def test_writes_a_file_for_each_company_and_month_it_bills(self, folder):
-        names = sorted(file.name for file in folder.iterdir() if "corrections" not in file.name)
+        names = sorted(file.name for file in folder.iterdir() if file.name.count("-") == 1)
 
         assert names == [
             "gas-202609.txt",
@@ -257,6 +290,15 @@ class TestCommand:
 
         for file in tmp_path.iterdir():
             assert file.read_bytes() == (folder / file.name).read_bytes()
+
+    def test_every_file_of_a_company_has_a_number_of_its_own(self, folder, tmp_path):
+        numbers = [number_of(file) for file in folder.iterdir() if file.name.startswith("telecom")]
+        other = ["files", "--households", "401", "--months", "2026-09", "--out", str(tmp_path)]
+        CliRunner().invoke(app, other)
+
+        assert len(set(numbers)) == len(numbers) == 6
+        assert number_of(tmp_path / "telecom-202609.xml") not in numbers
+        assert all(len(number) <= 8 for number in numbers)
 
     @pytest.mark.parametrize("months", ["2026-13", "september", ""])
     def test_nonsense_months_are_misuse(self, tmp_path, months):

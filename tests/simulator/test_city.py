@@ -82,6 +82,14 @@ class TestHouseholds:
         with pytest.raises(Invalid):
             city.household(number)
 
+    @pytest.mark.parametrize("company", COMPANIES)
+    def test_is_found_by_its_account_number(self, city, company):
+        for number in (1, 2, 2_999, 3_000):
+            assert city.find(company, city.household(number).account_no(company)) == number
+        later = City(seed=7, households=3_001).household(3_001)
+        assert city.find(company, later.account_no(company)) is None
+        assert city.find(company, "nonsense") is None
+
 
 class TestDemoHousehold:
     def test_is_household_one(self, city):
@@ -189,6 +197,29 @@ class TestBills:
         for bill in cancelled:
             assert (bill.version, bill.is_cancellation) == (2, True)
             assert bill.amount_fen == issued[bill.bill_no].amount_fen
+
+    @pytest.mark.parametrize("name", ["water_bills", "telecom_bills"])
+    def test_reminders_are_papers_of_their_own_for_bills_that_owe(self, city, name):
+        issued = {bill.bill_no: bill for bill in getattr(city, name)(SEPTEMBER)}
+        reminders = list(getattr(city, name)(SEPTEMBER, Edition.REMINDED))
+
+        assert reminders
+        for paper in reminders:
+            bill = issued[paper.original_no]
+            assert bill.amount_fen > 0
+            assert paper.bill_no not in issued
+            assert paper.account_no == bill.account_no
+            assert bill.due_on < paper.issued_on < paper.due_on
+
+    def test_power_and_gas_send_no_reminders(self, city):
+        assert list(city.power_bills(SEPTEMBER, Edition.REMINDED)) == []
+        assert list(city.gas_bills(SEPTEMBER, Edition.REMINDED)) == []
+
+    def test_some_telecom_bills_offer_an_early_amount(self, city):
+        offered = [bill for bill in city.telecom_bills(SEPTEMBER) if bill.early_fen]
+
+        assert 100 <= len(offered) <= 400
+        assert all(0 < bill.early_fen < bill.amount_fen for bill in offered)
 
 
 class TestTariffs:

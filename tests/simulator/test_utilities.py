@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from simulator.city import demo_household
 from tests.simulator.conftest import Simulator, running
 
 PATH = "/utilities/water/write-offs"
@@ -25,6 +26,41 @@ def a_write_off(write_off_no: str, **changes: Any) -> dict[str, Any]:
 def switch(simulator: Simulator, company: str, fault: str, times: int | None = None) -> None:
     body = {"fault": fault, "times": times}
     simulator.client.post(f"/utilities/{company}/faults", json=body).raise_for_status()
+
+
+class TestOpenBills:
+    """Rule 18."""
+
+    @pytest.mark.parametrize("company", ["power", "telecom"])
+    def test_are_told_until_they_are_written_off(self, simulator, company):
+        account_no = demo_household().account_no(company)
+        path = f"/utilities/{company}/accounts/{account_no}/bills"
+
+        told = simulator.utility("GET", path).json()
+        for bill in told["bills"]:
+            facts = {name: bill[name] for name in ("bill_no", "billing_month", "amount_fen")}
+            order = a_write_off(f"o-{bill['bill_no']}", account_no=account_no, **facts)
+            simulator.utility("POST", f"/utilities/{company}/write-offs", order)
+
+        assert told["result"] == "bills"
+        assert simulator.utility("GET", path).json() == {"result": "none"}
+
+    def test_of_an_account_nobody_has_is_404(self, simulator):
+        answer = simulator.utility("GET", "/utilities/water/accounts/2000000000/bills")
+
+        assert (answer.status_code, answer.json()) == (404, {"result": "unknown_account"})
+
+    def test_of_a_company_that_is_down_is_500(self, simulator):
+        account_no = demo_household().account_no("gas")
+        switch(simulator, "gas", "error")
+
+        answer = simulator.utility("GET", f"/utilities/gas/accounts/{account_no}/bills")
+
+        switch(simulator, "gas", "none")
+        assert answer.status_code == 500
+
+    def test_are_nobody_elses_business(self, simulator):
+        assert simulator.client.get("/utilities/water/accounts/1/bills").status_code == 401
 
 
 class TestWriteOff:

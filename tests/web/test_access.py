@@ -91,7 +91,7 @@ def world(app: FastAPI, kept_city: None) -> Iterator[World]:
         {
             "ref": format_ref(home.refs[0]), "payment_id": str(payment.id), "code": "water",
             "bill_file_id": str(file.bill_file_id), "source": "sandbox", "gateway": "sandbox",
-            "day": "2026-11-20",
+            "day": "2026-11-20", "terms_id": "1",
         },
     )  # fmt: skip
 

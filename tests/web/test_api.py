@@ -27,7 +27,6 @@ from tests.factories import (
     book,
     bring_in,
     the_bill,
-    violations,
 )
 from tests.payments.test_reconciliation import a_file, row_of
 from tests.simulator.conftest import hmac_hex
@@ -242,43 +241,6 @@ class TestPayments:
         answer = browser.post("/api/v1/callbacks/sandbox", content=b"x" * (65 << 10))
 
         assert (answer.status_code, answer.json()["code"]) == (422, "callback.too_large")
-
-
-class TestPayingOnPages:
-    def test_ticked_reviewed_confirmed_and_sent_to_the_gateways_page(self, app):
-        home = a_home(1_000, 2_000, now=utc_now())
-        browser = signed_in(app, home.owner_id)
-        refs = [format_ref(ref) for ref in home.refs]
-
-        reviewed = browser.send_form("/pay", {"bill": refs})
-        form = {
-            "bill": refs, "amount_fen": ["1000", "2000"], "gateway": "sandbox",
-            "idempotency_key": "k",
-        }  # fmt: skip
-        paid, again = browser.send_form("/payments", form), browser.send_form("/payments", form)
-
-        assert reviewed.status_code == 200
-        assert "30.00" in reviewed.text
-        assert paid.status_code == 303
-        assert "/sandbox/pay/" in paid.headers["location"]
-        assert again.headers["location"] == paid.headers["location"]
-        assert violations() == []
-
-    def test_a_bill_that_changed_since_is_shown_again_with_both_amounts(self, app):
-        home = a_home(1_000, now=utc_now())
-        home.correct(0, version=2, amount_fen=900)
-        browser = signed_in(app, home.owner_id)
-
-        answer = browser.send_form(
-            "/payments",
-            {"bill": [format_ref(home.refs[0])], "amount_fen": ["1000"], "gateway": "sandbox",
-             "idempotency_key": "k"},
-        )  # fmt: skip
-
-        assert answer.status_code == 409
-        assert "10.00" in answer.text
-        assert "9.00" in answer.text
-        assert the_bill(home.refs[0]).held_by is None
 
 
 class TestReconciliations:

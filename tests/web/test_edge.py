@@ -1,5 +1,7 @@
 """What every answer has: headers, an id, an error in the right form, and nothing of our insides."""
 
+import re
+
 import pytest
 
 from core.errors import CityBillError
@@ -132,12 +134,22 @@ class TestErrors:
         assert errors.status_of(CityBillError("x")) == 500
 
 
-FORMS = [path for method, path, _ in ROUTES if method == "POST" and not path.startswith("/api/")]
+FORMS = [
+    re.sub(r"\{[a-z_]+\}", "1", path)
+    for method, path, _ in ROUTES
+    if method == "POST" and not path.startswith("/api/")
+]
 FIELDS = {
     "contact": "a@b.example", "code": "123456", "locale": "en", "provider": "water",
     "source": "sandbox", "day": "2026-11-20", "idempotency_key": "k", "gateway": "sandbox",
-    "bill": "1.1", "amount_fen": "1",
+    "bill": "1.1", "shown:1.1": "1", "total_fen": "1", "quoted_at": "2026-11-20T04:00:00+00:00",
 }  # fmt: skip
+PLACES = {"terms_id": "1", "code": "water", "day": "2026-11-19"}
+FORMS = [
+    path.format(**PLACES)
+    for method, path, _ in ROUTES
+    if method == "POST" and not path.startswith("/api/")
+]
 
 
 @pytest.mark.usefixtures("city")

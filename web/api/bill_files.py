@@ -29,6 +29,7 @@ class BillFileOut(BaseModel):
     id: int
     provider: str
     file_name: str
+    sequence_no: str | None
     status: BillFileStatus
     received_at: datetime
     rows: int
@@ -37,6 +38,8 @@ class BillFileOut(BaseModel):
     unchanged: int
     superseded: int
     cancelled: int
+    reminded: int
+    waiting: int
     rejected: int
     total_fen: int
     complaint: str | None

@@ -10,6 +10,7 @@ from sqlmodel import Session
 from billing import ledger
 from billing.bill_files import get_bill_file, iter_rejects, list_bill_files, receive
 from billing.models import BillFile, BillFileStatus
+from billing.waiting import list_corrections
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import CityBillError, SettlementFileError
@@ -144,6 +145,7 @@ def show_bill_file(request: Request, bill_file_id: Id, db: Db, _caller: Staff) -
             for r in iter_rejects(db, bill_file_id, limit=REJECTS_SHOWN)
         ],
         rejects_total=row.rejected,
+        corrections=list_corrections(db, bill_file_id),
     )
 
 
@@ -292,7 +294,7 @@ def show_ledger(request: Request, db: Db, _caller: Staff) -> Response:
         accounts=[
             {
                 "code": code,
-                "name": _ledger_name(locale_of(request), code),
+                "name": ledger_name(locale_of(request), code),
                 "debit_fen": debit_fen,
                 "credit_fen": credit_fen,
                 "balance_fen": debit_fen - credit_fen,
@@ -303,7 +305,7 @@ def show_ledger(request: Request, db: Db, _caller: Staff) -> Response:
     )
 
 
-def _ledger_name(locale: str, code: str) -> str:
+def ledger_name(locale: str, code: str) -> str:
     """Say in words what stands on a ledger account."""
     kind, _, owner = code.partition(":")
     words = {
@@ -311,6 +313,17 @@ def _ledger_name(locale: str, code: str) -> str:
         "uncollected": look.say(locale, "Billed, not yet written off"),
         "payable": look.say(locale, "What we owe the company"),
         "gateway": look.say(locale, "Taken by the gateway, not yet settled"),
+        "advance": look.say(locale, "Paid ahead, not yet passed to the company"),
+        "credits": look.say(locale, "Credits that cover bills: always level"),
+        "suspense": look.say(locale, "Came through the gateway and is on no bill"),
         "returns": look.say(locale, "On the way back to payers"),
+        "bank": look.say(locale, "Our bank account"),
+        "fees": look.say(locale, "Fees for paying here"),
+        "fee_tax": look.say(locale, "Tax on those fees"),
+        "gateway_fees": look.say(locale, "Kept by gateways for their work"),
+        "chargebacks": look.say(locale, "Taken back by payers’ banks, not decided yet"),
     }.get(kind, kind)
-    return f"{words} · {PROVIDERS[owner].name}" if owner in PROVIDERS else words
+    if owner in PROVIDERS:
+        name = PROVIDERS[owner].name_en if locale == "en" else PROVIDERS[owner].name
+        return f"{words} · {name}"
+    return f"{words} · {owner}" if owner else words

@@ -9,11 +9,13 @@ from billing.charts import usage_chart_svg
 from billing.documents import bill_pdf
 from billing.households import account_view, find_household, visible_accounts
 from billing.models import UtilityAccount
+from billing.rules.payable import Offer
 from billing.views import BillState, BillView
 from core.clock import billing_date, utc_now
 from core.settings import settings
 from identity.models import Role
 from notifications.notices import list_inbox, mark_read
+from payments.quotes import offers_shown
 from payments.views import find_payment_of_bill
 from providers.registry import get_provider
 from web import look
@@ -31,14 +33,17 @@ def home(request: Request, db: Db, caller: Resident) -> Response:
         return go("/console")
     accounts = visible_accounts(db, caller.id)
     shown = bills.list_bills(db, accounts, today=billing_date(utc_now()))
-    due = sorted((bill for bill in shown if bill.state.payable), key=lambda bill: bill.due_on)
+    due = sorted((bill for bill in shown if bill.state.payable), key=lambda bill: bill.pay_by_on)
+    credits_fen = _credits_left(shown)
     return page(
         request,
         "home.html",
         household_name=household.name if household else "",
         due_total_fen=sum(bill.open_fen for bill in due),
         due_count=len(due),
-        next_due_on=due[0].due_on if due else None,
+        next_due_on=due[0].pay_by_on if due else None,
+        credits_fen=credits_fen,
+        credit_fen=sum(credits_fen.values()),
         due=due,
         in_progress=[bill for bill in shown if bill.state in _UNDER_WAY],
         settled=[b for b in shown if not b.state.payable and b.state not in _UNDER_WAY],
@@ -46,15 +51,29 @@ def home(request: Request, db: Db, caller: Resident) -> Response:
     )
 
 
+def _credits_left(shown: list[BillView]) -> dict[int, int]:
+    """Return by account what companies owe: never taken off what is due, only shown beside it."""
+    left: dict[int, int] = {}
+    for bill in shown:
+        if bill.state is BillState.CREDIT:
+            account_id = bill.account.account_id
+            left[account_id] = left.get(account_id, 0) - bill.open_fen
+    return left
+
+
 @router.get("/bills/{ref}.pdf")
 def bill_document(ref: str, db: Db, caller: Resident) -> Response:
     today = billing_date(utc_now())
     accounts = visible_accounts(db, caller.id)
     bill = bills.get_bill(db, bills.parse_ref(ref), accounts, today=today)
-    return pdf_response(bill, _history(db, bill, accounts))
+    return pdf_response(
+        bill, _history(db, bill, accounts), offers_shown(db, [bill], now=utc_now())[bill.ref]
+    )
 
 
-def pdf_response(bill: BillView, history: list[BillView]) -> Response:
+def pdf_response(
+    bill: BillView, history: list[BillView], offers: tuple[Offer, ...] = ()
+) -> Response:
     """Answer with a bill as PDF, to be shown or kept under a name that says what it is."""
     provider = get_provider(bill.account.provider_code)
     content = bill_pdf(
@@ -64,6 +83,7 @@ def pdf_response(bill: BillView, history: list[BillView]) -> Response:
         pay_url=f"{settings().public_url}/bills/{bill.ref}",
         now=utc_now(),
         history=[(one.billing_month, one.amount_fen) for one in history],
+        offers=offers,
     )
     name = f"{provider.code}-{bill.billing_month:%Y-%m}-{bill.bill_no}.pdf"
     return Response(
@@ -77,8 +97,8 @@ def pdf_response(bill: BillView, history: list[BillView]) -> Response:
 def show_bill(request: Request, ref: str, db: Db, caller: Resident) -> Response:
     today = billing_date(utc_now())
     accounts = visible_accounts(db, caller.id)
-    key = bills.parse_ref(ref)
-    bill = bills.get_bill(db, key, accounts, today=today)
+    bill = bills.get_bill(db, bills.parse_ref(ref), accounts, today=today)
+    key = bills.parse_ref(bill.ref)  # a reminder's reference leads to its bill
     history = _history(db, bill, accounts)
     at = next((n for n, one in enumerate(history) if one.ref == bill.ref), 0)
     points = [(one.billing_month, max(one.amount_fen, 0)) for one in history]
@@ -87,6 +107,9 @@ def show_bill(request: Request, ref: str, db: Db, caller: Resident) -> Response:
         request,
         "bill.html",
         bill=bill,
+        offers=offers_shown(db, [bill], now=utc_now())[bill.ref],
+        versions=bills.list_versions(db, key),
+        reminders=bills.list_reminders(db, key),
         previous=history[at - 1] if at > 0 else None,
         chart_svg=look.plain_svg(usage_chart_svg(points, label=label)) if at > 0 else None,
         payment_ref=find_payment_of_bill(db, key, caller.id),

@@ -3,7 +3,7 @@
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from payments import callbacks, checkout, refunds, write_offs
+from payments import callbacks, checkout, refunds, suspense, write_offs
 from payments.gateways import gateway_named
 from payments.models import Payment
 from workers.jobs import NotYet, job
@@ -44,4 +44,11 @@ def write_off(write_off_no: str) -> None:
 def refund(refund_no: str) -> None:
     """Send money back, until the gateway has done so."""
     if not refunds.send(refund_no, outside().gateways):
+        raise NotYet(30)
+
+
+@job("payments.send_back")
+def send_back(receipt_id: str) -> None:
+    """Send suspended money back, until the gateway has done so."""
+    if not suspense.send_back(int(receipt_id), outside().gateways):
         raise NotYet(30)

@@ -1,0 +1,241 @@
+"""What each business act posts: the ledger's rule book, one function an act.
+
+Pure. ``docs/ledger.md`` shows each with an example, and a test posts every example there. Set-based
+SQL (importing, corrections, late fees) posts the same moves by itself, under the same keys.
+
+An entry key's last part makes it unique on its subject: a version, a day, or the number of the
+payment, receipt or file the act is about.
+"""
+
+from collections.abc import Iterable
+
+from billing import ledger
+from billing.ledger import Move
+
+Key = tuple[int, int]  # (account id, bill id); (0, id) where the act is about no bill
+
+
+def about(subject_id: int) -> Key:
+    """Return the key of a subject that is no bill: a payment, a receipt, a settlement."""
+    return 0, subject_id
+
+
+def _moves(key: Key, *acts: tuple[str, str, str, int]) -> list[Move]:
+    """Return the acts that move something; (entry key, debit, credit, fen) each."""
+    return [Move(*key, why, debit, credit, fen) for why, debit, credit, fen in acts if fen > 0]
+
+
+def issued(key: Key, company: str, amount_fen: int, version: int) -> list[Move]:
+    """A company bills; a negative amount is a credit and runs the other way."""
+    debit, credit = ledger.receivable(company), ledger.uncollected(company)
+    if amount_fen < 0:
+        debit, credit = credit, debit
+    return _moves(key, (f"issued.{version}", debit, credit, abs(amount_fen)))
+
+
+def reversed_(key: Key, company: str, amount_fen: int, version: int) -> list[Move]:
+    """A version is superseded or cancelled."""
+    debit, credit = ledger.uncollected(company), ledger.receivable(company)
+    if amount_fen < 0:
+        debit, credit = credit, debit
+    return _moves(key, (f"reversed.{version}", debit, credit, abs(amount_fen)))
+
+
+def late_fee(key: Key, company: str, kind: str, day: str, amount_fen: int) -> list[Move]:
+    """Lateness costs: ``kind`` is once, penalty or interest; ``day`` the day it was counted to."""
+    debit, credit = ledger.receivable(company), ledger.uncollected(company)
+    return _moves(key, (f"{kind}.{day}", debit, credit, amount_fen))
+
+
+def reminded(key: Key, company: str, reminder_no: str, fee_fen: int) -> list[Move]:
+    """A company asks a fee for reminding of a bill; the reminder itself is no new claim."""
+    debit, credit = ledger.receivable(company), ledger.uncollected(company)
+    return _moves(key, (f"reminder.{reminder_no}", debit, credit, fee_fen))
+
+
+def waived(key: Key, company: str, why: str, amount_fen: int) -> list[Move]:
+    """A late fee is taken back: ``why`` is the payment or version that makes it undue."""
+    debit, credit = ledger.uncollected(company), ledger.receivable(company)
+    return _moves(key, (f"waived:{why}", debit, credit, amount_fen))
+
+
+def credited(
+    debt: Key, credit: Key, company: str, amount_fen: int, *, debt_from_fen: int, spent_fen: int
+) -> list[Move]:
+    """A credit covers a debt of the same account, through ``credits:<company>``, which stays level.
+
+    Args:
+        debt_from_fen: how much of the debt credits had covered before: it makes the key unique.
+        spent_fen: how much the credit had given before.
+    """
+    clearing, owed = ledger.credits(company), ledger.receivable(company)
+    return [
+        *_moves(debt, (f"credited.{debt_from_fen}", clearing, owed, amount_fen)),
+        *_moves(credit, (f"spent.{spent_fen}", owed, clearing, amount_fen)),
+    ]
+
+
+def captured(
+    key: Key, company: str, gateway: str, payment_id: int,
+    *, amount_fen: int, advance_fen: int = 0, adjust_fen: int = 0,
+) -> list[Move]:  # fmt: skip
+    """A gateway took the money of one bill.
+
+    Args:
+        advance_fen: of it, what is above the bill: the company keeps it for the next one.
+        adjust_fen: the discount (below zero) or surcharge of the option that was chosen.
+    """
+    taken, owed, open_ = (
+        ledger.gateway(gateway),
+        ledger.receivable(company),
+        ledger.uncollected(company),
+    )
+    return _moves(
+        key,
+        (f"surcharge:{payment_id}", owed, open_, adjust_fen),
+        (f"discount:{payment_id}", open_, owed, -adjust_fen),
+        (f"paid:{payment_id}", taken, owed, amount_fen - advance_fen),
+        (f"advance:{payment_id}", taken, ledger.advance(company), advance_fen),
+    )
+
+
+def stray(key: Key, gateway: str, payment_id: int, amount_fen: int) -> list[Move]:
+    """A gateway took money its bill cannot take any more."""
+    return _moves(key, (f"stray:{payment_id}", ledger.gateway(gateway), ledger.RETURNS, amount_fen))
+
+
+def fee_charged(payment_id: int, gateway: str, fee_fen: int, tax_fen: int) -> list[Move]:
+    """The convenience fee of a payment, and the tax on it, never on a bill."""
+    return _moves(
+        about(payment_id),
+        (f"fee:{payment_id}", ledger.gateway(gateway), ledger.FEES, fee_fen),
+        (f"fee_tax:{payment_id}", ledger.gateway(gateway), ledger.FEE_TAX, tax_fen),
+    )
+
+
+def fee_given_back(payment_id: int, fee_fen: int, tax_fen: int) -> list[Move]:
+    """No bill of the payment could be paid: the fee goes back with the last of them."""
+    return _moves(
+        about(payment_id),
+        (f"fee_undone:{payment_id}", ledger.FEES, ledger.RETURNS, fee_fen),
+        (f"fee_tax_undone:{payment_id}", ledger.FEE_TAX, ledger.RETURNS, tax_fen),
+    )
+
+
+def written_off(
+    key: Key, company: str, payment_id: int, *, amount_fen: int, advance_fen: int = 0
+) -> list[Move]:
+    """The company closed the bill in its books: now we owe it the money."""
+    owed = ledger.payable(company)
+    return _moves(
+        key,
+        (f"written_off:{payment_id}", ledger.uncollected(company), owed, amount_fen - advance_fen),
+        (f"advance_passed:{payment_id}", ledger.advance(company), owed, advance_fen),
+    )
+
+
+def unpaid(
+    key: Key, company: str, payment_id: int,
+    *, amount_fen: int, advance_fen: int = 0, adjust_fen: int = 0,
+) -> list[Move]:  # fmt: skip
+    """The company refused the payment: the bill owes again, the money waits to go back."""
+    owed, open_ = ledger.receivable(company), ledger.uncollected(company)
+    return _moves(
+        key,
+        (f"unpaid:{payment_id}", owed, ledger.RETURNS, amount_fen - advance_fen),
+        (f"advance_undone:{payment_id}", ledger.advance(company), ledger.RETURNS, advance_fen),
+        (f"surcharge_undone:{payment_id}", open_, owed, adjust_fen),
+        (f"discount_undone:{payment_id}", owed, open_, -adjust_fen),
+    )
+
+
+def returned(key: Key, gateway: str, payment_id: int, amount_fen: int) -> list[Move]:
+    """The gateway sent money back to who paid it."""
+    return _moves(
+        key, (f"returned:{payment_id}", ledger.RETURNS, ledger.gateway(gateway), amount_fen)
+    )
+
+
+def refunded(key: Key, company: str, refund_no: str, amount_fen: int) -> list[Move]:
+    """A bill the company had confirmed is paid back, at the company's cost; it owes again."""
+    return _moves(
+        key,
+        (f"refunded:{refund_no}", ledger.payable(company), ledger.RETURNS, amount_fen),
+        (f"owes_again:{refund_no}", ledger.receivable(company), ledger.uncollected(company),
+         amount_fen),
+    )  # fmt: skip
+
+
+def suspended(receipt_id: int, gateway: str, amount_fen: int) -> list[Move]:
+    """Money came that is on no bill: another amount than asked, or a second time."""
+    return _moves(
+        about(receipt_id),
+        (
+            f"suspense_in:{receipt_id}",
+            ledger.gateway(gateway),
+            ledger.suspense(gateway),
+            amount_fen,
+        ),
+    )
+
+
+def released(receipt_id: int, gateway: str, amount_fen: int) -> list[Move]:
+    """Suspended money is sent back."""
+    return _moves(
+        about(receipt_id),
+        (f"suspense_out:{receipt_id}", ledger.suspense(gateway), ledger.RETURNS, amount_fen),
+        (f"returned:{receipt_id}", ledger.RETURNS, ledger.gateway(gateway), amount_fen),
+    )
+
+
+def settled(settlement_id: int, gateway: str, gross_fen: int, gateway_fee_fen: int) -> list[Move]:
+    """A gateway paid out into our bank, less its own fee.
+
+    A payout below zero (refunds and fees above payments) takes money out of our bank.
+    """
+    net_fen = gross_fen - gateway_fee_fen
+    taken = ledger.gateway(gateway)
+    return _moves(
+        about(settlement_id),
+        (f"settled:{settlement_id}", ledger.BANK, taken, net_fen),
+        (f"drawn:{settlement_id}", taken, ledger.BANK, -net_fen),
+        (f"gateway_fee:{settlement_id}", ledger.GATEWAY_FEES, taken, gateway_fee_fen),
+    )
+
+
+def remitted(remittance_id: int, company: str, amount_fen: int) -> list[Move]:
+    """We paid a company what we owed it."""
+    return _moves(
+        about(remittance_id),
+        (f"remitted:{remittance_id}", ledger.payable(company), ledger.BANK, amount_fen),
+    )
+
+
+def charged_back(payment_id: int, gateway: str, amount_fen: int) -> list[Move]:
+    """A payer's bank took the money back from the gateway, and the gateway from us."""
+    return _moves(
+        about(payment_id),
+        (f"chargeback:{payment_id}", ledger.CHARGEBACKS, ledger.gateway(gateway), amount_fen),
+    )
+
+
+def chargeback_won(payment_id: int, gateway: str, amount_fen: int) -> list[Move]:
+    """The dispute is decided for us: the gateway has the money again."""
+    return _moves(
+        about(payment_id),
+        (f"chargeback_won:{payment_id}", ledger.gateway(gateway), ledger.CHARGEBACKS, amount_fen),
+    )
+
+
+def chargeback_lost(payment_id: int, bills: Iterable[tuple[Key, str, int]]) -> list[Move]:
+    """The dispute is decided against us: each company bears its bill, which owes again."""
+    moves = []
+    for key, company, amount_fen in bills:
+        moves += _moves(
+            key,
+            (f"chargeback_lost:{payment_id}", ledger.payable(company), ledger.CHARGEBACKS,
+             amount_fen),
+            (f"owes_again:{payment_id}", ledger.receivable(company), ledger.uncollected(company),
+             amount_fen),
+        )  # fmt: skip
+    return moves

@@ -1,0 +1,271 @@
+"""What a company may decide about its bills: one TOML a company, checked key by key.
+
+Pure: no database, no clock. Amounts are fen; rates are parts per million (``_ppm``: 500 is 0.05 %),
+because a rate is no float. ``docs/terms.md`` explains every key to those who write them.
+"""
+
+import tomllib
+from datetime import time
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from billing.rules.workdays import check_calendar
+from core.errors import Invalid
+from providers.base import Exactness
+
+Fen = Annotated[int, Field(ge=0, le=10**12, strict=True)]
+Ppm = Annotated[int, Field(ge=0, le=10**6, strict=True)]
+
+
+def _of_the_city(value: object) -> object:
+    """Take an hour of the city's clocks: left alone, pydantic reads 17 as seconds."""
+    if not isinstance(value, time) or value.tzinfo is not None:
+        raise ValueError("write the hour as 17:00:00, with seconds and without quotes")
+    return value
+
+
+def _known(calendar: str) -> str:
+    complaint = check_calendar(calendar)
+    if complaint:
+        raise ValueError(complaint)
+    return calendar
+
+
+Hour = Annotated[time, BeforeValidator(_of_the_city)]
+Calendar = Annotated[str, AfterValidator(_known)]
+MAX_SPLITS = 5
+
+
+class Table(BaseModel):
+    """A table of the TOML: a key it does not know is a mistake, not a wish."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Amount(Table):
+    """Which amounts are taken for a bill of this company (rule 2)."""
+
+    mode: Exactness = Exactness.EXACT
+    minimum_fen: Fen | None = None
+    maximum_fen: Fen | None = None
+    multiple_fen: Annotated[int, Field(ge=1, strict=True)] | None = None
+
+    @model_validator(mode="after")
+    def _mode_has_its_figures(self) -> Self:
+        if self.mode is Exactness.RANGE and (self.minimum_fen is None or self.maximum_fen is None):
+            raise ValueError("mode 'range' needs minimum_fen and maximum_fen")
+        if (self.mode is Exactness.MULTIPLE_OF) != (self.multiple_fen is not None):
+            raise ValueError("mode 'multiple_of' and multiple_fen go together")
+        if None not in (self.minimum_fen, self.maximum_fen) and (
+            (self.minimum_fen or 0) > (self.maximum_fen or 0)
+        ):
+            raise ValueError("minimum_fen is above maximum_fen")
+        return self
+
+
+class Surplus(StrEnum):
+    """What becomes of money above what is owed."""
+
+    REFUSE = "refuse"  # it is not taken
+    ADVANCE = "advance"  # it goes to the company as a prepayment
+
+
+class FeeSlab(Table):
+    """The convenience fee of amounts up to and with ``upto_fen``; none: however large."""
+
+    upto_fen: Fen | None = None
+    fixed_fen: Fen = 0
+    rate_ppm: Ppm = 0
+
+
+class FeePayer(StrEnum):
+    RESIDENT = "resident"
+    COMPANY = "company"  # settled between us and the company; never shown as the resident's
+
+
+class Fee(Table):
+    slabs: tuple[FeeSlab, ...] = ()
+    tax_ppm: Ppm = 0
+    paid_by: FeePayer = FeePayer.RESIDENT
+
+    @model_validator(mode="after")
+    def _slabs_rise(self) -> Self:
+        ends = [slab.upto_fen for slab in self.slabs]
+        if ends and ends[-1] is not None:
+            raise ValueError("the last slab has no upto_fen: it is for every larger amount")
+        bounded = [end for end in ends[:-1] if end is not None]
+        if len(bounded) < len(ends) - 1 or bounded != sorted(set(bounded)):
+            raise ValueError("each slab but the last has an upto_fen above the one before")
+        return self
+
+
+class LateFee(Table):
+    """What lateness costs. Penalty, interest and one-off are three things; all may apply (24)."""
+
+    grace_days: Annotated[int, Field(ge=0, le=365)] = 0
+    once_fen: Fen = 0
+    penalty_ppm: Ppm = 0  # of what is open when the grace is over, once
+    interest_ppm_per_day: Ppm = 0  # of what is open, for every day since it was due
+    cap_ppm: Ppm = 10**6  # of the bill's amount: all three together never more
+    stop_after_days: Annotated[int, Field(ge=1, le=730)] = 180
+
+
+class Roll(StrEnum):
+    """Where a due date goes that falls on a day off (rule 19)."""
+
+    NONE = "none"
+    NEXT_WORKING_DAY = "next_working_day"
+    LAST_WORKING_DAY_OF_MONTH = "last_working_day_of_month"
+
+
+class Due(Table):
+    calendar: Calendar = "CN"  # the country whose public holidays and make-up days count
+    roll: Roll = Roll.NONE
+    until: Hour = time(23, 59, 59)  # the hour at which the last day ends, Shanghai time
+
+
+class CutOff(Table):
+    """A payment before ``at`` on a day counts that day, else the next (rule 21)."""
+
+    at: Hour | None = None  # none: every moment counts on its own day
+    working_days: bool = False
+
+
+class Quote(Table):
+    """How long amounts that were shown may be paid (rule 17)."""
+
+    minutes: Annotated[int, Field(ge=5, le=1440)] = 30
+    same_day: bool = False
+
+
+class Cycle(Table):
+    """In which months a bill comes (rule 22). ``months = 2, anchor_month = 1`` is every odd one."""
+
+    months: Annotated[int, Field(ge=1, le=12)] = 1
+    anchor_month: Annotated[int, Field(ge=1, le=12)] = 1
+    expect_within_days: Annotated[int, Field(ge=1, le=120)] = 40  # after the billing month's end
+
+
+class Limit(Table):
+    """A way to pay this company: a mode, on which channels, up to how much (rule 5)."""
+
+    mode: str  # wallet, card, cash, bank_debit
+    channels: Annotated[tuple[str, ...], Field(min_length=1)]
+    maximum_fen: Fen | None = None
+
+
+class Period(StrEnum):
+    OLDEST_FIRST = "oldest_first"
+    NEWEST_FIRST = "newest_first"
+    LARGEST_FIRST = "largest_first"
+
+
+class Head(StrEnum):
+    """What a bill consists of, to a payment."""
+
+    LATE_FEE = "late_fee"
+    CHARGE = "charge"
+
+
+class Apportion(Table):
+    """In which order money covers what is open (rule 9)."""
+
+    periods: Period = Period.OLDEST_FIRST
+    heads: tuple[Head, ...] = (Head.CHARGE, Head.LATE_FEE)
+
+    @model_validator(mode="after")
+    def _each_head_once(self) -> Self:
+        if sorted(self.heads) != sorted(Head):
+            raise ValueError(f"heads names each of {', '.join(sorted(Head))} once")
+        return self
+
+
+class Credits(Table):
+    """Whether and in which order negative bills cover open ones."""
+
+    consume: bool = True
+    order: Period = Period.OLDEST_FIRST
+
+
+class Split(Table):
+    """A share of what is settled to the company that goes to another of its accounts (rule 10)."""
+
+    account_ref: Annotated[str, Field(min_length=1, max_length=64)]
+    fixed_fen: Fen = 0
+    rate_ppm: Ppm = 0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.fixed_fen == 0) == (self.rate_ppm == 0):
+            raise ValueError("a split has a fixed_fen or a rate_ppm above zero, not both")
+        return self
+
+
+class Terms(Table):
+    """Everything a company decides; the defaults are the plainest there are."""
+
+    amount: Amount = Amount()
+    surplus: Surplus = Surplus.REFUSE
+    fee: Fee = Fee()
+    late_fee: LateFee = LateFee()
+    due: Due = Due()
+    cut_off: CutOff = CutOff()
+    quote: Quote = Quote()
+    cycle: Cycle = Cycle()
+    limits: tuple[Limit, ...] = ()  # none: every mode on every channel
+    apportion: Apportion = Apportion()
+    credits: Credits = Credits()
+    splits: Annotated[tuple[Split, ...], Field(max_length=MAX_SPLITS - 1)] = ()
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        above = {Exactness.EXACT_AND_ABOVE, Exactness.ANY, Exactness.RANGE, Exactness.MULTIPLE_OF}
+        if self.surplus is Surplus.ADVANCE and self.amount.mode not in above:
+            raise ValueError(
+                f"surplus 'advance' needs an amount.mode of {', '.join(sorted(above))}"
+            )
+        if self.splits and self.amount.mode not in {Exactness.EXACT, Exactness.EXACT_AND_ABOVE}:
+            raise ValueError("splits need amount.mode 'exact' or 'exact_and_above'")
+        if sum(split.rate_ppm for split in self.splits) > 10**6:
+            raise ValueError("splits: the rates together are more than the whole")
+        if len({split.account_ref for split in self.splits}) < len(self.splits):
+            raise ValueError("splits: an account is named twice")
+        return self
+
+
+@lru_cache(maxsize=256)
+def parse_terms(content: str) -> Terms:
+    """Read and check a company's terms, written in TOML.
+
+    Raises:
+        Invalid: the message names the table and key, and what would be right.
+    """
+    try:
+        return Terms.model_validate(tomllib.loads(content))
+    except tomllib.TOMLDecodeError as wrong:
+        raise Invalid(f"the terms are not TOML: {wrong}", code="terms.invalid") from None
+    except ValidationError as wrong:
+        told = "; ".join(
+            f"{'.'.join(str(part) for part in error['loc']) or 'terms'}: {_remedy(error)}"
+            for error in wrong.errors()
+        )
+        raise Invalid(told, code="terms.invalid") from None
+
+
+def _remedy(error: ErrorDetails) -> str:
+    """Say what is wrong with a key, to those who write it."""
+    if error["type"] == "extra_forbidden":
+        return "there is no such key: docs/terms.md names them all"
+    return error["msg"].removeprefix("Value error, ")

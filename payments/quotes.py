@@ -1,0 +1,246 @@
+"""What a choice of bills costs at one moment: amounts, fee, the day it counts on, and how long so.
+
+``create_payment`` makes the same quote under the bills' locks; a page or the API shows one first:
+``payments.reviews``.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from billing.bills import BillRef, format_ref, parse_ref
+from billing.rules.calendars import counts_on, pay_by
+from billing.rules.fees import check_limit, convenience_fee
+from billing.rules.payable import Chosen, Offer, Payable, choose, offers, read_pay_terms
+from billing.rules.terms import Terms
+from billing.terms import terms_of
+from billing.views import BillView
+from core.clock import billing_date, day_bounds
+from core.errors import Conflict, Invalid, NotFound
+from payments.models import Payment
+
+
+class Wanted(NamedTuple):
+    """A bill somebody wants to pay.
+
+    ``shown_fen`` is the open amount they were shown (None: whatever is open), ``option_code`` one
+    of the bill's options, ``amount_fen`` what they want to pay (None: what is asked).
+    """
+
+    ref: BillRef
+    shown_fen: int | None
+    option_code: str | None = None
+    amount_fen: int | None = None
+
+
+class Standing(NamedTuple):
+    """A bill as it stands, with its company and whom it waits for."""
+
+    ref: BillRef
+    provider_code: str
+    held_by: int | None
+    open_fen: int
+    facts: Payable
+
+
+class Quote(NamedTuple):
+    """What is to be paid. ``amount_fen`` is everything: the bills, the fee and its tax."""
+
+    chosen: dict[BillRef, Chosen]
+    fee_fen: int
+    fee_tax_fen: int
+    amount_fen: int
+    counts_on: date
+    valid_until: datetime
+
+
+_STANDING = """
+    SELECT b.account_id, b.id, a.provider_code, b.held_by, b.cancelled_at IS NOT NULL AS cancelled,
+           b.amount_fen, b.adjusted_fen, b.paid_fen, b.credited_fen, b.due_on, b.pay_terms
+    FROM bill b JOIN utility_account a ON a.id = b.account_id
+    WHERE (b.account_id, b.id) IN (
+        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
+    ORDER BY b.account_id, b.id
+"""
+_READ, _LOCK = text(_STANDING), text(_STANDING + "FOR UPDATE OF b")  # our own text
+
+_TAKEN = text("""
+    SELECT account_id, bill_id, option_code FROM payment_item
+    WHERE (account_id, bill_id) IN (
+        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
+      AND option_code LIKE 'instalment-%' AND outcome IN ('waiting', 'paid', 'written_off')
+""")
+
+
+def standing(
+    session: Session, refs: Sequence[BillRef], *, now: datetime, lock: bool = False
+) -> tuple[dict[BillRef, Standing], dict[str, Terms]]:
+    """Return bills as they stand, and the terms of their companies in force today.
+
+    Args:
+        lock: take the bills' row locks, in key order.
+    """
+    keys = {"account_ids": [ref[0] for ref in refs], "bill_ids": [ref[1] for ref in refs]}
+    rows = session.execute(_LOCK if lock else _READ, keys).mappings().all()
+    taken: dict[BillRef, set[str]] = {}
+    if any(row["pay_terms"] for row in rows):
+        for account_id, bill_id, code in session.execute(_TAKEN, keys):
+            taken.setdefault((account_id, bill_id), set()).add(code)
+    terms = terms_of(session, {row["provider_code"] for row in rows}, billing_date(now))
+    found = {}
+    for row in rows:
+        ref = row["account_id"], row["id"]
+        found[ref] = _standing(row, terms[row["provider_code"]], frozenset(taken.get(ref, ())))
+    return found, terms
+
+
+def _standing(row: Mapping[Any, Any], terms: Terms, taken: frozenset[str]) -> Standing:
+    facts = Payable(
+        amount_fen=0 if row["cancelled"] else row["amount_fen"],
+        adjusted_fen=row["adjusted_fen"],
+        paid_fen=row["paid_fen"],
+        credited_fen=row["credited_fen"],
+        due_on=pay_by(row["due_on"], terms.due),
+        pay_terms=read_pay_terms(row["pay_terms"]),
+        taken=taken,
+    )
+    return Standing(
+        (row["account_id"], row["id"]), row["provider_code"], row["held_by"], facts.open_fen, facts
+    )
+
+
+def quote(
+    wanted: Sequence[Wanted],
+    found: Mapping[BillRef, Standing],
+    terms: Mapping[str, Terms],
+    *,
+    mode: str,
+    channel: str,
+    now: datetime,
+) -> Quote:
+    """Work out what is to be paid for bills as they stand.
+
+    Args:
+        mode: how the gateway takes money: wallet, card, cash, bank_debit.
+        channel: where the payer is: web, api, tv, counter.
+
+    Raises:
+        Invalid, Conflict: an amount or option that a bill's or company's terms do not take.
+    """
+    chosen: dict[BillRef, Chosen] = {}
+    by_company: dict[str, int] = {}
+    days = [billing_date(now)]
+    for want in wanted:
+        bill = found[want.ref]
+        own = terms[bill.provider_code]
+        on = counts_on(now, own)
+        one = choose(
+            bill.facts, own, option_code=want.option_code, amount_fen=want.amount_fen, on=on
+        )
+        chosen[want.ref] = one
+        by_company[bill.provider_code] = by_company.get(bill.provider_code, 0) + one.amount_fen
+        days.append(on)
+    for code, amount_fen in by_company.items():
+        check_limit(terms[code], mode=mode, channel=channel, amount_fen=amount_fen)
+    fee = convenience_fee(by_company, terms)
+    bills_fen = sum(by_company.values())
+    if bills_fen and not all(one.amount_fen for one in chosen.values()):
+        raise Invalid("a bill with nothing to pay cannot be paid with others", code="bill.no_due")
+    return Quote(
+        chosen, fee.fee_fen, fee.tax_fen, bills_fen + fee.fee_fen + fee.tax_fen, max(days),
+        valid_until([terms[code] for code in by_company], now),
+    )  # fmt: skip
+
+
+def valid_until(terms: Sequence[Terms], quoted_at: datetime) -> datetime:
+    """Return until when amounts shown at ``quoted_at`` may be paid (rule 17).
+
+    The shortest of the companies' times counts; some take only the same Shanghai day.
+    """
+    ends = [quoted_at + timedelta(minutes=one.quote.minutes) for one in terms]
+    _, midnight = day_bounds(billing_date(quoted_at))
+    ends += [midnight for one in terms if one.quote.same_day]
+    return min(ends)
+
+
+def preview(
+    session: Session, wanted: Sequence[Wanted], *, mode: str, channel: str, now: datetime
+) -> Quote:
+    """Return what a payment would ask for at this moment; nothing is held and nothing promised.
+
+    Raises:
+        NotFound, Invalid, Conflict: as ``create_payment`` does.
+    """
+    found, terms = standing(session, [want.ref for want in wanted], now=now)
+    check_unchanged(session, wanted, found)
+    return quote(wanted, found, terms, mode=mode, channel=channel, now=now)
+
+
+def check_unchanged(
+    session: Session, wanted: Sequence[Wanted], found: Mapping[BillRef, Standing]
+) -> None:
+    """Compare every bill with what the payer was shown.
+
+    Raises:
+        NotFound: a bill that does not exist.
+        Conflict: another payment holds it (with the time it is free again), or it has changed.
+    """
+    if len(found) < len(wanted):
+        raise NotFound("there is no such bill")
+    shown = {want.ref: want.shown_fen for want in wanted}
+    for ref, bill in sorted(found.items()):
+        if bill.held_by is not None:
+            free_at = free_again_at(session, bill.held_by)
+            raise Conflict(
+                "a payment of this bill is under way already",
+                code="bill.being_paid",
+                bill=format_ref(ref),
+                free_at=free_at.isoformat() if free_at else None,
+            )
+        paid = bill.facts.amount_fen > 0 and bill.open_fen <= 0
+        if paid or shown[ref] not in (None, max(bill.open_fen, 0)):
+            raise Conflict(
+                "the bill has changed since it was shown: look again before you pay",
+                code="bill.changed",
+                bill=format_ref(ref),
+                shown_fen=shown[ref],
+                open_fen=max(bill.open_fen, 0),
+            )
+
+
+def free_again_at(session: Session, held_by: int) -> datetime | None:
+    """Return when a bill that a payment holds can be paid again, at the latest (rule 31)."""
+    # Asked only now: who lost the race for the lock could not see the winner before.
+    holder = session.get(Payment, held_by)
+    return holder.expires_at if holder else None
+
+
+def offers_for(session: Session, ref: BillRef, *, now: datetime) -> tuple[Offer, ...]:
+    """Return what can be chosen for one bill today."""
+    return offers_of(session, [ref], now=now)[ref]
+
+
+def offers_of(
+    session: Session, refs: Sequence[BillRef], *, now: datetime
+) -> dict[BillRef, tuple[Offer, ...]]:
+    """Return what can be chosen for each of several bills today."""
+    found, terms = standing(session, refs, now=now)
+    return {ref: offers_today(bill, terms, now=now) for ref, bill in found.items()}
+
+
+def offers_shown(
+    session: Session, bills: Sequence[BillView], *, now: datetime
+) -> dict[str, tuple[Offer, ...]]:
+    """Return by public name what may be paid for bills today; nothing of those not to be paid."""
+    payable = [parse_ref(bill.ref) for bill in bills if bill.state.payable]
+    found = offers_of(session, payable, now=now) if payable else {}
+    return {bill.ref: found.get(parse_ref(bill.ref), ()) for bill in bills}
+
+
+def offers_today(bill: Standing, terms: Mapping[str, Terms], *, now: datetime) -> tuple[Offer, ...]:
+    """Return what can be chosen for a bill as it stands, were it paid at this moment."""
+    own = terms[bill.provider_code]
+    return offers(bill.facts, own, on=counts_on(now, own))

@@ -1,0 +1,171 @@
+"""What each act posts: ``docs/ledger.md`` says it by example, and every example is posted."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from billing import ledger, postings
+from core.db import transaction
+from core.keys import month_key, named_key
+from tests.factories import MONTH, NOW, balances
+
+DOC = Path(__file__).parents[2] / "docs" / "ledger.md"
+BILL, OTHER = (1, named_key(MONTH, "B1")), (1, named_key(MONTH, "C1"))
+# The doc writes the short numbers; a subject's key knows its month.
+PAYMENT, PAPER = month_key(MONTH, 725), month_key(MONTH, 31)
+AHEAD = {"amount_fen": 9_000, "advance_fen": 350}
+CHEAPER = {"amount_fen": 8_500, "adjust_fen": -150}
+DEARER = {"amount_fen": 8_850, "adjust_fen": 200}
+
+# The calls behind the table, in its order.
+EXAMPLES = (
+    ("issued", postings.issued(BILL, "water", 8_650, 1)),
+    ("issued", postings.issued(OTHER, "water", -500, 1)),
+    ("reversed", postings.reversed_(BILL, "water", 8_650, 1)),
+    ("late fee", postings.late_fee(BILL, "water", "penalty", "20261221", 87)),
+    ("reminded", postings.reminded(BILL, "water", "R1", 200)),
+    ("waived", postings.waived(BILL, "water", str(PAYMENT), 87)),
+    ("credited", postings.credited(BILL, OTHER, "water", 500, debt_from_fen=0, spent_fen=0)),
+    ("captured", postings.captured(BILL, "water", "sandbox", PAYMENT, **AHEAD)),
+    ("captured", postings.captured(BILL, "water", "sandbox", PAYMENT, **CHEAPER)),
+    ("captured", postings.captured(BILL, "water", "sandbox", PAYMENT, **DEARER)),
+    ("fee charged", postings.fee_charged(PAYMENT, "sandbox", 50, 3)),
+    ("stray", postings.stray(BILL, "sandbox", PAYMENT, 8_650)),
+    ("fee given back", postings.fee_given_back(PAYMENT, 50, 3)),
+    ("written off", postings.written_off(BILL, "water", PAYMENT, **AHEAD)),
+    ("unpaid", postings.unpaid(BILL, "water", PAYMENT, **AHEAD)),
+    ("unpaid", postings.unpaid(BILL, "water", PAYMENT, **CHEAPER)),
+    ("unpaid", postings.unpaid(BILL, "water", PAYMENT, **DEARER)),
+    ("returned", postings.returned(BILL, "sandbox", PAYMENT, 8_650)),
+    ("refunded", postings.refunded(BILL, "water", "R9", 8_650)),
+    ("suspended", postings.suspended(PAPER, "sandbox", 8_650)),
+    ("released", postings.released(PAPER, "sandbox", 8_650)),
+    ("settled", postings.settled(PAPER, "sandbox", 9_000, 52)),
+    ("settled", postings.settled(PAPER, "sandbox", -1_000, 0)),
+    ("remitted", postings.remitted(PAPER, "water", 9_000)),
+    ("charged back", postings.charged_back(PAYMENT, "sandbox", 9_000)),
+    ("chargeback won", postings.chargeback_won(PAYMENT, "sandbox", 9_000)),
+    ("chargeback lost", postings.chargeback_lost(PAYMENT, [(BILL, "water", 8_650)])),
+)
+
+
+class Written(NamedTuple):
+    """One act of the table and its transfers."""
+
+    act: str
+    moves: list[ledger.Move]
+
+
+def written() -> Iterator[Written]:
+    """Read the acts of the doc's table, one after the other."""
+    subjects = {"bill": BILL, "other": OTHER, "0.725": (0, PAYMENT), "0.31": (0, PAPER)}
+    row = re.compile(r"\| (.*?) ?\| (\S+) \| `(\S+)` \| `(\S+)` \| `(\S+)` \| (\d+) \|")
+    found: list[Written] = []
+    for line in DOC.read_text(encoding="utf-8").splitlines():
+        if match := row.fullmatch(line):
+            told, subject, key, debit, credit, fen = match.groups()
+            if named := re.match(r"\*\*(.+?)\*\*", told):
+                found.append(Written(named[1], []))
+            key = key.replace(":725", f":{PAYMENT}").replace(":31", f":{PAPER}")
+            found[-1].moves.append(ledger.Move(*subjects[subject], key, debit, credit, int(fen)))
+    return iter(found)
+
+
+def sums(*acts: list[ledger.Move]) -> dict[str, int]:
+    """Balances of some acts posted one after the other, level accounts left out."""
+    with transaction() as session:
+        for act in acts:
+            ledger.post(session, act, now=NOW)
+    return balances()
+
+
+class TestExamples:
+    def test_the_doc_shows_what_the_code_posts(self):
+        assert [*written()] == [Written(act, moves) for act, moves in EXAMPLES]
+
+    @pytest.mark.usefixtures("city")
+    @pytest.mark.parametrize("at", range(len(EXAMPLES)), ids=lambda at: f"{at}-{EXAMPLES[at][0]}")
+    def test_each_is_posted_once_however_often_it_is_told(self, at):
+        moves = EXAMPLES[at][1]
+
+        with transaction() as session:
+            assert ledger.post(session, moves, now=NOW) == len(moves)
+        with transaction() as session:
+            assert ledger.post(session, moves, now=NOW) == 0
+
+        assert sum(balances().values()) == 0
+
+    def test_every_act_there_is_has_an_example(self):
+        acts = {
+            name.rstrip("_").replace("_", " ")
+            for name, one in vars(postings).items()
+            if callable(one) and one.__module__ == postings.__name__ and not name.startswith("_")
+        }
+
+        assert acts - {"about"} == {act for act, _ in EXAMPLES}
+
+    def test_every_account_they_use_is_in_the_chart(self):
+        chart = {
+            re.sub(r":<.*>", "", code)
+            for code in re.findall(r"^\| `([a-z_]+(?::<\w+>)?)` \|", DOC.read_text(), re.MULTILINE)
+        }
+        used = {
+            code.partition(":")[0]
+            for _, moves in EXAMPLES
+            for move in moves
+            for code in (move.debit, move.credit)
+        }
+
+        assert used == chart
+
+
+@pytest.mark.usefixtures("city")
+class TestStories:
+    """The balances the doc promises at the end of each."""
+
+    ISSUED = postings.issued(BILL, "water", 8_650, 1)
+    PAID = postings.captured(BILL, "water", "sandbox", PAYMENT, amount_fen=8_650)
+    CONFIRMED = postings.written_off(BILL, "water", PAYMENT, amount_fen=8_650)
+
+    def test_issued(self):
+        assert sums(self.ISSUED) == {"receivable:water": 8_650, "uncollected:water": -8_650}
+
+    def test_paid_and_confirmed(self):
+        assert sums(self.ISSUED, self.PAID, self.CONFIRMED) == {
+            "payable:water": -8_650, "gateway:sandbox": 8_650,
+        }  # fmt: skip
+
+    def test_paid_refused_and_returned(self):
+        refused = postings.unpaid(BILL, "water", PAYMENT, amount_fen=8_650)
+        back = postings.returned(BILL, "sandbox", PAYMENT, 8_650)
+
+        assert sums(self.ISSUED, self.PAID, refused, back) == sums(self.ISSUED)
+
+    def test_settled_and_remitted(self):
+        settled = postings.settled(PAPER, "sandbox", 8_650, 0)
+        remitted = postings.remitted(PAPER + 1, "water", 8_650)
+
+        assert sums(self.ISSUED, self.PAID, self.CONFIRMED, settled, remitted) == {}
+
+    @pytest.mark.parametrize("option", [CHEAPER, DEARER, AHEAD])
+    def test_an_option_undone_leaves_the_bill_as_it_was(self, option):
+        taken = postings.captured(BILL, "water", "sandbox", PAYMENT, **option)
+        undone = postings.unpaid(BILL, "water", PAYMENT, **option)
+        back = postings.returned(BILL, "sandbox", PAYMENT, option["amount_fen"])
+
+        assert sums(self.ISSUED, taken, undone, back) == sums(self.ISSUED)
+
+    def test_a_chargeback_won_leaves_nothing_and_one_lost_is_the_companys(self):
+        taken = postings.charged_back(PAYMENT, "sandbox", 8_650)
+        won = postings.chargeback_won(PAYMENT, "sandbox", 8_650)
+        assert sums(taken, won) == {}
+
+    def test_a_chargeback_lost_makes_the_bill_owe_again(self):
+        before = (self.ISSUED, self.PAID, self.CONFIRMED)
+        taken = postings.charged_back(PAYMENT, "sandbox", 8_650)
+        lost = postings.chargeback_lost(PAYMENT, [(BILL, "water", 8_650)])
+
+        assert sums(*before, taken, lost) == sums(self.ISSUED)

@@ -1,0 +1,95 @@
+"""``citybill day``: what a clerk or a nightly job sees of closing a day."""
+
+import getpass
+import json
+from datetime import date, timedelta
+
+import pytest
+
+from billing import ledger
+from billing.days import list_days
+from core.clock import billing_date, day_bounds, utc_now
+from core.db import transaction
+from core.keys import month_key
+from tests.cli.test_commands import citybill, complaint
+from tests.factories import MONTH
+
+__all__ = ["citybill"]  # the fixture
+YESTERDAY = billing_date(utc_now()) - timedelta(days=1)
+BEFORE = YESTERDAY - timedelta(days=1)
+
+
+def post(day: date) -> None:
+    move = ledger.Move(
+        1, month_key(MONTH, 7), f"paid:{day.day}", "gateway:sandbox", "receivable:water", 8_650
+    )
+    with transaction() as session:
+        ledger.post(session, [move], now=day_bounds(day)[0])
+
+
+def closed_days() -> list[date]:
+    with transaction() as session:
+        return [one.day for one in list_days(session, limit=9)]
+
+
+def test_a_day_is_closed_once_and_shown_as_one_object(citybill):
+    post(YESTERDAY)
+    opened = citybill("day", "show", YESTERDAY, "--json")
+    closed = citybill("day", "close", YESTERDAY, "--json")
+    again = citybill("day", "close", YESTERDAY, "--json")
+    shown = citybill("day", "show", YESTERDAY, "--json")
+
+    assert {done.returncode for done in (opened, closed, again, shown)} == {0}
+    found = json.loads(closed.stdout)
+    assert found["day"] == str(YESTERDAY)
+    assert (found["transfers"], found["amount_fen"]) == (1, 8_650)
+    assert (found["closed_by"], found["before"]) == (getpass.getuser(), None)
+    assert len(bytes.fromhex(found["seal"])) == 32
+    assert found["accounts"][0] == {
+        "code": "gateway:sandbox", "debit_fen": 8_650, "credit_fen": 0, "balance_fen": 8_650
+    }  # fmt: skip
+    assert json.loads(again.stdout) == json.loads(shown.stdout) == found
+    before = json.loads(opened.stdout)
+    assert (before["closed_at"], before["closed_by"], before["seal"]) == (None, None, None)
+    assert before["accounts"] == found["accounts"]
+
+
+def test_people_are_shown_yuan_and_the_seal(citybill):
+    post(YESTERDAY)
+    opened = citybill("day", "show", YESTERDAY)
+    closed = citybill("day", "close", YESTERDAY)
+
+    assert "not sealed" in opened.stdout
+    assert "86.50" in closed.stdout
+    assert "receivable:water" in closed.stdout
+    assert json.loads(citybill("day", "show", YESTERDAY, "--json").stdout)["seal"] in closed.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_what_is_refused_is_one_line_and_closes_nothing(citybill, more):
+    today = citybill("day", "close", YESTERDAY + timedelta(days=1), *more)
+    post(BEFORE)
+    gap = citybill("day", "close", YESTERDAY, *more)
+
+    assert (today.returncode, gap.returncode) == (1, 1)
+    assert "not over" in complaint(today)
+    assert f"close {BEFORE} first" in complaint(gap)
+    assert closed_days() == []
+
+
+@pytest.mark.parametrize("act", ["close", "show"])
+def test_a_day_that_is_none_is_misuse(citybill, act):
+    done = citybill("day", act, "2026-02-30")
+
+    assert done.returncode == 2
+    assert "2026-02-30" in complaint(done)
+
+
+def test_the_books_are_verified_with_their_seals(citybill):
+    citybill("day", "close", YESTERDAY)
+
+    done = citybill("ledger", "verify", "--json")
+
+    assert done.returncode == 0, done.stdout
+    checks = {check["name"]: check["ok"] for check in json.loads(done.stdout)["checks"]}
+    assert checks["every seal is what its transfers hash to"]

@@ -1,0 +1,149 @@
+"""The daily close on the console: looked at, confirmed, sealed; and refused with its reason."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from lxml import html
+from sqlalchemy import text
+
+from billing import days
+from core.clock import billing_date, utc_now
+from core.db import transaction
+from identity.models import Role
+from identity.people import get_person
+from tests.factories import a_home, a_person
+from tests.web.conftest import Browser, signed_in
+from tests.web.forms import text_of
+
+pytestmark = pytest.mark.usefixtures("city")
+
+TODAY = billing_date(utc_now())
+FIRST = TODAY - timedelta(days=3)
+
+
+@pytest.fixture
+def staff(app) -> Browser:
+    """Somebody of the staff, in a city whose books begin three days ago."""
+    a_home(1_000, now=utc_now() - timedelta(days=3))
+    a_home(2_000, now=utc_now())
+    return signed_in(app, a_person(Role.STAFF))
+
+
+def closed_days() -> list[date]:
+    with transaction() as session:
+        return [row.day for row in days.list_days(session, limit=10)]
+
+
+def close(staff: Browser, day: date, **fields: str) -> Any:
+    return staff.send_form(f"/console/days/{day}/closing", fields)
+
+
+class TestLooking:
+    def test_the_list_has_open_days_and_leads_to_the_next_one(self, staff):
+        page = staff.get("/console/days")
+
+        assert f"/console/days/{FIRST}" in page.text
+        assert f"/console/days/{TODAY}" in page.text
+        assert "有 3 天待结账" in text_of(page.text)
+        assert "/console/days" in staff.get("/console").text
+
+    def test_a_day_shows_its_accounts_and_how_to_close_it(self, staff):
+        page = staff.get(f"/console/days/{FIRST}")
+
+        assert "居民应缴 · 城市自来水" in text_of(page.text)
+        assert "¥10.00" in page.text
+        assert 'name="sure"' in page.text
+
+    def test_a_day_that_cannot_be_closed_has_no_button(self, staff):
+        for day in (TODAY, FIRST + timedelta(days=1), FIRST - timedelta(days=9)):
+            page = staff.get(f"/console/days/{day}")
+            assert page.status_code == 200
+            assert 'name="sure"' not in page.text
+
+    @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-02-30", "yesterday"])
+    def test_junk_is_no_fault_of_ours(self, staff, day):
+        assert staff.get(f"/console/days/{day}").status_code == 422
+
+
+class TestClosing:
+    def test_a_day_is_closed_by_who_confirmed_it(self, app):
+        a_home(1_000, now=utc_now() - timedelta(days=3))
+        person_id = a_person(Role.STAFF)
+        staff = signed_in(app, person_id)
+
+        answer = close(staff, FIRST, sure="yes")
+
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/console/days/{FIRST}")
+        with transaction() as session:
+            (row,) = days.list_days(session, limit=10)
+            assert row.closed_by == get_person(session, person_id).contact
+        page = staff.get(f"/console/days/{FIRST}")
+        assert row.closed_by in page.text
+        assert row.sha256.hex() in page.text
+        listed = staff.get("/console/days").text
+        assert f"<code>{row.sha256.hex()[:12]}</code>" in listed
+
+    def test_again_changes_nothing(self, staff):
+        close(staff, FIRST, sure="yes")
+
+        again = close(staff, FIRST, sure="yes")
+
+        assert again.status_code == 303
+        assert closed_days() == [FIRST]
+
+    def test_the_chain_goes_on_and_shows_the_seal_before(self, staff):
+        close(staff, FIRST, sure="yes")
+        close(staff, FIRST + timedelta(days=1), sure="yes")
+
+        with transaction() as session:
+            second, first = days.list_days(session, limit=10)
+        assert second.before_sha256 == first.sha256
+        assert first.sha256.hex()[:12] in staff.get(f"/console/days/{second.day}").text
+
+    @pytest.mark.parametrize("sure", ["", "no", "YES"])
+    def test_without_the_tick_nothing_is_closed(self, staff, sure):
+        answer = close(staff, FIRST, sure=sure)
+
+        assert answer.status_code == 422
+        assert "请勾选" in text_of(answer.text)
+        assert closed_days() == []
+
+    def test_what_may_not_be_closed_is_refused_with_its_reason(self, staff):
+        gap = close(staff, FIRST + timedelta(days=1), sure="yes")
+        running = close(staff, TODAY, sure="yes")
+        close(staff, FIRST, sure="yes")
+        before = close(staff, FIRST - timedelta(days=1), sure="yes")
+
+        assert [answer.status_code for answer in (gap, running, before)] == [409, 409, 409]
+        assert f"请先结 {FIRST.year}年{FIRST.month}月{FIRST.day}日" in gap.text
+        assert "还没有结束" in running.text
+        assert "早于第一个结账日" in before.text
+        assert closed_days() == [FIRST]
+
+    def test_nobody_but_staff(self, app):
+        a_home(1_000, now=utc_now() - timedelta(days=3))
+        resident = signed_in(app, a_person())
+
+        answers = [resident.get("/console/days"), close(resident, FIRST, sure="yes")]
+
+        assert [answer.status_code for answer in answers] == [403, 403]
+        assert closed_days() == []
+
+
+def test_every_ledger_account_has_a_name(app):
+    kinds = ["advance:water", "credits:water", "suspense:sandbox", "bank", "fees", "fee_tax",
+             "gateway_fees", "chargebacks", "receivable:water", "uncollected:water",
+             "payable:water", "gateway:sandbox", "returns"]  # fmt: skip
+    with transaction() as session:
+        session.execute(
+            text("INSERT INTO ledger_account (code) SELECT unnest(CAST(:codes AS text[]))"),
+            {"codes": kinds},
+        )
+
+    page = signed_in(app, a_person(Role.STAFF)).get("/console/ledger").text
+
+    rows = html.fromstring(page).xpath("//section[@aria-labelledby='accounts']//tbody/tr/td[1]")
+    names = {row.xpath(".//code")[0].text: row.text.strip() for row in rows}
+    assert sorted(names) == sorted(kinds)
+    assert [code for code, name in names.items() if name.isascii()] == []

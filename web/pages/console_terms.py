@@ -1,0 +1,201 @@
+"""The staff console: companies' terms, proposed by one person and approved by another."""
+
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response
+from sqlmodel import Session
+
+from billing import terms
+from billing.terms import ProviderTerms, TermsState
+from core.clock import billing_date, utc_now
+from core.db import transaction
+from core.errors import CityBillError, Invalid
+from identity.people import get_person
+from providers.registry import PROVIDERS, Provider, get_provider
+from web import look
+from web.access import Caller, Db, Staff
+from web.errors import status_of
+from web.inputs import PLAIN, Csrf, Id
+from web.pages.page import check_form, go, locale_of, page
+
+router = APIRouter(prefix="/console/terms")
+# Left empty is no fault of the form's: the page says what is missing and keeps the rest.
+Line = Annotated[str, Form(max_length=200, pattern=PLAIN, default_factory=str)]
+Toml = Annotated[str, Form(max_length=20_000, pattern=PLAIN, default_factory=str)]
+
+
+@router.get("")
+def show_companies(request: Request, db: Db, _caller: Staff) -> Response:
+    today = billing_date(utc_now())
+    current = terms.in_force(db, PROVIDERS, today)
+    coming = terms.list_ahead(db, today=today)
+    return page(
+        request,
+        "console/terms.html",
+        companies=[
+            {
+                "code": one.code,
+                "name": _name(request, one),
+                "since": current[one.code].effective_on if one.code in current else None,
+                "coming": [_row(*each) for each in coming if each[0].provider_code == one.code],
+            }
+            for one in PROVIDERS.values()
+        ],
+    )
+
+
+def _name(request: Request, provider: Provider) -> str:
+    return provider.name_en if locale_of(request) == "en" else provider.name
+
+
+def _row(row: ProviderTerms, state: TermsState) -> dict[str, Any]:
+    """Return terms as the templates show them."""
+    return row.model_dump() | {"state": state.value}
+
+
+@router.get("/{code}")
+def show_company(request: Request, code: str, db: Db, _caller: Staff) -> Response:
+    return _company_page(request, db, code, typed=None, refused=None)
+
+
+@router.post("/{code}")
+def propose_terms(
+    request: Request,
+    code: str,
+    db: Db,
+    caller: Staff,
+    csrf: Csrf,
+    content: Toml,
+    effective_on: Line,
+    reason: Line,
+) -> Response:
+    check_form(request, csrf)
+    try:
+        with transaction() as session:
+            proposed = terms.propose(
+                session, provider_code=code, content=content, effective_on=_day(effective_on),
+                reason=reason, proposed_by=caller.id, now=utc_now(),
+            )  # fmt: skip
+    except CityBillError as refused:
+        typed = {"content": content, "effective_on": effective_on, "reason": reason}
+        return _company_page(request, db, code, typed=typed, refused=refused)
+    return go(f"/console/terms/changes/{proposed.id}")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise Invalid("write the first day as 2027-01-31", code="terms.day") from None
+
+
+def _company_page(
+    request: Request,
+    session: Session,
+    code: str,
+    *,
+    typed: dict[str, str] | None,
+    refused: CityBillError | None,
+) -> Response:
+    """Show a company's terms and the form for others, with what somebody has typed already."""
+    provider, today = get_provider(code), billing_date(utc_now())
+    rows = terms.history(session, code, today=today)
+    current = next((row for row, state in rows if state is TermsState.IN_FORCE), None)
+    tomorrow = (today + timedelta(days=1)).isoformat()
+    content = current.content if current else ""
+    return page(
+        request,
+        "console/terms_company.html",
+        status_code=status_of(refused) if refused else 200,
+        code=code,
+        company_name=_name(request, provider),
+        current=current,
+        rows=[_row(*each) for each in rows],
+        tomorrow=tomorrow,
+        typed=typed or {"content": content, "effective_on": tomorrow, "reason": ""},
+        error=_words(request, refused),
+    )
+
+
+@router.get("/changes/{terms_id}")
+def show_terms(request: Request, terms_id: Id, db: Db, caller: Staff) -> Response:
+    return _terms_page(request, db, terms_id, caller, refused=None)
+
+
+@router.post("/changes/{terms_id}/approval")
+def approve_terms(
+    request: Request, terms_id: Id, db: Db, caller: Staff, csrf: Csrf
+) -> Response:  # fmt: skip
+    check_form(request, csrf)
+    try:
+        with transaction() as session:
+            terms.approve(session, terms_id, approved_by=caller.id, now=utc_now())
+    except CityBillError as refused:
+        return _terms_page(request, db, terms_id, caller, refused=refused)
+    return go(f"/console/terms/changes/{terms_id}")
+
+
+@router.post("/changes/{terms_id}/withdrawal")
+def withdraw_terms(
+    request: Request, terms_id: Id, db: Db, caller: Staff, csrf: Csrf
+) -> Response:  # fmt: skip
+    check_form(request, csrf)
+    try:
+        with transaction() as session:
+            terms.withdraw(session, terms_id, by=caller.id, now=utc_now())
+    except CityBillError as refused:
+        return _terms_page(request, db, terms_id, caller, refused=refused)
+    return go(f"/console/terms/changes/{terms_id}")
+
+
+def _terms_page(
+    request: Request,
+    session: Session,
+    terms_id: int,
+    caller: Caller,
+    *,
+    refused: CityBillError | None,
+) -> Response:
+    """Show terms with what they change, and to whom may, how to approve them."""
+    row, today = terms.get_terms(session, terms_id), billing_date(utc_now())
+    no = terms.why_not_approve(row, approved_by=caller.id, today=today)
+    approver = None if row.approved_by is None else get_person(session, row.approved_by).name
+    return page(
+        request,
+        "console/terms_one.html",
+        status_code=status_of(refused) if refused else 200,
+        company_name=_name(request, get_provider(row.provider_code)),
+        terms=_row(row, terms.state_of(session, row, today=today)),
+        changes=terms.changes(session, row),
+        proposer=get_person(session, row.proposed_by).name,
+        approver=approver,
+        may_approve=no is None,
+        why_not=_words(request, no),
+        error=_words(request, refused),
+    )
+
+
+def _words(request: Request, refused: CityBillError | None) -> str | None:
+    """Say a refusal in the reader's language; what is wrong with a key is said as it came."""
+    if refused is None:
+        return None
+    locale = locale_of(request)
+    return {
+        "terms.too_late": look.say(
+            locale, "Terms come into force tomorrow at the earliest: choose a later day."
+        ),
+        "terms.day": look.say(locale, "The first day is missing: write it as 2027-01-31."),
+        "terms.reason": look.say(locale, "Say why: the second person decides by it."),
+        "terms.same_person": look.say(
+            locale, "Who proposes terms cannot approve them: ask a colleague."
+        ),
+        "terms.day_taken": look.say(
+            locale, "The company has other approved terms from that day on: propose another day."
+        ),
+        "terms.approved": look.say(
+            locale, "These terms are approved and stay: propose others from a later day."
+        ),
+        "terms.withdrawn": look.say(locale, "These terms were withdrawn: propose them anew."),
+    }.get(refused.code, str(refused))
