@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import tuple_
+from sqlalchemy import and_, tuple_
 from sqlmodel import Session, col, select
 
 from billing.households import account_view
 from billing.models import Bill, BillReminder, BillVersion, UtilityAccount
+from billing.rules.apportionment import heads_paid
 from billing.rules.calendars import pay_by
-from billing.rules.terms import Terms
+from billing.rules.terms import Head, Terms
 from billing.terms import terms_of
 from billing.views import BillState, BillView
 from core.clock import add_months
@@ -73,6 +74,8 @@ def view(bill: Bill, account: UtilityAccount, *, terms: Terms, today: date) -> B
         terms: its company's, in force today.
     """
     pay_by_on = pay_by(bill.due_on, terms.due)
+    charge_fen = bill.amount_fen - bill.credited_fen
+    heads = heads_paid(charge_fen, bill.adjusted_fen, bill.paid_fen, terms.apportion)
     return BillView(
         ref=format_ref((bill.account_id, bill.id)),
         account=account_view(account),
@@ -95,6 +98,7 @@ def view(bill: Bill, account: UtilityAccount, *, terms: Terms, today: date) -> B
         adjusted_fen=bill.adjusted_fen,
         credited_fen=bill.credited_fen,
         paid_fen=bill.paid_fen,
+        paid_late_fee_fen=heads[Head.LATE_FEE],
         open_fen=bill.open_fen,
         state=state_of(bill, pay_by_on=pay_by_on, today=today),
         days_left=(pay_by_on - today).days,
@@ -164,8 +168,10 @@ def get_bill(
 
 def list_versions(session: Session, ref: BillRef) -> list[BillVersion]:
     """Return what a bill said before its corrections, the newest first; nothing of what it says."""
-    earlier = select(BillVersion).where(BillVersion.account_id == ref[0], BillVersion.id == ref[1])
-    return list(session.exec(earlier.order_by(col(BillVersion.version).desc())))
+    kept = and_(col(BillVersion.account_id) == Bill.account_id, col(BillVersion.id) == Bill.id)
+    earlier = select(BillVersion).join(Bill, kept).where(BillVersion.version < Bill.version)
+    own = earlier.where(BillVersion.account_id == ref[0], BillVersion.id == ref[1])
+    return list(session.exec(own.order_by(col(BillVersion.version).desc())))
 
 
 def list_reminders(session: Session, ref: BillRef) -> list[BillReminder]:

@@ -156,7 +156,7 @@ _KEEP_OLD = text("""
     SELECT b.account_id, b.id, b.version, b.bill_file_id, b.amount_fen, b.due_on, b.usage,
            b.items, :now
     FROM bill b JOIN verdict v ON v.account_id = b.account_id AND v.id = b.id
-    WHERE v.verdict = 'superseded'
+    WHERE v.verdict IN ('superseded', 'cancelled') AND b.cancelled_at IS NULL
 """)
 
 # The counter-posting of the version that goes, unless a cancellation has made it already; a credit
@@ -211,8 +211,9 @@ _REPLACE = text("""
 """)
 
 # A cancelled bill keeps its amount: it says what was asked; ``cancelled_at``, that it no longer is.
+# It takes the version it was cancelled with, so that an older one, come late, cannot revive it.
 _CANCEL = text("""
-    UPDATE bill b SET cancelled_at = :now, adjusted_fen = 0
+    UPDATE bill b SET cancelled_at = :now, adjusted_fen = 0, version = v.version
     FROM verdict v
     WHERE v.verdict = 'cancelled' AND b.account_id = v.account_id AND b.id = v.id
 """)

@@ -128,7 +128,7 @@ _LOCK = text(f"""
     CREATE TEMPORARY TABLE late ON COMMIT DROP AS
     SELECT b.account_id, b.id, d.pay_by, {_CHARGE} AS charge_fen,
            least(CAST(:day AS date), d.pay_by + CAST(:stop_days AS int)) AS upto_on,
-           b.amount_fen * CAST(:cap_ppm AS bigint) / {_WHOLE} AS cap_fen
+           CAST(div(CAST(b.amount_fen AS numeric) * :cap_ppm, {_WHOLE}) AS bigint) AS cap_fen
     FROM utility_account a
     JOIN bill b ON b.account_id = a.id AND b.id >= :first_id AND b.id < :after_id
     CROSS JOIN LATERAL (
@@ -164,7 +164,8 @@ _COUNT = text(f"""
         CROSS JOIN LATERAL (SELECT CASE WHEN first
             THEN least(CAST(:once_fen AS bigint), cap_fen) ELSE 0 END AS once_fen) o
         CROSS JOIN LATERAL (SELECT CASE WHEN first
-            THEN least((charge_fen * :penalty_ppm + {_WHOLE // 2}) / {_WHOLE},
+            THEN least(CAST(div(CAST(charge_fen AS numeric) * :penalty_ppm + {_WHOLE // 2},
+                                {_WHOLE}) AS bigint),
                        cap_fen - o.once_fen) ELSE 0 END AS penalty_fen) p
         CROSS JOIN LATERAL (SELECT CAST(least(
             before.microfen + CAST(charge_fen AS numeric) * :interest_ppm * days,
@@ -266,11 +267,15 @@ def waive_after(
     return undue.waived_fen
 
 
+_OF_BILL = text("""
+    SELECT a.provider_code, b.due_on FROM bill b JOIN utility_account a ON a.id = b.account_id
+    WHERE b.account_id = :account_id AND b.id = :bill_id
+""")
+
 _REOPEN = text("""
     INSERT INTO bill_late_fee AS f (account_id, bill_id, once_fen, penalty_fen, interest_microfen,
                                     interest_fen, waived_fen, counted_on)
-    SELECT account_id, id, 0, 0, 0, 0, 0, :on FROM bill
-    WHERE account_id = :account_id AND id = :bill_id AND due_on < :on
+    VALUES (:account_id, :bill_id, 0, 0, 0, 0, 0, :on)
     ON CONFLICT (account_id, bill_id) DO UPDATE
     SET counted_on = greatest(f.counted_on, excluded.counted_on)
 """)
@@ -280,9 +285,12 @@ def reopened(session: Session, ref: BillRef, *, on: date) -> None:
     """Count no day for which a bill stood paid: its company refused the payment, and it owes again.
 
     Of one that was not late before, interest alone is counted, from ``on``: its resident was in
-    time.
+    time. One whose last day to pay is not over has stood open as far as lateness knows.
     """
-    session.execute(_REOPEN, {"account_id": ref[0], "bill_id": ref[1], "on": on})
+    values: dict[str, Any] = {"account_id": ref[0], "bill_id": ref[1]}
+    bill = session.execute(_OF_BILL, values).one()
+    if pay_by(bill.due_on, terms_on(session, bill.provider_code, on).due) < on:
+        session.execute(_REOPEN, values | {"on": on})
 
 
 class _Undue(NamedTuple):

@@ -263,7 +263,7 @@ class Bill(SQLModel, table=True):
 
 
 class BillVersion(SQLModel, table=True):
-    """What a bill said before a correction replaced it; never changed."""
+    """What a bill said before a correction replaced it, or a cancellation; never changed."""
 
     __tablename__ = "bill_version"
     __table_args__ = ({"postgresql_partition_by": "RANGE (id)"},)
@@ -319,6 +319,7 @@ class BillCorrection(SQLModel, table=True):
     __tablename__ = "bill_correction"
     __table_args__ = (
         CheckConstraint("(state = 'waiting') = (decided_at IS NULL)", name="decided_says_when"),
+        CheckConstraint("(state = 'refused') = (reason IS NOT NULL)", name="refusal_says_why"),
         ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
         Index(
             "ix_bill_correction_waiting", "account_id", "bill_id",
@@ -357,7 +358,7 @@ class BillLateFee(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint(
             "once_fen >= 0 AND penalty_fen >= 0 AND interest_fen >= 0 AND waived_fen >= 0"
-            " AND waived_fen <= once_fen + penalty_fen + interest_fen",
+            " AND interest_microfen >= 0 AND waived_fen <= once_fen + penalty_fen + interest_fen",
             name="never_negative",
         ),
         ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),

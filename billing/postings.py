@@ -42,7 +42,10 @@ def reversed_(key: Key, company: str, amount_fen: int, version: int) -> list[Mov
 
 
 def late_fee(key: Key, company: str, kind: str, day: str, amount_fen: int) -> list[Move]:
-    """Lateness costs: ``kind`` is once, penalty or interest; ``day`` the day it was counted to."""
+    """Lateness costs: ``kind`` is once, penalty or interest; ``day`` the day it was counted to.
+
+    Or it is a surcharge that stays when the payment it came with, then ``day``, is refused.
+    """
     debit, credit = ledger.receivable(company), ledger.uncollected(company)
     return _moves(key, (f"{kind}.{day}", debit, credit, amount_fen))
 

@@ -63,6 +63,7 @@ class BillView:
     adjusted_fen: int  # late fees and surcharges less discounts and waivers
     credited_fen: int  # covered by credits
     paid_fen: int
+    paid_late_fee_fen: int  # of it, what went to late fees, in the company's order (rule 9)
     open_fen: int  # what is to pay; below zero: what is left of a credit
     state: BillState
     days_left: int  # until it must be paid; negative when overdue

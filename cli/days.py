@@ -13,7 +13,7 @@ from rich.table import Table
 from billing.days import DayView, close_day, close_through, show_day
 from core.clock import utc_now
 from core.db import transaction
-from core.money import yuan_text
+from core.money import format_yuan
 
 
 def close(day: date, *, with_earlier: bool) -> DayView:
@@ -63,13 +63,14 @@ def print_view(view: DayView) -> None:
         facts.add_row("seal", view.seal)
         facts.add_row("day before", view.before or "none: the books begin here")
     facts.add_row("transfers", f"{view.transfers:,}")
-    facts.add_row("moved", yuan_text(view.amount_fen))
+    facts.add_row("moved", format_yuan(view.amount_fen))
     console.print(facts)
     accounts = Table("account", box=None)
     for heading in ("debits", "credits", "balance"):
         accounts.add_column(heading, justify="right")
     for one in view.accounts:
         amounts = (one.debit_fen, one.credit_fen, one.balance_fen)
-        accounts.add_row(escape(one.code), *map(yuan_text, amounts))
-    if view.accounts:
+        if any(amounts):
+            accounts.add_row(escape(one.code), *map(format_yuan, amounts))
+    if accounts.row_count:
         console.print(accounts)

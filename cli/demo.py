@@ -6,13 +6,14 @@ import sys
 import tempfile
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
 from billing.bills import list_bills, parse_ref
+from billing.credits import consume_file
 from billing.days import close_through
 from billing.households import (
     bind_accounts,
@@ -20,6 +21,8 @@ from billing.households import (
     find_household,
     visible_accounts,
 )
+from billing.late_fees import assess
+from billing.ledger import last_closed
 from billing.terms import list_terms, put_first_terms
 from billing.views import BillView
 from cli.importing import import_path
@@ -47,6 +50,7 @@ STAFF = (("陈晓", "staff@citybill.example"), ("林岚", "staff2@citybill.examp
 COUNTER = "counter"  # the bills of earlier months were paid over a counter
 TERMS = Path(__file__).parent / "demo_terms"  # a TOML for each of the demo's companies
 YEARS_BACK = 3  # the terms stand from before the first bill
+_DAY = timedelta(days=1)
 _console = Console(stderr=True, highlight=False)
 
 
@@ -70,31 +74,61 @@ def seed_once(folder: Path, *, now: datetime) -> None:
 def seed(*, households: int, months: int, now: datetime) -> dict[str, str]:
     """Fill the database with a demo city; returns an API key for each company.
 
-    Files that were imported before change nothing, people who are there stay.
+    Everything is posted on the day it happened: bills the day after they were issued, payments
+    before they were due, late fees as they came up. Files that were imported before change nothing,
+    people who are there stay.
     """
     today = billing_date(now)
     span = [add_months(today, -back) for back in range(months, 0, -1)]
     with transaction() as session:  # bills come in under their companies' terms
         _put_terms(session, _add_staff(session, now=now), now=now)
-    with tempfile.TemporaryDirectory() as folder:
-        _simulate(
-            "files", "--households", str(households), "--out", folder,
-            "--months", ",".join(f"{month:%Y-%m}" for month in span), "--fresh-on", str(today),
-        )  # fmt: skip
-        for path in sorted(Path(folder).iterdir()):
-            result = import_path(path, path.name.partition("-")[0])
-            _console.print(f"  {path.name:<24}{result.created:>7,} bills")
+        closed_on = last_closed(session)
+    past = _Past(now, closed_on + _DAY if closed_on else date.min)
+    landed = _import_files(past, households=households, span=span)
     keys, residents = add_people(now=now)
     for person_id in residents:
-        _pay_earlier_bills(person_id, now=now)
+        _pay_earlier_bills(past, person_id)
+    _pay_a_part(past, residents[-1])
+    for bill_file_id, at in landed:  # a credit finds what was paid by then
+        consume_file(bill_file_id, now=at)
+    _assess_late_fees(past, span)
     with transaction() as session:  # the past is no news: nobody is sent a year of receipts
         session.execute(
             text("UPDATE outbox_event SET relayed_at = :now WHERE relayed_at IS NULL"), {"now": now}
         )
     # Yesterday is left for the staff to close.
-    closed = close_through(today - timedelta(days=2), closed_by="demo", now=now)
+    closed = close_through(today - 2 * _DAY, closed_by="demo", now=now)
     _console.print(f"  {closed:,} days closed and sealed")
     return keys
+
+
+class _Past(NamedTuple):
+    """When things of the past are posted: then, but on no closed day and not after ``now``."""
+
+    now: datetime
+    open_on: date
+
+    def at(self, day: date, hour: int) -> datetime:
+        at = datetime.combine(max(day, self.open_on), time(hour, 30), tzinfo=BILLING_ZONE)
+        return min(at, self.now)
+
+
+def _import_files(past: _Past, *, households: int, span: list[date]) -> list[tuple[int, datetime]]:
+    """Import what the companies sent, in that order; returns the files and when they came."""
+    landed = []
+    with tempfile.TemporaryDirectory() as folder:
+        told = _simulate(
+            "files", "--households", str(households), "--out", folder, "--extras",
+            "--months", ",".join(f"{month:%Y-%m}" for month in span),
+            "--fresh-on", str(billing_date(past.now)),
+        )  # fmt: skip
+        files = [line.split("\t") for line in told.splitlines()]
+        for name, _, _, issued in sorted(files, key=lambda file: (file[3], file[0])):
+            path, at = Path(name), past.at(date.fromisoformat(issued) + _DAY, 6)
+            result = import_path(path, path.name.partition("-")[0], now=at)
+            landed.append((result.bill_file_id, at))
+            _console.print(f"  {path.name:<28}{result.created + result.reminded:>7,} bills")
+    return landed
 
 
 def _simulate(*arguments: str) -> str:
@@ -163,27 +197,52 @@ def _add_residents(session: Session, *, now: datetime) -> list[int]:
     return residents
 
 
-def _pay_earlier_bills(person_id: int, *, now: datetime) -> None:
-    """Settle all but each account's newest bill, on a day before it was due, company included."""
-    today = billing_date(now)
-    with transaction() as session:
-        shown = list_bills(session, visible_accounts(session, person_id), today=today)
+def _pay_earlier_bills(past: _Past, person_id: int) -> None:
+    """Settle all but each account's newest bills, on a day before they were due, company included.
+
+    What a reminder was sent for stays overdue.
+    """
+    shown = _bills_of(person_id, today=billing_date(past.now))
     newest: dict[int, date] = {}
     for bill in shown:
         account_id = bill.account.account_id
         newest[account_id] = max(newest.get(account_id, bill.billing_month), bill.billing_month)
     for bill in sorted(shown, key=lambda one: one.due_on):
-        if bill.state.payable and bill.billing_month < newest[bill.account.account_id]:
-            _pay_over_the_counter(person_id, bill)
+        earlier = bill.billing_month < newest[bill.account.account_id]
+        if bill.state.payable and earlier and not bill.adjusted_fen:
+            at = past.at(bill.due_on - 3 * _DAY, 10)
+            _pay_over_the_counter(person_id, bill, bill.open_fen, at=at)
 
 
-def _pay_over_the_counter(person_id: int, bill: BillView) -> None:
-    paid_on = bill.due_on - timedelta(days=3)
-    at = datetime.combine(paid_on, time(10, 30), tzinfo=BILLING_ZONE)
+def _pay_a_part(past: _Past, person_id: int) -> None:
+    """Pay half of the newest power bill: its company takes parts."""
+    shown = _bills_of(person_id, today=billing_date(past.now))
+    power = next((one for one in shown if one.account.provider_code == "power"), None)
+    if power is not None and power.state.payable and not power.paid_fen:
+        at = past.at(power.issued_on + 3 * _DAY, 10)
+        _pay_over_the_counter(person_id, power, power.open_fen // 2, at=at)
+
+
+def _assess_late_fees(past: _Past, span: list[date]) -> None:
+    """Count late fees at each month's end and for yesterday; a run makes up for days before it."""
+    yesterday = billing_date(past.now) - _DAY
+    ends = [add_months(month, 1) - _DAY for month in span]
+    for day in sorted({*(end for end in ends if end >= past.open_on), yesterday}):
+        for code in provider_codes():
+            assess(code, day, now=past.at(day + _DAY, 3))
+
+
+def _bills_of(person_id: int, *, today: date) -> list[BillView]:
+    with transaction() as session:
+        return list_bills(session, visible_accounts(session, person_id), today=today)
+
+
+def _pay_over_the_counter(person_id: int, bill: BillView, amount_fen: int, *, at: datetime) -> None:
+    wanted = Wanted(parse_ref(bill.ref), bill.open_fen, amount_fen=amount_fen)
     with transaction() as session:
         payment = create_payment(
-            session, payer_id=person_id, wanted=[Wanted(parse_ref(bill.ref), bill.open_fen)],
-            gateway=COUNTER, return_url="", idempotency_key=f"demo:{bill.ref}", now=at,
+            session, payer_id=person_id, wanted=[wanted], gateway=COUNTER, return_url="",
+            idempotency_key=f"demo:{bill.ref}", now=at,
         )  # fmt: skip
         paid = GatewayReply(
             status=GatewayStatus.PAID, gateway_ref=f"C{payment.order_no}",

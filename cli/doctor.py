@@ -3,6 +3,7 @@
 import socket
 import urllib.parse
 from datetime import date, timedelta
+from enum import StrEnum
 
 import redis
 from rich.console import Console
@@ -21,25 +22,37 @@ from providers.registry import provider_codes
 HOLIDAYS_AHEAD = timedelta(days=60)
 
 
+class Health(StrEnum):
+    """How a part is: ``SOON`` asks for something in time, and fails nothing today."""
+
+    WELL = "[green]ok[/]"
+    SOON = "[bold yellow]! [/]"
+    WRONG = "[bold red]!![/]"
+
+
 def examine() -> bool:
     """Print one line for each part; tells whether all are well."""
     today = billing_date(utc_now())
     findings = [_database(), _redis(), *_endpoints(), *_backlog(), *calendars(today)]
     table = Table("", "part", "finding", box=None)
-    for ok, part, finding in findings:
-        table.add_row("[green]ok[/]" if ok else "[bold red]!![/]", part, finding)
+    for health, part, finding in findings:
+        table.add_row(health.value, part, finding)
     Console().print(table)
-    return all(ok for ok, _, _ in findings)
+    return all(health is not Health.WRONG for health, _, _ in findings)
 
 
-Finding = tuple[bool, str, str]
+Finding = tuple[Health, str, str]
+
+
+def _well(ok: bool) -> Health:
+    return Health.WELL if ok else Health.WRONG
 
 
 def _database() -> Finding:
     with transaction() as session:
         version = session.execute(text("SHOW server_version")).scalar_one()
         revision = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-    return True, "PostgreSQL", f"{version}, schema {revision}"
+    return Health.WELL, "PostgreSQL", f"{version}, schema {revision}"
 
 
 def _redis() -> Finding:
@@ -47,8 +60,8 @@ def _redis() -> Finding:
     try:
         policy = str(client.info("memory").get("maxmemory_policy"))
     except redis.exceptions.RedisError as away:
-        return False, "Redis", f"cannot be reached: {away}; work waits, nothing is lost"
-    return policy == "noeviction", "Redis", f"eviction {policy} (must be noeviction)"
+        return Health.WRONG, "Redis", f"cannot be reached: {away}; work waits, nothing is lost"
+    return _well(policy == "noeviction"), "Redis", f"eviction {policy} (must be noeviction)"
 
 
 def _endpoints() -> list[Finding]:
@@ -59,8 +72,10 @@ def _endpoints() -> list[Finding]:
     found = [_reach(name, url) for name, url in sorted(urls.items())]
     missing = [code for code in provider_codes() if code not in chosen.utilities]
     if missing:
-        found.append((False, "utilities", f"no live API configured for {', '.join(missing)}"))
-    found.append((True, "gateways", ", ".join(load_gateways(chosen)) or "none"))
+        found.append(
+            (Health.WRONG, "utilities", f"no live API configured for {', '.join(missing)}")
+        )
+    found.append((Health.WELL, "gateways", ", ".join(load_gateways(chosen)) or "none"))
     return found
 
 
@@ -72,8 +87,8 @@ def _reach(name: str, url: str) -> Finding:
     try:
         socket.create_connection((parts.hostname, port), timeout=2).close()
     except OSError as away:
-        return False, name, f"{url} cannot be reached: {away}"
-    return True, name, url
+        return Health.WRONG, name, f"{url} cannot be reached: {away}"
+    return Health.WELL, name, url
 
 
 def _backlog() -> list[Finding]:
@@ -90,9 +105,9 @@ def _backlog() -> list[Finding]:
         ).one()
     events, due, dead, oldest_seconds = row
     return [
-        (oldest_seconds < 60, "jobs", f"{due} due, the oldest for {oldest_seconds} s"),
-        (events < 1000, "outbox", f"{events} events waiting"),
-        (dead == 0, "dead jobs", f"{dead} gave up and wait for a person"),
+        (_well(oldest_seconds < 60), "jobs", f"{due} due, the oldest for {oldest_seconds} s"),
+        (_well(events < 1000), "outbox", f"{events} events waiting"),
+        (_well(dead == 0), "dead jobs", f"{dead} gave up and wait for a person"),
     ]
 
 
@@ -104,7 +119,8 @@ def calendars(today: date) -> list[Finding]:
     for name in sorted({one.due.calendar for one in terms.values()}):
         last = known_through(name)
         told = f"working days known through {last}"
-        if last - today <= HOLIDAYS_AHEAD:
+        health = Health.WELL if last - today > HOLIDAYS_AHEAD else Health.SOON
+        if health is Health.SOON:
             told += "; when next year's holidays are published, upgrade the package holidays"
-        found.append((last - today > HOLIDAYS_AHEAD, f"calendar {name}", told))
+        found.append((health if last > today else Health.WRONG, f"calendar {name}", told))
     return found

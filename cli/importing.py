@@ -1,5 +1,6 @@
 """``citybill import``: a file on this machine into the ledger."""
 
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -7,13 +8,17 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from billing.bill_files import fingerprint, register
 from billing.importing import ImportResult, import_bills
-from core.clock import utc_now
 from core.db import transaction
 from providers.registry import get_provider, reader_for
 
 
-def import_path(path: Path, provider_code: str, *, quiet: bool = False) -> ImportResult:
+def import_path(
+    path: Path, provider_code: str, *, now: datetime, quiet: bool = False
+) -> ImportResult:
     """Import one file, with a bar on standard error if that is a terminal.
+
+    Args:
+        now: when it came: its bills are posted on that day.
 
     Raises:
         NotFound: no such company.
@@ -25,7 +30,7 @@ def import_path(path: Path, provider_code: str, *, quiet: bool = False) -> Impor
     with transaction() as session:
         bill_file, _ = register(
             session, provider.code, sha256=sha256, size_bytes=size_bytes, file_name=path.name,
-            received_via="cli", now=utc_now(),
+            received_via="cli", now=now,
         )  # fmt: skip
     assert bill_file.id is not None
     console = Console(stderr=True)
@@ -42,6 +47,6 @@ def import_path(path: Path, provider_code: str, *, quiet: bool = False) -> Impor
                 bill_file.id,
                 reader,
                 lambda: stream,
-                now=utc_now(),
+                now=now,
                 progress=lambda done, rows: bar.update(shown, completed=done, total=rows),
             )

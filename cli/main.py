@@ -88,7 +88,7 @@ def import_command(
 ) -> None:
     """Import a bill file into the ledger; the same file again changes nothing."""
     with connected():
-        result = importing.import_path(file, provider, quiet=as_json)
+        result = importing.import_path(file, provider, now=utc_now(), quiet=as_json)
     if as_json:
         say_json(asdict(result) | {"seconds": json.loads(result.seconds)})
         return

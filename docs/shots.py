@@ -2,7 +2,8 @@
 
 Signs in by itself with the codes from the demo inbox, pays what the resident owes through the
 sandbox cashier, and reconciles today's settlement file: once with a fen wrong, for the picture, and
-once right. On a fresh city the home page still has bills to pay, so start from one.
+once right. It proposes other terms for a company and withdraws them again. On a fresh city the home
+page still has bills to pay and a day waits to be closed, so start from one.
 """
 
 import re
@@ -19,7 +20,9 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
-RESIDENT, STAFF = "19900000001", "staff@citybill.example"
+RESIDENT = "19900000001"
+STAFF, SECOND_STAFF = "staff@citybill.example", "staff2@citybill.example"
+PART_YUAN = "30.00"  # of a bill that may be paid in parts
 _DESK, _PHONE = {"width": 1280, "height": 1080}, {"width": 390, "height": 844}
 SCREENS: dict[str, dict[str, Any]] = {
     "": {"viewport": _DESK, "device_scale_factor": 1.5, "locale": "en-GB"},
@@ -44,8 +47,12 @@ class Shots:
         bill = page.locator("a[href^='/bills/']").first.get_attribute("href")
         assert bill is not None
         self._shoot(resident, "bill", bill)
+        self._review(resident)
         self._shoot(resident, "payment", self._pay(page))
-        self._reconcile(self._sign_in(STAFF))
+        staff = self._sign_in(STAFF)
+        self._reconcile(staff)
+        self._shoot(staff, "days", "/console/days")
+        self._propose_terms(staff, self._sign_in(SECOND_STAFF))
 
     def _context(self, suffix: str = "", state: Any = None) -> BrowserContext:
         return self._browser.new_context(
@@ -94,10 +101,26 @@ class Shots:
     def _shoot(self, state: Any, name: str, path: str) -> None:
         """Photograph one page on every screen."""
         for suffix in SCREENS:
-            page = self._open(state, path, suffix)
-            page.wait_for_load_state("load")
-            _save(page.screenshot(animations="disabled"), IMAGES / f"{name}{suffix}.png")
-            page.context.close()
+            self._keep(self._open(state, path, suffix), f"{name}{suffix}")
+
+    def _keep(self, page: Page, name: str) -> None:
+        page.wait_for_load_state("load")
+        _save(page.screenshot(animations="disabled"), IMAGES / f"{name}.png")
+        page.context.close()
+
+    def _review(self, state: Any) -> None:
+        """Photograph the review with a part of one bill typed; nothing is paid."""
+        for suffix in SCREENS:
+            page = self._open(state, "/", suffix)
+            if page.locator("form[action='/pay']").count() == 0:
+                return
+            page.locator("form[action='/pay'] button:not([type=button])").click()
+            choosing = page.locator(".row--paying:has(summary)").last
+            if choosing.count():
+                choosing.locator("summary").click()
+                choosing.locator("input[name^='amount:']").fill(PART_YUAN)
+                page.locator("button[formaction='/pay']").click()
+            self._keep(page, f"review{suffix}")
 
     def _pay(self, home: Page) -> str:
         """Pay what is ticked, and return the payment's page; an earlier one if nothing is due."""
@@ -131,6 +154,18 @@ class Shots:
             page.context.close()
             if fault:
                 self._shoot(staff, "reconciliation", f"/console/reconciliations/sandbox/{day}")
+
+    def _propose_terms(self, first: Any, second: Any) -> None:
+        """Propose lower interest, photograph what the second person sees, and withdraw it."""
+        page = self._open(first, "/console/terms/water")
+        content = page.locator("#content").input_value()
+        page.fill("#content", re.sub(r"(interest_ppm_per_day = )[0-9]+", r"\g<1>300", content))
+        page.fill("#reason", "降低滞纳金 · lower late fees")
+        page.locator("form:has(#content) button").click()
+        page.wait_for_url("**/console/terms/changes/*")
+        self._shoot(second, "terms", page.url.removeprefix(self._city))
+        page.locator("form[action$='/withdrawal'] button").click()
+        page.context.close()
 
     def _today(self) -> str:
         page = self._http.get(f"{self._far_side}/sandbox").text

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from alembic import context
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 from sqlmodel import SQLModel
 
 import billing.ledger_models
@@ -42,7 +42,7 @@ def ours(thing: Any, name: str | None, kind: str, _reflected: bool, _other: Any)
 
 def run() -> None:
     url = context.config.attributes.get("database_url") or settings().database_url
-    engine = create_engine(sqlalchemy_url(url))
+    engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)  # closed also when it fails
     with engine.connect() as connection:
         connection.execute(text("SET lock_timeout = '5s'"))
         connection.execute(text("SET statement_timeout = '15min'"))
@@ -55,7 +55,6 @@ def run() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
-    engine.dispose()
 
 
 run()

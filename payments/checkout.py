@@ -22,7 +22,7 @@ from core.db import transaction
 from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_key
 from payments.gateways.base import Gateway, GatewayReply, GatewayStatus, Order
-from payments.models import IdempotentRequest, Payment, PaymentItem
+from payments.models import IdempotentRequest, Payment, PaymentItem, get_payment
 from payments.quotes import Quote, Wanted, check_unchanged, quote, standing, valid_until
 from payments.settlement import book_reply
 from payments.states import PENDING, PaymentStatus
@@ -44,34 +44,33 @@ def create_payment(
     now: datetime,
     mode: str = "wallet",
     channel: str = "web",
+    sum_fen: int | None = None,
     quoted_at: datetime | None = None,
     shown_total_fen: int | None = None,
 ) -> Payment:
     """Make a payment and hold its bills, or return the one this key already made (rule 30).
 
-    A payment of nothing (rule 7) asks no gateway and is paid at once.
-
     Args:
         return_url: where the gateway sends the payer back to; ``{payment}`` becomes its id.
+        sum_fen: one sum for all the bills, of one company, divided in its order (rule 9).
         quoted_at: when the payer was shown the amounts; None: this moment.
         shown_total_fen: the total they were shown, fee and tax included; None: whatever it is.
 
     Raises:
-        Invalid: nothing to pay, too many bills, one named twice, or an amount a bill does not take.
+        Invalid: no, too many or doubled bills, or an amount that is not taken.
         NotFound: a bill that does not exist or that this person may not pay.
-        Conflict: the key was used for another request; another payment holds a bill (until when);
-            or a bill or the total is not what was shown, or was shown too long ago.
+        Conflict: the key served another request; a bill is held (until when), or not as shown.
     """
     wanted = [want._replace(ref=resolve_ref(session, want.ref)) for want in wanted]
     check_choice(wanted)
-    digest = _request_digest(wanted, gateway, return_url)
+    digest = _request_digest(wanted, sum_fen, gateway, return_url)
     earlier = _find_earlier(session, payer_id, idempotency_key, digest, now=now)
     if earlier is not None:
         return earlier
     check_may_pay(session, payer_id, wanted)
     found, terms = standing(session, [want.ref for want in wanted], now=now, lock=True)
     check_unchanged(session, wanted, found)
-    asked = quote(wanted, found, terms, mode=mode, channel=channel, now=now)
+    asked = quote(wanted, found, terms, mode=mode, channel=channel, now=now, sum_fen=sum_fen)
     _check_fresh(list(terms.values()), asked, quoted_at, shown_total_fen, now=now)
     payment = _new_payment(
         session, asked, payer_id, gateway=gateway, channel=channel, return_url=return_url, now=now
@@ -79,7 +78,8 @@ def create_payment(
     _keep(session, payment, asked, now=now)
     _remember(session, payment, idempotency_key, digest, now=now)
     if payment.gateway == NO_GATEWAY:
-        return book_reply(session, payment.id, _nothing_taken(now), now=now)
+        book_reply(session, payment.id, _nothing_taken(now), now=now)
+        return get_payment(session, payment.id)
     outbox.emit(session, "payment.created", payment.id, now=now)
     session.flush()
     return payment
@@ -160,11 +160,13 @@ def _items(payment: Payment, chosen: dict[BillRef, Chosen], *, now: datetime) ->
     ]
 
 
-def _request_digest(wanted: Sequence[Wanted], gateway: str, return_url: str) -> str:
+def _request_digest(
+    wanted: Sequence[Wanted], sum_fen: int | None, gateway: str, return_url: str
+) -> str:
     bills = sorted(
         [*want.ref, want.shown_fen, want.option_code, want.amount_fen] for want in wanted
     )
-    request = json.dumps([gateway, return_url, bills])
+    request = json.dumps([gateway, return_url, sum_fen, bills])
     return hashlib.sha256(request.encode()).hexdigest()
 
 
@@ -258,7 +260,8 @@ def open_at_gateway(payment_id: int, gateway: Gateway, *, notify_url: str) -> Pa
     except UpstreamUnavailable:
         return payment
     with transaction() as session:
-        return book_reply(session, payment_id, reply, now=utc_now())
+        book_reply(session, payment_id, reply, now=utc_now())
+        return get_payment(session, payment_id)
 
 
 def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime) -> Payment:
@@ -285,7 +288,8 @@ def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime
     elif waiting and payment.status is PaymentStatus.CREATED:
         return open_at_gateway(payment_id, gateway, notify_url=notify_url)
     with transaction() as session:
-        return book_reply(session, payment_id, reply, now=now)
+        book_reply(session, payment_id, reply, now=now)
+        return get_payment(session, payment_id)
 
 
 def poll_again_seconds(payment: Payment, *, now: datetime) -> int | None:

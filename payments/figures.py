@@ -1,13 +1,16 @@
 """The few figures staff look at first."""
 
 from collections.abc import Collection
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing.days import next_to_close
 from core.clock import day_bounds
+
+_REFUSALS_SHOWN_FOR = timedelta(days=7)
 
 
 class Figures(NamedTuple):
@@ -22,30 +25,65 @@ class Figures(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """What a person should look at."""
+    """What a person should look at, each by how many.
+
+    ``refused_corrections`` are those of the last seven days, ``refused_in_file`` the bill file the
+    latest of them came in.
+    """
 
     breaks: int
     refused_files: int
     unreconciled_days: int
+    unclosed_days: int
+    proposed_terms: int
+    refused_corrections: int
+    refused_in_file: int | None
+    missing_bills: int
+
+
+_FIGURES = text("""
+    SELECT b.bills, b.fen, p.payments, p.fen, u.items, r.fen + s.fen
+    FROM (SELECT count(*) AS bills, coalesce(sum(open_fen), 0)::bigint AS fen
+          FROM (SELECT amount_fen + adjusted_fen - paid_fen - credited_fen AS open_fen
+                FROM bill WHERE cancelled_at IS NULL) owed
+          WHERE open_fen > 0) b,
+         (SELECT count(*) AS payments, coalesce(sum(amount_fen), 0)::bigint AS fen
+          FROM payment WHERE paid_at >= :started AND paid_at < :ended) p,
+         (SELECT count(*) AS items FROM payment_item WHERE outcome = 'paid') u,
+         (SELECT coalesce(sum(amount_fen), 0)::bigint AS fen
+          FROM refund WHERE status = 'requested') r,
+         (SELECT coalesce(sum(amount_fen), 0)::bigint AS fen
+          FROM receipt WHERE state = 'suspended') s
+""")
 
 
 def today_figures(session: Session, *, day: date) -> Figures:
-    """Count what is open, and what was paid on ``day``."""
+    """Count what is open or on its way back, and what was paid on ``day``."""
     started, ended = day_bounds(day)
-    row = session.execute(
-        text("""
-            SELECT b.bills, b.fen, p.payments, p.fen, u.items, r.fen
-            FROM (SELECT count(*) AS bills, coalesce(sum(amount_fen - paid_fen), 0)::bigint AS fen
-                  FROM bill WHERE amount_fen > paid_fen AND cancelled_at IS NULL) b,
-                 (SELECT count(*) AS payments, coalesce(sum(amount_fen), 0)::bigint AS fen
-                  FROM payment WHERE paid_at >= :started AND paid_at < :ended) p,
-                 (SELECT count(*) AS items FROM payment_item WHERE outcome = 'paid') u,
-                 (SELECT coalesce(sum(amount_fen), 0)::bigint AS fen
-                  FROM refund WHERE status = 'requested') r
-        """),
-        {"started": started, "ended": ended},
-    ).one()
-    return Figures(*row)
+    return Figures(*session.execute(_FIGURES, {"started": started, "ended": ended}).one())
+
+
+_ATTENTION = text("""
+    SELECT (SELECT count(*) FROM reconciliation_break) AS breaks,
+           (SELECT count(*) FROM bill_file WHERE status = 'refused') AS refused_files,
+           (SELECT count(*)
+            FROM (SELECT gateway AS source, (paid_at AT TIME ZONE 'Asia/Shanghai')::date AS day
+                  FROM payment WHERE gateway = ANY(:gateways) AND paid_at < :started
+                  UNION
+                  SELECT source, (received_at AT TIME ZONE 'Asia/Shanghai')::date
+                  FROM receipt WHERE source = ANY(:gateways) AND received_at < :started) taken
+            WHERE NOT EXISTS (SELECT FROM reconciliation r
+                              WHERE r.source = taken.source AND r.day = taken.day)
+           ) AS unreconciled_days,
+           (SELECT count(*) FROM provider_terms
+            WHERE effective_on > :today AND approved_at IS NULL AND withdrawn_at IS NULL
+           ) AS proposed_terms,
+           c.refused_corrections, c.refused_in_file,
+           (SELECT count(*) FROM missing_bill WHERE arrived_at IS NULL) AS missing_bills
+    FROM (SELECT count(*) AS refused_corrections,
+                 (array_agg(bill_file_id ORDER BY decided_at DESC, id DESC))[1] AS refused_in_file
+          FROM bill_correction WHERE state = 'refused' AND decided_at >= :refused_since) c
+""")
 
 
 def attention(session: Session, *, gateways: Collection[str], today: date) -> Attention:
@@ -55,17 +93,12 @@ def attention(session: Session, *, gateways: Collection[str], today: date) -> At
         gateways: whose days before ``today`` are to be reconciled.
     """
     started, _ = day_bounds(today)
-    row = session.execute(
-        text("""
-            SELECT (SELECT count(*) FROM reconciliation_break),
-                   (SELECT count(*) FROM bill_file WHERE status = 'refused'),
-                   (SELECT count(DISTINCT (p.gateway, day))
-                    FROM payment p, LATERAL (
-                        SELECT (p.paid_at AT TIME ZONE 'Asia/Shanghai')::date AS day) d
-                    WHERE p.gateway = ANY(:gateways) AND p.paid_at < :started
-                      AND NOT EXISTS (SELECT FROM reconciliation r
-                                      WHERE r.source = p.gateway AND r.day = d.day))
-        """),
-        {"gateways": list(gateways), "started": started},
-    ).one()
-    return Attention(*row)
+    refused_since, _ = day_bounds(today - _REFUSALS_SHOWN_FOR)
+    values = {
+        "gateways": list(gateways), "started": started, "today": today,
+        "refused_since": refused_since,
+    }  # fmt: skip
+    row = session.execute(_ATTENTION, values).one()
+    next_on = next_to_close(session, today=today)
+    unclosed_days = (today - next_on).days if next_on else 0
+    return Attention(**row._mapping, unclosed_days=unclosed_days)

@@ -89,6 +89,10 @@ class PaymentItem(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("amount_fen >= 0", name="amount_not_negative"),
         CheckConstraint("advance_fen BETWEEN 0 AND amount_fen", name="advance_within"),
+        CheckConstraint(
+            "adjust_fen = 0 OR (option_code IS NOT NULL AND advance_fen = 0)",
+            name="adjusted_by_option",
+        ),
         ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
         Index("ix_payment_item_account_id_bill_id", "account_id", "bill_id"),
         # An instalment is paid once (rule 15).
@@ -140,6 +144,9 @@ class Refund(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("amount_fen > 0", name="amount_positive"),
         CheckConstraint("fee_fen BETWEEN 0 AND amount_fen", name="fee_within"),
+        CheckConstraint(
+            "(status = 'succeeded') = (succeeded_at IS NOT NULL)", name="success_says_when"
+        ),
         UniqueConstraint("payment_id", "account_id", "bill_id"),
         ForeignKeyConstraint(
             ["payment_id", "account_id", "bill_id"],
@@ -328,12 +335,12 @@ def lock_payment(session: Session, payment_id: int) -> Payment:
 
 
 def get_payment(session: Session, payment_id: int) -> Payment:
-    """Return a payment.
+    """Return a payment as it is now, whatever this session saw of it before.
 
     Raises:
         NotFound: no such payment.
     """
-    payment = session.get(Payment, payment_id)
+    payment = session.get(Payment, payment_id, populate_existing=True)
     if payment is None:
         raise NotFound("there is no such payment")
     return payment

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing.bills import BillRef, format_ref, parse_ref
+from billing.rules.apportionment import Claim, apportion
 from billing.rules.calendars import counts_on, pay_by
 from billing.rules.fees import check_limit, convenience_fee
 from billing.rules.payable import Chosen, Offer, Payable, choose, offers, read_pay_terms
@@ -20,6 +21,7 @@ from billing.terms import terms_of
 from billing.views import BillView
 from core.clock import billing_date, day_bounds
 from core.errors import Conflict, Invalid, NotFound
+from core.keys import month_of
 from payments.models import Payment
 
 
@@ -68,11 +70,16 @@ _STANDING = """
 _READ, _LOCK = text(_STANDING), text(_STANDING + "FOR UPDATE OF b")  # our own text
 
 _TAKEN = text("""
-    SELECT account_id, bill_id, option_code FROM payment_item
+    SELECT account_id, bill_id, array_agg(option_code) AS codes,
+           CAST(coalesce(sum(amount_fen) FILTER (WHERE outcome = 'waiting'), 0) AS bigint)
+               AS waiting_fen
+    FROM payment_item
     WHERE (account_id, bill_id) IN (
         SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
       AND option_code LIKE 'instalment-%' AND outcome IN ('waiting', 'paid', 'written_off')
+    GROUP BY account_id, bill_id
 """)
+_NOT_TAKEN = frozenset[str](), 0
 
 
 def standing(
@@ -85,19 +92,21 @@ def standing(
     """
     keys = {"account_ids": [ref[0] for ref in refs], "bill_ids": [ref[1] for ref in refs]}
     rows = session.execute(_LOCK if lock else _READ, keys).mappings().all()
-    taken: dict[BillRef, set[str]] = {}
+    taken: dict[BillRef, tuple[frozenset[str], int]] = {}
     if any(row["pay_terms"] for row in rows):
-        for account_id, bill_id, code in session.execute(_TAKEN, keys):
-            taken.setdefault((account_id, bill_id), set()).add(code)
+        for account_id, bill_id, codes, waiting_fen in session.execute(_TAKEN, keys):
+            taken[account_id, bill_id] = frozenset(codes), waiting_fen
     terms = terms_of(session, {row["provider_code"] for row in rows}, billing_date(now))
     found = {}
     for row in rows:
         ref = row["account_id"], row["id"]
-        found[ref] = _standing(row, terms[row["provider_code"]], frozenset(taken.get(ref, ())))
+        found[ref] = _standing(row, terms[row["provider_code"]], *taken.get(ref, _NOT_TAKEN))
     return found, terms
 
 
-def _standing(row: Mapping[Any, Any], terms: Terms, taken: frozenset[str]) -> Standing:
+def _standing(
+    row: Mapping[Any, Any], terms: Terms, taken: frozenset[str], waiting_fen: int
+) -> Standing:
     facts = Payable(
         amount_fen=0 if row["cancelled"] else row["amount_fen"],
         adjusted_fen=row["adjusted_fen"],
@@ -106,6 +115,7 @@ def _standing(row: Mapping[Any, Any], terms: Terms, taken: frozenset[str]) -> St
         due_on=pay_by(row["due_on"], terms.due),
         pay_terms=read_pay_terms(row["pay_terms"]),
         taken=taken,
+        waiting_fen=waiting_fen,
     )
     return Standing(
         (row["account_id"], row["id"]), row["provider_code"], row["held_by"], facts.open_fen, facts
@@ -120,16 +130,20 @@ def quote(
     mode: str,
     channel: str,
     now: datetime,
+    sum_fen: int | None = None,
 ) -> Quote:
     """Work out what is to be paid for bills as they stand.
 
     Args:
+        sum_fen: one sum for all of them together; None: each its own.
         mode: how the gateway takes money: wallet, card, cash, bank_debit.
         channel: where the payer is: web, api, tv, counter.
 
     Raises:
         Invalid, Conflict: an amount or option that a bill's or company's terms do not take.
     """
+    if sum_fen is not None:
+        wanted = share_out(found, terms, sum_fen)
     chosen: dict[BillRef, Chosen] = {}
     by_company: dict[str, int] = {}
     days = [billing_date(now)]
@@ -155,6 +169,40 @@ def quote(
     )  # fmt: skip
 
 
+def share_out(
+    found: Mapping[BillRef, Standing], terms: Mapping[str, Terms], sum_fen: int
+) -> list[Wanted]:
+    """Divide one sum among bills of one company, in the order its terms say (rule 9).
+
+    Bills that get nothing are left out; what is above all of them comes with the newest, and is
+    taken only if the company keeps advances.
+
+    Raises:
+        Invalid: bills of several companies, or none that owes anything.
+    """
+    companies = {bill.provider_code for bill in found.values()}
+    claims = [_claim(bill) for bill in found.values() if bill.open_fen > 0]
+    if len(companies) != 1 or not claims:
+        raise Invalid(
+            "one sum is divided among bills of one company that owe something: name such bills",
+            code="amount.not_divisible",
+        )
+    shared = apportion(sum_fen, claims, terms[companies.pop()].apportion)
+    sums: dict[BillRef, int] = {}
+    for part in shared.parts:
+        sums[part.key] = sums.get(part.key, 0) + part.amount_fen
+    return [Wanted(ref, found[ref].open_fen, None, fen) for ref, fen in sorted(sums.items())]
+
+
+def _claim(bill: Standing) -> Claim:
+    charge_fen = bill.facts.amount_fen - bill.facts.paid_fen - bill.facts.credited_fen
+    charge_fen = max(0, min(charge_fen, bill.open_fen))
+    return Claim(
+        key=bill.ref, billing_month=month_of(bill.ref[1]), due_on=bill.facts.due_on,
+        charge_fen=charge_fen, late_fee_fen=bill.open_fen - charge_fen,
+    )  # fmt: skip
+
+
 def valid_until(terms: Sequence[Terms], quoted_at: datetime) -> datetime:
     """Return until when amounts shown at ``quoted_at`` may be paid (rule 17).
 
@@ -167,7 +215,13 @@ def valid_until(terms: Sequence[Terms], quoted_at: datetime) -> datetime:
 
 
 def preview(
-    session: Session, wanted: Sequence[Wanted], *, mode: str, channel: str, now: datetime
+    session: Session,
+    wanted: Sequence[Wanted],
+    *,
+    mode: str,
+    channel: str,
+    now: datetime,
+    sum_fen: int | None = None,
 ) -> Quote:
     """Return what a payment would ask for at this moment; nothing is held and nothing promised.
 
@@ -176,7 +230,7 @@ def preview(
     """
     found, terms = standing(session, [want.ref for want in wanted], now=now)
     check_unchanged(session, wanted, found)
-    return quote(wanted, found, terms, mode=mode, channel=channel, now=now)
+    return quote(wanted, found, terms, mode=mode, channel=channel, now=now, sum_fen=sum_fen)
 
 
 def check_unchanged(

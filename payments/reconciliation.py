@@ -135,46 +135,73 @@ def _keep(
     return kept.id
 
 
-# Ours: payments the gateway says were paid that day, refunds it sent that day, and what the ledger
-# moved for each. Theirs: the file's rows, a reference listed twice counted.
-_MATCH = text("""
+# What the ledger moved into the gateway's account, or out of it, about some subjects.
+_MOVED = """
+    SELECT coalesce(sum(t.amount_fen), 0)
+    FROM ({subjects}) s (account_id, subject_id)
+    JOIN ledger_transfer t ON t.account_id = s.account_id AND t.subject_id = s.subject_id
+     AND t.entry_key IN ({keys})
+    JOIN ledger_account a ON a.id = t.{side}_account_id AND a.code = :gateway_account
+"""
+_PAID = _MOVED.format(
+    side="debit",
+    subjects="SELECT account_id, bill_id FROM payment_item WHERE payment_id = p.id "
+    "UNION ALL SELECT 0, p.id",
+    keys="'paid:' || p.id, 'advance:' || p.id, 'stray:' || p.id, "
+    "'fee:' || p.id, 'fee_tax:' || p.id",
+)
+# The fee goes back with one refund of the payment, whose ``fee_fen`` says so.
+_REFUNDED = _MOVED.format(
+    side="credit",
+    subjects="SELECT r.account_id, r.bill_id UNION ALL SELECT 0, r.payment_id WHERE r.fee_fen > 0",
+    keys="'returned:' || r.payment_id",
+)
+_SUSPENDED = _MOVED.format(side="debit", subjects="SELECT 0, m.id", keys="'suspense_in:' || m.id")
+_RELEASED = _MOVED.format(side="credit", subjects="SELECT 0, m.id", keys="'returned:' || m.id")
+
+# Ours: what the gateway says it took or sent back that day, for bills or suspended (then under
+# ``suspense.return_no``), and what the ledger moved for each. Theirs: the file's rows. An order may
+# be taken twice: both sides sum up, and ``refs`` tells that from one taking that is listed twice.
+_MATCH = text(f"""
     CREATE TEMPORARY TABLE matching ON COMMIT DROP AS
-    WITH ours AS (
+    WITH moved AS (
         SELECT 'payment' AS kind, p.order_no AS reference, p.amount_fen AS fen,
-               (SELECT coalesce(sum(t.amount_fen), 0)
-                FROM payment_item i
-                JOIN ledger_transfer t ON t.account_id = i.account_id AND t.subject_id = i.bill_id
-                 AND t.entry_key IN ('paid:' || p.id, 'stray:' || p.id)
-                JOIN ledger_account d ON d.id = t.debit_account_id AND d.code = :gateway_account
-                WHERE i.payment_id = p.id) AS ledger_fen,
-               p.paid_at AS happened_at
+               ({_PAID}) AS ledger_fen, p.paid_at AS happened_at
         FROM payment p
         WHERE p.gateway = :source AND p.paid_at >= :started AND p.paid_at < :ended
         UNION ALL
-        SELECT 'refund', r.refund_no, -r.amount_fen,
-               -(SELECT coalesce(sum(t.amount_fen), 0)
-                 FROM ledger_transfer t
-                 JOIN ledger_account c ON c.id = t.credit_account_id AND c.code = :gateway_account
-                 WHERE t.account_id = r.account_id AND t.subject_id = r.bill_id
-                   AND t.entry_key = 'returned:' || r.payment_id),
-               r.succeeded_at
+        SELECT 'refund', r.refund_no, -r.amount_fen, -({_REFUNDED}), r.succeeded_at
         FROM refund r JOIN payment p ON p.id = r.payment_id
         WHERE p.gateway = :source AND r.succeeded_at >= :started AND r.succeeded_at < :ended
+        UNION ALL
+        SELECT 'payment', p.order_no, m.amount_fen, ({_SUSPENDED}), m.received_at
+        FROM receipt m JOIN payment p ON p.id = m.payment_id
+        WHERE m.source = :source AND m.received_at >= :started AND m.received_at < :ended
+        UNION ALL
+        SELECT 'refund', 'S' || m.id, -m.amount_fen, -({_RELEASED}), m.returned_at
+        FROM receipt m
+        WHERE m.source = :source AND m.returned_at >= :started AND m.returned_at < :ended
+    ), ours AS (
+        SELECT kind, reference, count(*) AS times, sum(fen)::bigint AS fen,
+               sum(ledger_fen)::bigint AS ledger_fen, min(happened_at) AS happened_at
+        FROM moved GROUP BY kind, reference
     ), theirs AS (
         SELECT kind, reference, min(gateway_ref) AS gateway_ref, count(*) AS times,
-               min(amount_fen) AS fen, min(happened_at) AS happened_at
+               count(DISTINCT gateway_ref) AS refs, sum(amount_fen)::bigint AS fen,
+               min(happened_at) AS happened_at
         FROM settlement_row WHERE settlement_file_id = :file_id GROUP BY kind, reference
     )
-    SELECT kind, reference, t.gateway_ref, o.fen AS ours_fen, t.fen AS theirs_fen, o.ledger_fen,
+    SELECT kind, reference, t.gateway_ref, o.times AS ours_times, o.fen AS ours_fen,
+           t.fen AS theirs_fen, o.ledger_fen,
            coalesce(t.happened_at, o.happened_at) AS happened_at,
            CASE WHEN o.fen IS NULL THEN 'missing_here'
                 WHEN t.fen IS NULL THEN 'missing_at_gateway'
-                WHEN t.times > 1 THEN 'duplicate'
+                WHEN t.times > o.times OR t.times > t.refs THEN 'duplicate'
                 WHEN o.fen <> t.fen THEN 'amount_differs'
                 WHEN o.fen <> o.ledger_fen THEN 'ledger_differs'
                 ELSE 'matched' END AS verdict
     FROM ours o FULL JOIN theirs t USING (kind, reference)
-""")
+""")  # noqa: S608  our own texts
 
 _BREAKS = text("""
     INSERT INTO reconciliation_break
@@ -190,8 +217,9 @@ _SUMMARY = text("""
     INSERT INTO reconciliation (source, day, settlement_file_id, matched, our_count, their_count,
                                 our_total_fen, their_total_fen, fee_total_fen, run_at)
     SELECT :source, :day, :file_id, m.matched, m.ours, f.rows, m.our_fen, f.fen, f.fee, :now
-    FROM (SELECT count(*) FILTER (WHERE verdict = 'matched') AS matched,
-                 count(ours_fen) AS ours, coalesce(sum(ours_fen), 0)::bigint AS our_fen
+    FROM (SELECT coalesce(sum(ours_times) FILTER (WHERE verdict = 'matched'), 0) AS matched,
+                 coalesce(sum(ours_times), 0) AS ours,
+                 coalesce(sum(ours_fen), 0)::bigint AS our_fen
           FROM matching) m,
          (SELECT count(*) AS rows, coalesce(sum(amount_fen), 0)::bigint AS fen,
                  coalesce(sum(fee_fen), 0)::bigint AS fee
@@ -244,8 +272,12 @@ def days_with_payments(session: Session, source: str, *, limit: int) -> list[dat
     """Return the newest Shanghai days on which a gateway took money for us."""
     days = session.execute(
         text("""
-            SELECT DISTINCT (paid_at AT TIME ZONE 'Asia/Shanghai')::date AS day FROM payment
-            WHERE gateway = :source AND paid_at IS NOT NULL ORDER BY day DESC LIMIT :limit
+            SELECT (paid_at AT TIME ZONE 'Asia/Shanghai')::date AS day FROM payment
+            WHERE gateway = :source AND paid_at IS NOT NULL
+            UNION
+            SELECT (received_at AT TIME ZONE 'Asia/Shanghai')::date FROM receipt
+            WHERE source = :source
+            ORDER BY day DESC LIMIT :limit
         """),
         {"source": source, "limit": limit},
     )

@@ -212,6 +212,7 @@ def quote_for(
     mode: str,
     channel: str,
     now: datetime,
+    sum_fen: int | None = None,
 ) -> Quoted:
     """Return what a payment of ``wanted`` would ask for at this moment, and each bill's offers.
 
@@ -221,5 +222,5 @@ def quote_for(
     wanted = [want._replace(ref=resolve_ref(session, want.ref)) for want in wanted]
     check_choice(wanted)
     check_may_pay(session, payer_id, wanted)
-    asked = preview(session, wanted, mode=mode, channel=channel, now=now)
+    asked = preview(session, wanted, mode=mode, channel=channel, now=now, sum_fen=sum_fen)
     return Quoted(asked, offers_of(session, [want.ref for want in wanted], now=now))

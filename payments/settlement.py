@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import text
-from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session
 
 from billing import late_fees, ledger, postings
@@ -19,13 +18,26 @@ from billing.terms import terms_on
 from billing.waiting import decide_waiting
 from core import outbox
 from core.clock import billing_date
-from core.errors import IllegalTransition
+from core.db import HotStatement
+from core.errors import IllegalTransition, NotFound
 from payments.gateways.base import GatewayReply, GatewayStatus
-from payments.models import Payment, lock_payment
+from payments.models import lock_payment
 from payments.states import PENDING, Outcome, PaymentStatus, sources_of
 from payments.suspense import suspend
 
 STRAY_REASON = "the bill was settled or changed before this payment arrived"
+
+
+class Facts(NamedTuple):
+    """A payment, locked."""
+
+    id: int
+    status: PaymentStatus
+    gateway: str
+    gateway_ref: str | None
+    amount_fen: int
+    fee_fen: int
+    fee_tax_fen: int
 
 
 class Line(NamedTuple):
@@ -41,7 +53,7 @@ class Line(NamedTuple):
     held_by: int | None
     cancelled: bool
     open_fen: int
-    correction_waits: bool
+    paid_otherwise: bool = False  # the instalment, by another payment
 
     @property
     def key(self) -> tuple[int, int]:
@@ -51,79 +63,103 @@ class Line(NamedTuple):
         """Tell whether the bill can still take what was chosen for it (rules 14, 29)."""
         if self.amount_fen == 0:
             return True  # nothing comes, so nothing can be too much
-        if self.cancelled or self.held_by not in (None, payment_id):
+        if self.cancelled or self.paid_otherwise or self.held_by not in (None, payment_id):
             return False
-        wanted_fen = self.amount_fen - self.advance_fen
-        if self.adjust_fen:  # an option that settles the bill settles all of it
-            return wanted_fen == self.open_fen + self.adjust_fen
-        return wanted_fen <= self.open_fen
+        wanted_fen, owed_fen = self.amount_fen - self.advance_fen, self.open_fen + self.adjust_fen
+        if self.adjust_fen and self.held_by is None:  # an option is for the bill as it stood then
+            return wanted_fen == owed_fen
+        return wanted_fen <= owed_fen
 
 
-def book_reply(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> Payment:
+def book_reply(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:
     """Enter a gateway's reply; the same reply again changes nothing.
 
     Money that is not what we asked for, or comes a second time, is suspended and sent back.
 
     Raises:
         NotFound: no such payment.
-        IllegalTransition: it contradicts an earlier reply; a person must look.
+        AmountMismatch: the gateway took money and does not say how much, or said otherwise before.
     """
-    payment = lock_payment(session, payment_id)
     match reply.status:
         case GatewayStatus.PAID:
-            _book_paid(session, payment, reply, now=now)
+            _book_paid(session, payment_id, reply, now=now)
         case GatewayStatus.REFUSED:
-            _give_up(session, payment, PaymentStatus.REFUSED, now=now)
+            _give_up(session, payment_id, PaymentStatus.REFUSED, now=now)
         case GatewayStatus.CLOSED:
-            _give_up(session, payment, PaymentStatus.EXPIRED, now=now)
-        case GatewayStatus.OPEN if payment.status is PaymentStatus.CREATED:
-            payment.move_to(PaymentStatus.OPEN, now=now)
-            payment.gateway_ref = reply.gateway_ref
-            payment.pay_url = reply.pay_url
-            session.flush()
-    return payment
+            _give_up(session, payment_id, PaymentStatus.EXPIRED, now=now)
+        case GatewayStatus.OPEN:
+            _book_open(session, payment_id, reply, now=now)
 
 
-def _book_paid(session: Session, payment: Payment, reply: GatewayReply, *, now: datetime) -> None:
-    if payment.status is PaymentStatus.PAID and reply.gateway_ref == payment.gateway_ref:
+def _book_open(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:
+    payment = lock_payment(session, payment_id)
+    if payment.status is PaymentStatus.CREATED:
+        payment.move_to(PaymentStatus.OPEN, now=now)
+        payment.gateway_ref = reply.gateway_ref
+        payment.pay_url = reply.pay_url
+        session.flush()
+
+
+def _book_paid(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:
+    payment, lines = _lock(session, payment_id)
+    if payment.status == PaymentStatus.PAID and reply.gateway_ref in {None, payment.gateway_ref}:
         return
-    if payment.status is PaymentStatus.PAID:
-        suspend(session, payment, reply, reason="paid a second time", now=now)
+    if payment.status == PaymentStatus.PAID:
+        suspend(session, payment_id, reply, reason="paid a second time", now=now)
         return
     if reply.amount_fen != payment.amount_fen:
-        suspend(session, payment, reply, reason="another amount than we asked for", now=now)
-        _give_up(session, payment, PaymentStatus.REFUSED, now=now)
+        suspend(session, payment_id, reply, reason="another amount than we asked for", now=now)
+        _give_up(session, payment_id, PaymentStatus.REFUSED, now=now)
         return
     paid_at = reply.paid_at or now
-    lines = _lock_bills(session, payment.id)
+    if payment.status not in PENDING:
+        lines = _without_instalments_paid(session, payment_id, lines)
     if billing_date(paid_at) < billing_date(now):
-        lines = _without_undue_fees(session, payment.id, lines, paid_at=paid_at, now=now)
-    _apply(session, payment, lines, gateway_ref=reply.gateway_ref, paid_at=paid_at, now=now)
-    _decide_corrections(session, lines, now=now)
-    # What the statement wrote, told to the object without asking the database once more.
-    written = {"status": PaymentStatus.PAID, "status_at": now, "gateway_ref": reply.gateway_ref}
-    for name, value in (written | {"paid_at": paid_at}).items():
-        set_committed_value(payment, name, value)
+        lines = _without_undue_fees(session, payment_id, lines, paid_at=paid_at, now=now)
+    gateway_ref = reply.gateway_ref or payment.gateway_ref  # its number may not be told again
+    _apply(session, payment, lines, gateway_ref=gateway_ref, paid_at=paid_at, now=now)
 
 
-_LOCK = text("""
-    SELECT i.account_id, i.bill_id, a.provider_code, i.amount_fen, i.advance_fen, i.adjust_fen,
+_LOCK = HotStatement("""
+    SELECT p.id, p.status, p.gateway, p.gateway_ref, p.amount_fen, p.fee_fen, p.fee_tax_fen,
+           i.account_id, i.bill_id, a.provider_code, i.amount_fen, i.advance_fen, i.adjust_fen,
            i.write_off_no, b.held_by, b.cancelled_at IS NOT NULL,
-           b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen,
-           EXISTS (SELECT FROM bill_correction c WHERE c.account_id = b.account_id
-                   AND c.bill_id = b.id AND c.state = 'waiting')
-    FROM payment_item i
+           b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen
+    FROM payment p
+    JOIN payment_item i ON i.payment_id = p.id
     JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
     JOIN utility_account a ON a.id = i.account_id
-    WHERE i.payment_id = :payment_id
+    WHERE p.id = :payment_id
     ORDER BY i.account_id, i.bill_id
-    FOR UPDATE OF b
+    FOR UPDATE OF p, b
 """)
 
 
-def _lock_bills(session: Session, payment_id: int) -> list[Line]:
-    """Return a payment's bills, locked in key order so that nobody deadlocks."""
-    return [Line(*row) for row in session.execute(_LOCK, {"payment_id": payment_id})]
+def _lock(session: Session, payment_id: int) -> tuple[Facts, list[Line]]:
+    """Return a payment and its bills, locked: it first, they in key order, so nobody deadlocks.
+
+    Raises:
+        NotFound: no such payment.
+    """
+    rows = _LOCK.rows(session, {"payment_id": payment_id})
+    if not rows:
+        raise NotFound("there is no such payment")
+    width = len(Facts._fields)
+    return Facts(*rows[0][:width]), [Line(*row[width:]) for row in rows]
+
+
+_PAID_OTHERWISE = text("""
+    SELECT i.account_id, i.bill_id
+    FROM payment_item i JOIN payment_item o USING (account_id, bill_id, option_code)
+    WHERE i.payment_id = :payment_id AND o.payment_id <> i.payment_id
+      AND option_code LIKE 'instalment-%' AND o.outcome IN ('waiting', 'paid', 'written_off')
+""")
+
+
+def _without_instalments_paid(session: Session, payment_id: int, lines: list[Line]) -> list[Line]:
+    """Mark what another payment has paid since this one ended: an instalment is paid once."""
+    found = {tuple(row) for row in session.execute(_PAID_OTHERWISE, {"payment_id": payment_id})}
+    return [line._replace(paid_otherwise=line.key in found) for line in lines]
 
 
 def _without_undue_fees(
@@ -138,17 +174,18 @@ def _without_undue_fees(
         attempt = session.begin_nested()
         waived_fen = late_fees.waive_after(
             session, line.key, paid_on=counts_on(paid_at, terms),
-            amount_fen=line.amount_fen - line.advance_fen, why=str(payment_id), now=now,
+            amount_fen=line.amount_fen - line.advance_fen - line.adjust_fen,
+            why=str(payment_id), now=now,
         )  # fmt: skip
         lines[at] = line._replace(open_fen=line.open_fen - waived_fen)
-        if waived_fen and not lines[at].takes(payment_id):
+        if not lines[at].takes(payment_id):
             lines[at] = line
             attempt.rollback()
     return lines
 
 
 # What one "paid" changes, in one statement. The states a row may come from are in its WHERE.
-_APPLY = text(f"""
+_APPLY = HotStatement(f"""
     WITH line AS (
         SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[]),
                              CAST(:paid AS bigint[]), CAST(:adjusts AS bigint[]),
@@ -183,13 +220,15 @@ _APPLY = text(f"""
                            AND i.bill_id = r.bill_id
     ), transfers AS ({ledger.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
     SELECT (SELECT count(*) FROM paid), (SELECT count(*) FROM bills),
-           (SELECT count(*) FROM items), (SELECT count(*) FROM transfers)
+           (SELECT count(*) FROM items), (SELECT count(*) FROM transfers),
+           EXISTS (SELECT FROM line l JOIN bill_correction c USING (account_id, bill_id)
+                   WHERE c.state = 'waiting')
 """)  # noqa: S608  our own texts
 
 
 def _apply(
     session: Session,
-    payment: Payment,
+    payment: Facts,
     lines: Sequence[Line],
     *,
     gateway_ref: str | None,
@@ -216,20 +255,21 @@ def _apply(
         "stray_bills": [line.bill_id for line in stray],
         "stray_fees": _stray_fees(payment, lines, stray),
     }  # fmt: skip
-    found = session.execute(
-        _APPLY, values | ledger.move_values(moves, now=now) | outbox.event_values(events, now=now)
-    ).one()
-    if found[:3] != (1, len(lines), len(lines)):
+    values |= ledger.move_values(moves, now=now) | outbox.event_values(events, now=now)
+    (*counts, transfers, correction_waits) = _APPLY.rows(session, values)[0]
+    if counts != [1, len(lines), len(lines)]:
         raise IllegalTransition(f"payment {payment.id} is not where it can become paid")
-    if found[3] < len(moves):  # an account of the ledger that is used for the first time
+    if transfers < len(moves):  # an account of the ledger that is used for the first time
         ledger.post(session, moves, now=now)
+    if correction_waits:  # it learns that the bill is paid (rule 13)
+        decide_waiting(session, [line.key for line in lines], now=now)
 
 
 def _on_bill(line: Line) -> int:
     return line.amount_fen - line.advance_fen
 
 
-def _stray_fees(payment: Payment, lines: Sequence[Line], stray: Sequence[Line]) -> list[int]:
+def _stray_fees(payment: Facts, lines: Sequence[Line], stray: Sequence[Line]) -> list[int]:
     """Return what of the fee goes back with each stray bill: all with the last, if all are."""
     fees = [0] * len(stray)
     if stray and len(stray) == len(lines):
@@ -238,7 +278,7 @@ def _stray_fees(payment: Payment, lines: Sequence[Line], stray: Sequence[Line]) 
 
 
 def _moves(
-    payment: Payment, lines: Sequence[Line], taken: dict[tuple[int, int], bool]
+    payment: Facts, lines: Sequence[Line], taken: dict[tuple[int, int], bool]
 ) -> list[ledger.Move]:
     moves = postings.fee_charged(payment.id, payment.gateway, payment.fee_fen, payment.fee_tax_fen)
     for line in lines:
@@ -267,23 +307,19 @@ _RELEASE = text("""
 """)
 
 
-def _give_up(session: Session, payment: Payment, status: PaymentStatus, *, now: datetime) -> None:
-    """End a payment that came to nothing, and set its bills free; one that has ended stays."""
+def _give_up(session: Session, payment_id: int, status: PaymentStatus, *, now: datetime) -> None:
+    """End a payment that came to nothing, and set its bills free; one that has ended stays.
+
+    What waited for its end, a correction of a bill, lands now (rule 13).
+    """
+    payment = lock_payment(session, payment_id)
     if payment.status not in PENDING:
         return
     payment.move_to(status, now=now)
     outbox.emit(session, f"payment.{payment.status}", payment.id, now=now)
-    session.flush()
-    lines = _lock_bills(session, payment.id)
+    _, lines = _lock(session, payment_id)
     values = {
-        "payment_id": payment.id, "now": now, "undecided": sources_of(Outcome.NOT_PAID),
+        "payment_id": payment_id, "now": now, "undecided": sources_of(Outcome.NOT_PAID),
     }  # fmt: skip
     session.execute(_RELEASE, values)
-    _decide_corrections(session, lines, now=now)
-
-
-def _decide_corrections(session: Session, lines: Sequence[Line], *, now: datetime) -> None:
-    """Let in, or turn away, the corrections that waited for this payment's end (rule 13)."""
-    waited = [line.key for line in lines if line.correction_waits]
-    if waited:
-        decide_waiting(session, waited, now=now)
+    decide_waiting(session, [line.key for line in lines], now=now)

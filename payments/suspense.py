@@ -18,7 +18,7 @@ from core.errors import AmountMismatch, Conflict, NotFound
 from core.keys import month_key
 from payments.gateways import gateway_named
 from payments.gateways.base import Gateway, GatewayReply
-from payments.models import Payment, Receipt, ReceiptState
+from payments.models import Payment, Receipt, ReceiptState, get_payment
 
 _KEEP = text("""
     INSERT INTO receipt (id, source, source_ref, payment_id, amount_fen, reason, state, received_at)
@@ -29,7 +29,7 @@ _KEEP = text("""
 
 
 def suspend(
-    session: Session, payment: Payment, reply: GatewayReply, *, reason: str, now: datetime
+    session: Session, payment_id: int, reply: GatewayReply, *, reason: str, now: datetime
 ) -> None:
     """Record money that belongs on no bill; the same money told again changes nothing.
 
@@ -38,6 +38,7 @@ def suspend(
     """
     if reply.amount_fen is None or reply.amount_fen <= 0:
         raise AmountMismatch("the gateway says it took money, and not how much", reason=reason)
+    payment = get_payment(session, payment_id)
     source_ref = reply.gateway_ref or payment.order_no
     number = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
     values = {

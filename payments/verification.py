@@ -166,6 +166,12 @@ _INVARIANTS: dict[str, str] = {
               JOIN ledger_account c ON c.id = t.credit_account_id) l
         WHERE r.fen <> l.fen
     """,
+    "a correction waits only while its bill is being paid": """
+        SELECT format('the correction in row %s of file %s waits for bill %s.%s, which is free',
+                      c.row_no, c.bill_file_id, c.account_id, c.bill_id)
+        FROM bill_correction c JOIN bill b ON b.account_id = c.account_id AND b.id = c.bill_id
+        WHERE c.state = 'waiting' AND b.held_by IS NULL
+    """,
     "a bill is held only by a payment that may still become paid": """
         SELECT format('bill %s.%s is held by payment %s, which is %s',
                       b.account_id, b.id, b.held_by, coalesce(p.status, 'not there'))
@@ -193,7 +199,8 @@ def verify(session: Session) -> list[Check]:
         rows = session.execute(
             text(
                 f"SELECT count(*) OVER (), violation "  # noqa: S608  our own text above
-                f"FROM ({query.replace(':', chr(92) + ':')}) v (violation) LIMIT 1"
+                f"FROM ({query.replace(':', chr(92) + ':')}) v (violation) "
+                "ORDER BY violation LIMIT 1"
             )
         ).first()
         count, detail = (rows[0], rows[1]) if rows else (0, "")

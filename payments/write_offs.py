@@ -77,9 +77,12 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
         WriteOffOutcome.REFUSED: Outcome.RETURNING,
     }.get(reply.outcome)
     sent_back = wanted is Outcome.RETURNING and item.outcome is Outcome.RETURNED
-    if wanted is None or item.outcome is wanted or sent_back:
+    of_nothing = wanted is Outcome.RETURNING and item.amount_fen == 0  # there is nothing to return
+    if wanted is None or item.outcome is wanted or sent_back or of_nothing:
         return
-    if item.outcome is not Outcome.PAID:  # a "no" to money we never had must send none back
+    refused_nothing = wanted is Outcome.RETURNING and item.amount_fen == 0
+    if item.outcome is not Outcome.PAID or refused_nothing:
+        # A "no" to money we never had must send none back.
         raise IllegalTransition(f"the company answers about a bill that is {item.outcome}")
     item.move_to(wanted, now=now)
     bill = session.get_one(Bill, (item.account_id, item.bill_id), with_for_update=True)
@@ -123,12 +126,17 @@ def _refused(
     """The company's no is final: the bill owes again, the payer gets the money back (rule 28)."""
     item.reason = reply.reason or "the company did not take the payment"
     bill.paid_fen -= item.amount_fen - item.advance_fen
-    bill.adjusted_fen -= item.adjust_fen
+    # A late amount that was paid in parts stays owed: others paid the rest of it.
+    stays_fen = max(0, item.adjust_fen) if bill.paid_fen or bill.credited_fen else 0
+    bill.adjusted_fen -= item.adjust_fen - stays_fen
     session.flush()
     moves = postings.unpaid(
         (item.account_id, item.bill_id), provider_code, item.payment_id,
         amount_fen=item.amount_fen, advance_fen=item.advance_fen, adjust_fen=item.adjust_fen,
     )  # fmt: skip
+    moves += postings.late_fee(
+        (item.account_id, item.bill_id), provider_code, "surcharge", str(payment.id), stays_fen
+    )
     ledger.post(session, moves, now=now)
     late_fees.reopened(session, (item.account_id, item.bill_id), on=billing_date(now))
     request_refund(session, payment, item, reason=item.reason, now=now)

@@ -13,8 +13,17 @@ from simulator.app import DEMO_SECRET, Options, build_app
 from simulator.bill_files import Totals, write_gas, write_power, write_telecom, write_water
 from simulator.bills import Edition
 from simulator.chance import mix
-from simulator.city import DEMO_SEED, City, bill_dates, dated, is_billed
+from simulator.city import (
+    DEMO_SEED,
+    City,
+    bill_dates,
+    dated,
+    fresh_issue,
+    is_billed,
+    reminded_on,
+)
 from simulator.companies import COMPANIES
+from simulator.extras import extra_telecom_bills, extra_water_reminder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 _SUFFIXES = {"water": "txt", "power": "csv", "gas": "txt", "telecom": "xml"}
@@ -63,6 +72,9 @@ def files(
         str | None,
         typer.Option(help="Date each company's last bills as issued just before this day."),
     ] = None,
+    extras: Annotated[
+        bool, typer.Option(help="With --fresh-on: give household 2 one bill of every kind.")
+    ] = False,
 ) -> None:
     """Write the bill files of every company and month; water and gas bill odd months only."""
     try:
@@ -83,6 +95,28 @@ def files(
                 _write(city, company, month, out, (Edition.CORRECTED, Edition.CANCELLED))
             if reminders and company in ("water", "telecom"):
                 _write(city, company, month, out, (Edition.REMINDED,))
+    if extras and fresh:
+        _write_extras(city, wanted, out, fresh)
+
+
+def _write_extras(city: City, months: list[date], out: Path, on: date) -> None:
+    """Write the last month's extra telecom bills, and remind of the water bill before the last."""
+    last, bills = max(months), extra_telecom_bills(city, max(months), on)
+    path = out / f"telecom-{last:%Y%m}-extras.xml"
+    with path.open("wb") as stream:
+        totals = write_telecom(stream, bills, _sequence(city, last, 1, on), bills[0].issued_on)
+    _tell(path, totals, bills[0].issued_on)
+    for month in sorted(month for month in months if is_billed("water", month))[-2:-1]:
+        paper = extra_water_reminder(city, month)
+        path = out / f"water-{month:%Y%m}-extras.txt"
+        with path.open("wb") as stream:
+            totals = write_water(stream, [paper], _sequence(city, month, 2, on), paper.issued_on)
+        _tell(path, totals, paper.issued_on)
+
+
+def _tell(path: Path, totals: Totals, newest_on: date) -> None:
+    """Print a file, what is in it, and the day its newest bill was issued."""
+    typer.echo(f"{path}\t{totals.bill_count}\t{totals.amount_fen}\t{newest_on}")
 
 
 @app.command()
@@ -112,7 +146,14 @@ def _write(
     part = out / f".{name}.part"
     totals = _write_part(city, company, month, part, editions, sequence, fresh_on)
     part.rename(out / name)
-    typer.echo(f"{out / name}\t{totals.bill_count}\t{totals.amount_fen}")
+    _tell(out / name, totals, _sent_on(company, month, editions[0], fresh_on))
+
+
+def _sent_on(company: str, month: date, edition: Edition, fresh_on: date | None) -> date:
+    """Return the day the newest bill of a file was issued."""
+    if edition is Edition.REMINDED:
+        return reminded_on(bill_dates(company, month).due_on)
+    return fresh_issue(company, fresh_on) if fresh_on else bill_dates(company, month).issued_on
 
 
 def _sequence(city: City, month: date, kind: int, fresh_on: date | None) -> int:

@@ -202,13 +202,20 @@ def _telecom_element(bill: TelecomBill) -> str:
 
 
 def _telecom_options(bill: TelecomBill) -> str:
-    if not bill.early_fen:
+    options = [
+        f'code="instalment-{at}" kind="instalment" name="分期第{at}期" amount_fen="{fen}"'
+        for at, fen in enumerate(bill.instalments_fen, start=1)
+    ]
+    if bill.early_fen:
+        until_on = bill.issued_on + timedelta(days=EARLY_DAYS)
+        options.append(
+            f'code="early" kind="early" name="提前缴费优惠" amount_fen="{bill.early_fen}"'
+            f' until="{until_on.isoformat()}"'
+        )
+    if not options:
         return ""
-    until_on = bill.issued_on + timedelta(days=EARLY_DAYS)
-    return (
-        '    <Options>\n      <Option code="early" kind="early" name="提前缴费优惠"'
-        f' amount_fen="{bill.early_fen}" until="{until_on.isoformat()}"/>\n    </Options>\n'
-    )
+    lines = "".join(f"      <Option {option}/>\n" for option in options)
+    return f"    <Options>\n{lines}    </Options>\n"
 
 
 def _blocks(bills: Iterable[AnyBill]) -> Iterator[list[AnyBill]]:

@@ -81,7 +81,9 @@ class TelecomBill(Bill):
     """The items add up to the amount, which is negative for a credit.
 
     ``early_fen`` settles the bill in the first ``EARLY_DAYS`` days; 0 where there is no such offer.
+    ``instalments_fen`` are the parts it may be paid in; they add up to the amount.
     """
 
     items: tuple[TelecomItem, ...]
     early_fen: int = 0
+    instalments_fen: tuple[int, ...] = ()

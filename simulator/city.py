@@ -103,8 +103,7 @@ class City:
             if edition is not Edition.REMINDED:
                 yield _edited(bill, edition)
             elif bill.amount_fen > 0:
-                paper = _edited(bill, edition)
-                yield replace(paper, usage_m3=Decimal(0), supply_fen=0, drainage_fen=0)
+                yield water_reminder(bill)
 
     def power_bills(self, month: date, edition: Edition = Edition.ISSUED) -> Iterator[PowerBill]:
         """Yield the power bills of a month."""
@@ -149,13 +148,29 @@ class City:
         return wanted and not is_vacant(key) and number != DEMO_NUMBER
 
 
+def fresh_issue(company: str, fresh_on: date) -> date:
+    """Return when a company's bills were issued that are dated just before a day."""
+    return fresh_on - timedelta(days=_FRESH_AFTER_DAYS[company])
+
+
+def reminded_on(due_on: date) -> date:
+    """Return when a reminder of a bill is written."""
+    return due_on + timedelta(days=_REMINDED_AFTER_DAYS)
+
+
 def dated(bills: Iterable[AnyBill], company: str, fresh_on: date | None) -> Iterator[AnyBill]:
     """Yield bills as they are, or, for a demo on any day of the year, as issued just before one."""
     for bill in bills:
         if fresh_on is not None:
-            bill.issued_on = fresh_on - timedelta(days=_FRESH_AFTER_DAYS[company])
+            bill.issued_on = fresh_issue(company, fresh_on)
             bill.due_on = bill.issued_on + timedelta(days=_DUE_AFTER_DAYS[company])
         yield bill
+
+
+def water_reminder(bill: WaterBill) -> WaterBill:
+    """Return the paper that reminds of a bill nobody paid, with its fee."""
+    paper = _edited(bill, Edition.REMINDED)
+    return replace(paper, usage_m3=Decimal(0), supply_fen=0, drainage_fen=0)
 
 
 def demo_household(seed: int = DEMO_SEED) -> Household:
@@ -172,7 +187,7 @@ def _edited(bill: AnyBill, edition: Edition) -> AnyBill:
     if edition is Edition.CANCELLED:
         return replace(bill, version=2, is_cancellation=True)
     if edition is Edition.REMINDED:
-        issued_on = bill.due_on + timedelta(days=_REMINDED_AFTER_DAYS)
+        issued_on = reminded_on(bill.due_on)
         return replace(
             bill, original_no=bill.bill_no, bill_no=f"{bill.bill_no}-R", issued_on=issued_on,
             due_on=issued_on + timedelta(days=_REMINDER_DAYS), amount_fen=_REMINDER_FEN,

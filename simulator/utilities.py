@@ -16,9 +16,11 @@ from starlette.types import Receive, Scope, Send
 
 from core.clock import add_months, billing_date, utc_now
 from core.errors import Conflict, NotFound
-from simulator.bills import Bill
+from simulator.bills import Bill, TelecomBill
 from simulator.city import City
 from simulator.companies import COMPANIES
+from simulator.extras import NUMBER as EXTRAS_NUMBER
+from simulator.extras import extra_telecom_bills
 from simulator.journal import Journal
 from simulator.pages import page
 from simulator.signatures import check_signature, write_off_signature
@@ -77,6 +79,7 @@ class UtilityBooks:
         self._lock = RLock()
         self._write_offs: dict[tuple[str, str], WriteOff] = {}
         self._closed_bills: set[tuple[str, str, str, str]] = set()
+        self._parts_fen: dict[tuple[str, str, str, str], int] = {}
         self._switches = {code: FaultSwitch(fault=Fault.NONE) for code in COMPANIES}
         for change in journal.replay():
             if "write_off" in change:
@@ -163,11 +166,30 @@ class UtilityBooks:
     def _keep(self, write_off: WriteOff) -> None:
         self._write_offs[write_off.company, write_off.request.write_off_no] = write_off
         if write_off.answer["result"] == "accepted":
-            self._closed_bills.add(_bill_key(write_off.company, write_off.request))
+            key = _bill_key(write_off.company, write_off.request)
+            self._parts_fen[key] = self._parts_fen.get(key, 0) + write_off.request.amount_fen
+            if self._parts_fen[key] >= _asked_fen(write_off.company, write_off.request):
+                self._closed_bills.add(key)
 
 
 def _bill_key(company: str, request: WriteOffRequest) -> tuple[str, str, str, str]:
     return company, request.account_no, request.billing_month, request.bill_no
+
+
+def _asked_fen(company: str, request: WriteOffRequest) -> int:
+    """Return what closes a bill; one the city did not issue is closed by any amount."""
+    number = _CITY.find(company, request.account_no)
+    if number is None:
+        return 0
+    month = date.fromisoformat(f"{request.billing_month}-01")
+    bills: list[Bill] = _CITY.bills_of(number, month)
+    if number == EXTRAS_NUMBER:
+        bills += extra_telecom_bills(_CITY, month, month)
+    for bill in bills:
+        if bill.bill_no == request.bill_no:
+            early_fen = bill.early_fen if isinstance(bill, TelecomBill) else 0
+            return early_fen or bill.amount_fen
+    return 0
 
 
 def _refusal(reason_code: str, reason: str) -> dict[str, str]:

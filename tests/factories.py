@@ -36,7 +36,7 @@ from payments.gateways.base import (
     RefundReply,
     SettlementRecord,
 )
-from payments.models import Payment, PaymentItem, list_items
+from payments.models import Payment, PaymentItem, get_payment, list_items
 from payments.quotes import Wanted
 from payments.settlement import book_reply
 from payments.verification import verify
@@ -213,6 +213,7 @@ def a_payment(
     wanted: Sequence[Wanted] | None = None,
     payer_id: int | None = None,
     quoted_at: datetime | None = None,
+    sum_fen: int | None = None,
     now: datetime = NOW,
 ) -> Payment:
     """Start a payment of ``refs``, or of all bills of the household; the gateway knows nothing."""
@@ -221,7 +222,8 @@ def a_payment(
         return create_payment(
             session, payer_id=payer_id or home.owner_id, wanted=wanted, gateway=gateway,
             return_url="http://127.0.0.1:9/payments/{payment}",
-            idempotency_key=key or f"key-{next(_numbers)}", quoted_at=quoted_at, now=now,
+            idempotency_key=key or f"key-{next(_numbers)}", quoted_at=quoted_at, sum_fen=sum_fen,
+            now=now,
         )  # fmt: skip
 
 
@@ -240,7 +242,8 @@ def book(
 ) -> Payment:
     """Enter what the gateway says."""
     with transaction() as session:
-        return book_reply(session, payment.id, says(payment, status, **changes), now=now)
+        book_reply(session, payment.id, says(payment, status, **changes), now=now)
+        return get_payment(session, payment.id)
 
 
 def a_paid_payment(home: Home, *refs: BillRef, **changes: Any) -> Payment:

@@ -1,9 +1,9 @@
 """Walk the city of ``tests/walk.py`` a long way: ``make prove STEPS=1000000``.
 
-Each process walks a database of its own with seeds nobody chose. What breaks is shown as the
-shortest story Hypothesis can find, and ends the walk with exit status 1.
+Each process walks a database of its own with seeds nobody chose. What breaks is shown with its seed
+and ends the walk with exit status 1; ``--shrink`` with that seed finds the shortest story of it.
 
-    python -m tests.prove [--steps N] [--processes P] [--seed S]
+    python -m tests.prove [--steps N] [--processes P] [--seed S] [--shrink]
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 import traceback
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as seeded
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -29,7 +29,7 @@ from tests.conftest import NOW, ROOT
 STEPS_A_STORY, STORIES_A_ROUND = 100, 10
 
 
-def walk_far(url: str, steps: int, seed: int, news: Any) -> None:
+def walk_far(url: str, steps: int, seed: int, shrink: bool, news: Any) -> None:
     """Walk one database until so many steps are done; tell of each round."""
     migrate(url, today=NOW.date())
     db.bind(url)
@@ -38,6 +38,7 @@ def walk_far(url: str, steps: int, seed: int, news: Any) -> None:
         stateful_step_count=STEPS_A_STORY,
         deadline=None,
         database=None,
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     try:
@@ -53,7 +54,7 @@ def walk_far(url: str, steps: int, seed: int, news: Any) -> None:
     news.put(None)
 
 
-def prove(steps: int, processes: int, seed: int) -> int:
+def prove(steps: int, processes: int, seed: int, *, shrink: bool) -> int:
     """Walk in several processes; returns the exit status."""
     base = default_data_dir(ROOT)
     folder = base.with_name(f"{base.name}-prove-{os.getpid()}")
@@ -67,7 +68,7 @@ def prove(steps: int, processes: int, seed: int) -> int:
             share = (steps + at) // processes
             worker = multiprocessing.get_context("spawn").Process(
                 target=walk_far,
-                args=(servers.database_url(name), share, seed + at * 1_000_000, news),
+                args=(servers.database_url(name), share, seed + at * 1_000_000, shrink, news),
             )
             worker.start()
             workers.append(worker)
@@ -94,8 +95,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--shrink", action="store_true")
     chosen = parser.parse_args()
-    sys.exit(prove(chosen.steps, chosen.processes, chosen.seed))
+    sys.exit(prove(chosen.steps, chosen.processes, chosen.seed, shrink=chosen.shrink))
 
 
 if __name__ == "__main__":

@@ -4,23 +4,33 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import typer
 import yaml
+from sqlalchemy import text
 
 from cli.main import app as command_line
+from cli.migrations import migrate
+from cli.servers import Servers
+from core import db
+from core.db import transaction
 from core.settings import Settings
 from simulator.__main__ import app as simulator_app
+from tests.conftest import NOW, as_owner
 from workers.app import Queue
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {"web", "worker", "scheduler", "migrate", "simulator"}
+_PASSWORD = "SELECT rolpassword FROM pg_authid WHERE rolname = 'citybill_web'"
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?::([?-])([^}]*))?\}")
 
 # What we use of the compose specification (https://github.com/compose-spec/compose-spec).
@@ -143,17 +153,70 @@ class TestCompose:
                     pytest.fail(f"{name} waits for {awaited} to be {condition}")
             assert set(other.get("profiles", [])) <= set(SERVICES[name].get("profiles", []))
 
-    def test_every_volume_is_declared(self) -> None:
+    def test_every_volume_is_declared_and_every_file_is_there(self) -> None:
         used = {
             place.partition(":")[0] for one in SERVICES.values() for place in one.get("volumes", [])
         }
+        files = {place for place in used if place.startswith("./")}
 
-        assert used == set(COMPOSE["volumes"])
+        assert used - files == set(COMPOSE["volumes"])
+        assert [name for name in files if not (ROOT / name).is_file()] == []
 
     def test_nothing_is_open_to_the_network(self) -> None:
         ports = [port for one in SERVICES.values() for port in one.get("ports", [])]
 
         assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+class TestLogins:
+    """The application's login may not do what the schema's owner may."""
+
+    @pytest.mark.parametrize("name", OURS)
+    def test_only_who_migrates_signs_in_as_the_owner(self, name: str) -> None:
+        urls = {
+            key: urlsplit(filled_in(value)).username
+            for key, value in SERVICES[name]["environment"].items()
+            if key.endswith("DATABASE_URL")
+        }
+
+        owner = {"CITYBILL_OWNER_DATABASE_URL": "citybill"} if name == "migrate" else {}
+        assert urls == {"CITYBILL_DATABASE_URL": "citybill_web"} | owner
+        assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == "citybill"
+
+    def test_it_is_made_with_the_database(self, database_url: str, servers: Servers) -> None:
+        """The image runs the file with psql, as the owner; again it changes nothing."""
+        [script] = [one for one in SERVICES["postgres"]["volumes"] if "docker-entrypoint" in one]
+        psql = [servers.binary("psql"), "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "-d", database_url]
+        for _ in range(2):
+            subprocess.run(
+                [*psql, "-f", ROOT / script.partition(":")[0]], check=True, capture_output=True,
+                env={"POSTGRES_WEB_PASSWORD": "it's \"one\""},
+            )  # fmt: skip
+        try:
+            login = database_url.replace("//citybill@", "//citybill_web@")
+            migrate(login, today=NOW.date())  # as the seed of the demo does: nothing is to do
+            with transaction() as session:
+                session.execute(text("SELECT count(*) FROM ledger_transfer"))
+            with psycopg.connect(login) as connection:
+                for forbidden in ("SET ROLE citybill", "DELETE FROM ledger_transfer"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        connection.execute(forbidden)
+                    connection.rollback()
+        finally:
+            db.bind(database_url)
+            with as_owner() as owner:
+                kept = owner.execute(text(_PASSWORD)).scalar_one()
+                owner.execute(text("DROP ROLE citybill_web"))
+        assert kept.startswith("SCRAM-SHA-256$")
+
+    def test_without_a_password_none_is_made(self, database_url: str, servers: Servers) -> None:
+        done = subprocess.run(
+            [servers.binary("psql"), "-v", "ON_ERROR_STOP=1", "-1", "-d", database_url,
+             "-f", ROOT / "migrations" / "logins.sql"], capture_output=True, text=True, env={},
+        )  # fmt: skip
+
+        assert done.returncode != 0
+        assert "syntax error" in done.stderr
 
 
 class TestCommands:

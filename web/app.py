@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from billing.fonts import register_fonts
+from billing.documents.fonts import register_fonts
 from core import db, log
 from core.settings import settings
 from payments.gateways import load_gateways

@@ -3,7 +3,7 @@
 Pure. Days are the city's; moments are aware. What days are worked is ``billing.rules.workdays``.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from billing.rules.terms import Due, Roll, Terms
 from billing.rules.workdays import (
@@ -20,13 +20,11 @@ __all__ = [
     "add_working_days",
     "check_calendar",
     "counts_on",
-    "is_overdue",
     "is_working_day",
     "known_through",
     "last_working_day_of_month",
     "next_working_day",
     "pay_by",
-    "pay_until",
 ]
 
 
@@ -44,12 +42,6 @@ def pay_by(due_on: date, due: Due) -> date:
             return last_working_day_of_month(due.calendar, due_on)
 
 
-def pay_until(due_on: date, due: Due) -> datetime:
-    """Return the last moment of that day, in UTC; the whole second belongs to it (rule 23)."""
-    last = datetime.combine(pay_by(due_on, due), due.until, tzinfo=BILLING_ZONE)
-    return last.astimezone(UTC)
-
-
 def counts_on(moment: datetime, terms: Terms) -> date:
     """Return the effective date of a payment: the day its company counts it as made (rule 21).
 
@@ -65,14 +57,3 @@ def counts_on(moment: datetime, terms: Terms) -> date:
     if terms.cut_off.working_days:
         return add_working_days(calendar, day, 1)
     return day + timedelta(days=1)
-
-
-def is_overdue(due_on: date, paid_at: datetime, terms: Terms) -> bool:
-    """Tell whether a payment came too late to be free of late fees.
-
-    Args:
-        paid_at: when the resident paid, and not when anybody entered it (rule 20).
-    """
-    if paid_at.replace(microsecond=0) > pay_until(due_on, terms.due):
-        return True
-    return counts_on(paid_at, terms) > pay_by(due_on, terms.due)

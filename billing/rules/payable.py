@@ -35,6 +35,7 @@ class Payable(NamedTuple):
     due_on: date  # the last day to pay, already rolled over days off
     pay_terms: PayTerms | None  # the bill's own
     taken: frozenset[str]  # codes of the instalments that are paid or being paid
+    waiting_fen: int = 0  # of those being paid: what their payments will bring
 
     @property
     def open_fen(self) -> int:
@@ -47,8 +48,7 @@ class Payable(NamedTuple):
     @property
     def rest_fen(self) -> int:
         """What is open to another payment: an instalment under way has taken its part already."""
-        taken_fen = sum(option.amount_fen for option in self.options if option.code in self.taken)
-        return self.open_fen - max(0, taken_fen - self.paid_fen)
+        return self.open_fen - self.waiting_fen
 
     @property
     def is_untouched(self) -> bool:

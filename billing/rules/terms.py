@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     ValidationError,
     model_validator,
 )
@@ -114,12 +115,12 @@ class Fee(Table):
 class LateFee(Table):
     """What lateness costs. Penalty, interest and one-off are three things; all may apply (24)."""
 
-    grace_days: Annotated[int, Field(ge=0, le=365)] = 0
+    grace_days: Annotated[int, Field(ge=0, le=365, strict=True)] = 0
     once_fen: Fen = 0
     penalty_ppm: Ppm = 0  # of what is open when the grace is over, once
     interest_ppm_per_day: Ppm = 0  # of what is open, for every day since it was due
     cap_ppm: Ppm = 10**6  # of the bill's amount: all three together never more
-    stop_after_days: Annotated[int, Field(ge=1, le=730)] = 180
+    stop_after_days: Annotated[int, Field(ge=1, le=730, strict=True)] = 180
 
 
 class Roll(StrEnum):
@@ -133,37 +134,66 @@ class Roll(StrEnum):
 class Due(Table):
     calendar: Calendar = "CN"  # the country whose public holidays and make-up days count
     roll: Roll = Roll.NONE
-    until: Hour = time(23, 59, 59)  # the hour at which the last day ends, Shanghai time
 
 
 class CutOff(Table):
-    """A payment before ``at`` on a day counts that day, else the next (rule 21)."""
+    """A payment before ``at``, Shanghai time, counts that day, else the next (rule 21).
+
+    So it is also the hour at which the last day to pay ends (rule 19).
+    """
 
     at: Hour | None = None  # none: every moment counts on its own day
-    working_days: bool = False
+    working_days: StrictBool = False
 
 
 class Quote(Table):
     """How long amounts that were shown may be paid (rule 17)."""
 
-    minutes: Annotated[int, Field(ge=5, le=1440)] = 30
-    same_day: bool = False
+    minutes: Annotated[int, Field(ge=5, le=1440, strict=True)] = 30
+    same_day: StrictBool = False
 
 
 class Cycle(Table):
     """In which months a bill comes (rule 22). ``months = 2, anchor_month = 1`` is every odd one."""
 
-    months: Annotated[int, Field(ge=1, le=12)] = 1
-    anchor_month: Annotated[int, Field(ge=1, le=12)] = 1
-    expect_within_days: Annotated[int, Field(ge=1, le=120)] = 40  # after the billing month's end
+    months: Annotated[int, Field(ge=1, le=12, strict=True)] = 1
+    anchor_month: Annotated[int, Field(ge=1, le=12, strict=True)] = 1
+    expect_within_days: Annotated[int, Field(ge=1, le=120, strict=True)] = (
+        40  # after the billing month's end
+    )
+
+
+class Mode(StrEnum):
+    """How a gateway takes money."""
+
+    WALLET = "wallet"
+    CARD = "card"
+    CASH = "cash"
+    BANK_DEBIT = "bank_debit"
+
+
+class Channel(StrEnum):
+    """Where the payer is."""
+
+    WEB = "web"
+    API = "api"
+    TV = "tv"
+    COUNTER = "counter"
+    KIOSK = "kiosk"
 
 
 class Limit(Table):
     """A way to pay this company: a mode, on which channels, up to how much (rule 5)."""
 
-    mode: str  # wallet, card, cash, bank_debit
-    channels: Annotated[tuple[str, ...], Field(min_length=1)]
+    mode: Mode
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     maximum_fen: Fen | None = None
+
+    @model_validator(mode="after")
+    def _cash_is_for_counters(self) -> Self:
+        if self.mode is Mode.CASH and not {*self.channels} <= {Channel.COUNTER, Channel.KIOSK}:
+            raise ValueError("cash is taken at a counter or a kiosk only")
+        return self
 
 
 class Period(StrEnum):
@@ -195,7 +225,7 @@ class Apportion(Table):
 class Credits(Table):
     """Whether and in which order negative bills cover open ones."""
 
-    consume: bool = True
+    consume: StrictBool = True
     order: Period = Period.OLDEST_FIRST
 
 

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from core.errors import NotAllowed
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -163,6 +165,10 @@ def _make_tables() -> None:
             "(state = 'waiting') = (decided_at IS NULL)",
             name=op.f("ck_bill_correction_decided_says_when"),
         ),
+        sa.CheckConstraint(
+            "(state = 'refused') = (reason IS NOT NULL)",
+            name=op.f("ck_bill_correction_refusal_says_why"),
+        ),
         sa.ForeignKeyConstraint(
             ["account_id", "bill_id"],
             ["bill.account_id", "bill.id"],
@@ -194,7 +200,7 @@ def _make_tables() -> None:
         sa.Column("waived_fen", sa.BigInteger(), nullable=False),
         sa.Column("counted_on", sa.Date(), nullable=False),
         sa.CheckConstraint(
-            "once_fen >= 0 AND penalty_fen >= 0 AND interest_fen >= 0 AND waived_fen >= 0 AND waived_fen <= once_fen + penalty_fen + interest_fen",
+            "once_fen >= 0 AND penalty_fen >= 0 AND interest_fen >= 0 AND waived_fen >= 0 AND interest_microfen >= 0 AND waived_fen <= once_fen + penalty_fen + interest_fen",
             name=op.f("ck_bill_late_fee_never_negative"),
         ),
         sa.ForeignKeyConstraint(
@@ -349,8 +355,13 @@ def _widen_payments() -> None:
         "payment_item",
         amount_not_negative="amount_fen >= 0",
         advance_within="advance_fen BETWEEN 0 AND amount_fen",
+        adjusted_by_option="adjust_fen = 0 OR (option_code IS NOT NULL AND advance_fen = 0)",
     )
-    _recheck("refund", fee_within="fee_fen BETWEEN 0 AND amount_fen")
+    _recheck(
+        "refund",
+        fee_within="fee_fen BETWEEN 0 AND amount_fen",
+        success_says_when="(status = 'succeeded') = (succeeded_at IS NOT NULL)",
+    )
 
 
 def _recheck(table: str, **checks: str) -> None:
@@ -434,23 +445,8 @@ _APPEND_ONLY = ("ledger_transfer", "ledger_account", "ledger_day", "ledger_day_b
 
 
 def _make_the_role() -> None:
-    """Make the role the application works as, and give it what it needs and no more.
-
-    A role is the whole server's: another database may have made it, at this very moment.
-    """
-    op.execute("""
-        DO $$ BEGIN
-            CREATE ROLE citybill_app NOLOGIN;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-        END $$
-    """)
-    op.execute("""
-        DO $$ BEGIN
-            IF NOT pg_has_role(current_user, 'citybill_app', 'MEMBER') THEN
-                GRANT citybill_app TO CURRENT_USER;
-            END IF;
-        END $$
-    """)
+    """Make the role the application works as, and give it what it needs and no more."""
+    _have_the_role()
     op.execute("GRANT USAGE ON SCHEMA public TO citybill_app")
     op.execute("GRANT USAGE ON SEQUENCE payment_no TO citybill_app")
     op.execute("""
@@ -470,6 +466,49 @@ def _make_the_role() -> None:
         "GRANT UPDATE (approved_by, approved_at, withdrawn_at) ON provider_terms TO citybill_app"
     )
     _make_months_by_function()
+
+
+def _have_the_role() -> None:
+    """Make the role unless it is there, and see that the owner can work as it.
+
+    A role is the whole server's: another database may have made it, at this very moment. Since
+    PostgreSQL 16 who makes a role is a member that may give it to others, but not become it.
+    """
+    bind = op.get_bind()
+    owner = bind.execute(sa.text("SELECT quote_ident(current_user)")).scalar_one()
+    try:
+        bind.execute(
+            sa.text("""
+            DO $$ BEGIN
+                IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'citybill_app') THEN
+                    CREATE ROLE citybill_app NOLOGIN;
+                END IF;
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+            END $$
+        """)
+        )
+        bind.execute(
+            sa.text("""
+            DO $$ BEGIN
+                IF current_setting('server_version_num') :: integer < 160000 THEN
+                    IF NOT pg_has_role(current_user, 'citybill_app', 'MEMBER') THEN
+                        GRANT citybill_app TO CURRENT_USER;
+                    END IF;
+                ELSIF NOT pg_has_role(current_user, 'citybill_app', 'SET') THEN
+                    EXECUTE 'GRANT citybill_app TO CURRENT_USER WITH SET TRUE, INHERIT FALSE';
+                END IF;
+            END $$
+        """)
+        )
+    except sa.exc.ProgrammingError as refused:
+        if getattr(refused.orig, "sqlstate", None) != "42501":
+            raise
+        raise NotAllowed(
+            "the application works as the role citybill_app, and the schema's owner may not make "
+            "it or become it: have an administrator of the server run "
+            f"CREATE ROLE citybill_app NOLOGIN; (unless it exists) GRANT citybill_app TO {owner};",
+            code="database.role",
+        ) from None
 
 
 def _make_months_by_function() -> None:

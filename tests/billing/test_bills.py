@@ -7,9 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import bills
-from billing.bills import format_ref, get_bill, list_bills, list_history, parse_ref, state_of
+from billing.bills import (
+    format_ref,
+    get_bill,
+    list_bills,
+    list_history,
+    parse_ref,
+    state_of,
+    view,
+)
 from billing.households import visible_accounts
-from billing.models import Bill
+from billing.models import Bill, UtilityAccount
+from billing.rules.terms import parse_terms
 from billing.views import BillState
 from core.clock import add_months
 from core.db import transaction
@@ -241,3 +250,28 @@ class TestLists:
 
     def test_a_person_who_belongs_nowhere_sees_nothing(self, session):
         assert visible_accounts(session, a_person()) == {}
+
+
+class TestHeads:
+    """Rules 9 and 36: what paid for what follows from the sums, so any payment can be undone."""
+
+    @pytest.mark.parametrize(
+        ("heads", "paid_fen", "late_fee_fen"),
+        [
+            ('["charge", "late_fee"]', 8_000, 0),
+            ('["charge", "late_fee"]', 8_700, 50),
+            ('["late_fee", "charge"]', 60, 60),
+            ('["late_fee", "charge"]', 8_000, 87),
+        ],
+    )
+    def test_the_company_says_what_money_covers_first(self, heads, paid_fen, late_fee_fen):
+        terms = parse_terms(f"[apportion]\nheads = {heads}\n")
+        home = a_home(8_650)
+        with transaction() as session:
+            bill = session.get_one(Bill, home.refs[0])
+            account = session.get_one(UtilityAccount, home.refs[0][0])
+            bill.adjusted_fen, bill.paid_fen = 87, paid_fen
+            seen = view(bill, account, terms=terms, today=TODAY)
+            session.rollback()
+
+        assert seen.paid_late_fee_fen == late_fee_fen

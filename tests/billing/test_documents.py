@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from lxml import etree
 from pypdf import PdfReader
 
-from billing.barcodes import barcode_digits, parse_barcode
-from billing.charts import usage_chart_svg
-from billing.documents import bill_pdf, day_text
-from billing.fonts import EXTRA, MAIN, printable, register_fonts, runs
+from billing.documents.barcodes import barcode_digits, parse_barcode
+from billing.documents.charts import usage_chart_svg
+from billing.documents.fonts import EXTRA, MAIN, printable, register_fonts, runs
+from billing.documents.pdf import bill_pdf, day_text
+from billing.documents.typesetting import fitted, text_width, wrap
 from billing.rules.payable import Offer
-from billing.typesetting import fitted, text_width, wrap
 from billing.views import AccountView, BillState, BillView
 from core.errors import Invalid
 from providers.base import LineItem, OptionKind
@@ -65,6 +65,7 @@ A_BILL = BillView(
     adjusted_fen=0,
     credited_fen=0,
     paid_fen=0,
+    paid_late_fee_fen=0,
     open_fen=15_339,
     state=BillState.OPEN,
     days_left=12,

@@ -228,6 +228,16 @@ class TestCorrections:
             assert "has this key" in reasons(session)[0]
             assert ledger.balance_fen(session, "receivable:water") == 3_240
 
+    def test_a_version_from_before_its_cancellation_does_not_bring_it_back(self, now):
+        """A cancellation carries the version it cancels with; files may come out of order."""
+        load(Rows(a_bill()), now=now, sha256="a")
+        load(Rows(a_bill(kind=RecordKind.CANCEL, version=3)), now=now, sha256="b")
+
+        assert counts(load(Rows(a_bill(version=2)), now=now, sha256="c")) == (0, 0, 0, 0, 1)
+        assert counts(load(Rows(a_bill()), now=now, sha256="d")) == (0, 1, 0, 0, 0)
+        assert counts(load(Rows(a_bill(version=4)), now=now, sha256="e")) == (0, 0, 1, 0, 0)
+        assert violations() == []
+
     def test_a_cancellation_of_nothing_is_rejected(self, now):
         assert counts(load(Rows(a_bill(kind=RecordKind.CANCEL)), now=now)) == (0, 0, 0, 0, 1)
 

@@ -26,6 +26,7 @@ EXAMPLES = (
     ("issued", postings.issued(OTHER, "water", -500, 1)),
     ("reversed", postings.reversed_(BILL, "water", 8_650, 1)),
     ("late fee", postings.late_fee(BILL, "water", "penalty", "20261221", 87)),
+    ("late fee", postings.late_fee(BILL, "water", "surcharge", str(PAYMENT), 200)),
     ("reminded", postings.reminded(BILL, "water", "R1", 200)),
     ("waived", postings.waived(BILL, "water", str(PAYMENT), 87)),
     ("credited", postings.credited(BILL, OTHER, "water", 500, debt_from_fen=0, spent_fen=0)),
@@ -69,7 +70,11 @@ def written() -> Iterator[Written]:
             told, subject, key, debit, credit, fen = match.groups()
             if named := re.match(r"\*\*(.+?)\*\*", told):
                 found.append(Written(named[1], []))
-            key = key.replace(":725", f":{PAYMENT}").replace(":31", f":{PAPER}")
+            key = (
+                key.replace(":725", f":{PAYMENT}")
+                .replace(".725", f".{PAYMENT}")
+                .replace(":31", f":{PAPER}")
+            )
             found[-1].moves.append(ledger.Move(*subjects[subject], key, debit, credit, int(fen)))
     return iter(found)
 

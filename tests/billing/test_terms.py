@@ -353,8 +353,6 @@ class TestDifferences:
 
     def test_every_key_that_changes_is_named_with_both_values(self):
         after = parse_terms("""
-            [due]
-            until = 17:00:00
             [cut_off]
             at = 17:00:00
             working_days = true
@@ -363,14 +361,13 @@ class TestDifferences:
             [apportion]
             heads = ["late_fee", "charge"]
             [[limits]]
-            mode = "cash"
+            mode = "card"
             channels = ["counter", "tv"]
         """)
 
         told = {one.key: (one.before, one.after) for one in terms.differences(Terms(), after)}
 
         assert told == {
-            "due.until": ("23:59:59", "17:00:00"),
             "cut_off.at": (None, "17:00:00"),
             "cut_off.working_days": ("false", "true"),
             "fee.slabs.0.upto_fen": (None, "100"),
@@ -379,7 +376,7 @@ class TestDifferences:
             "fee.slabs.1.fixed_fen": (None, "0"),
             "fee.slabs.1.rate_ppm": (None, "5"),
             "apportion.heads": ("charge, late_fee", "late_fee, charge"),
-            "limits.0.mode": (None, "cash"),
+            "limits.0.mode": (None, "card"),
             "limits.0.channels": (None, "counter, tv"),
         }
 

@@ -19,10 +19,11 @@ YESTERDAY = billing_date(utc_now()) - timedelta(days=1)
 BEFORE = YESTERDAY - timedelta(days=1)
 
 
-def post(day: date) -> None:
-    move = ledger.Move(
-        1, month_key(MONTH, 7), f"paid:{day.day}", "gateway:sandbox", "receivable:water", 8_650
-    )
+def post(
+    day: date, *, why: str = "paid", debit: str = "gateway:sandbox",
+    credit: str = "receivable:water", fen: int = 8_650,
+) -> None:  # fmt: skip
+    move = ledger.Move(1, month_key(MONTH, 7), f"{why}:{day.day}", debit, credit, fen)
     with transaction() as session:
         ledger.post(session, [move], now=day_bounds(day)[0])
 
@@ -55,14 +56,27 @@ def test_a_day_is_closed_once_and_shown_as_one_object(citybill):
 
 
 def test_people_are_shown_yuan_and_the_seal(citybill):
-    post(YESTERDAY)
+    post(YESTERDAY, fen=108_650)
     opened = citybill("day", "show", YESTERDAY)
     closed = citybill("day", "close", YESTERDAY)
 
     assert "not sealed" in opened.stdout
-    assert "86.50" in closed.stdout
+    assert "¥1,086.50" in closed.stdout
     assert "receivable:water" in closed.stdout
     assert json.loads(citybill("day", "show", YESTERDAY, "--json").stdout)["seal"] in closed.stdout
+
+
+def test_people_are_not_shown_accounts_on_which_nothing_stands_and_nothing_moved(citybill):
+    post(BEFORE, why="stray", credit="returns")
+    post(BEFORE, why="returned", debit="returns", credit="gateway:sandbox")
+    post(YESTERDAY, debit="gateway:other")
+    citybill("day", "close", BEFORE)
+    closed = citybill("day", "close", YESTERDAY)
+
+    assert "gateway:other" in closed.stdout
+    assert "returns" not in closed.stdout
+    told = json.loads(citybill("day", "show", YESTERDAY, "--json").stdout)
+    assert "returns" in {one["code"] for one in told["accounts"]}
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])

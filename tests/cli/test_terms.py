@@ -58,16 +58,19 @@ class TestCheck:
 
 @pytest.mark.usefixtures("city")
 class TestDoctor:
-    @pytest.mark.parametrize(("days_ahead", "fine"), [(61, True), (60, False), (0, False)])
-    def test_holidays_that_end_soon_are_told_in_time(self, days_ahead, fine):
+    @pytest.mark.parametrize(
+        ("days_ahead", "health"),
+        [(61, doctor.Health.WELL), (60, doctor.Health.SOON), (0, doctor.Health.WRONG)],
+    )
+    def test_holidays_that_end_soon_are_told_in_time(self, days_ahead, health):
         """Rule 19: a due date of next January is rolled by a list that may not be out yet."""
         last = workdays.known_through("CN")
 
-        [(ok, part, told)] = doctor.calendars(last - timedelta(days=days_ahead))
+        [(found, part, told)] = doctor.calendars(last - timedelta(days=days_ahead))
 
-        assert (ok, part) == (fine, "calendar CN")
+        assert (found, part) == (health, "calendar CN")
         assert str(last) in told
-        assert ("upgrade" in told) is not fine
+        assert ("upgrade" in told) is (health is not doctor.Health.WELL)
 
 
 @pytest.mark.usefixtures("city")

@@ -1,6 +1,7 @@
 """What a choice of bills costs, by the companies' terms: at checkout, in the books, and undone."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -9,6 +10,7 @@ from billing.models import Bill
 from billing.rules.payable import pay_terms_json
 from core.db import transaction
 from core.errors import Conflict, Invalid
+from core.keys import named_key
 from payments import write_offs
 from payments.gateways.base import GatewayStatus, RefundReply
 from payments.models import Payment
@@ -20,13 +22,16 @@ from tests.factories import (
     ACCEPTED,
     NOW,
     REFUSED,
+    Home,
     a_home,
     a_paid_payment,
     a_payment,
+    a_record,
     as_shown,
     at_once,
     balances,
     book,
+    bring_in,
     items_of,
     the_bill,
     the_terms,
@@ -261,6 +266,64 @@ class TestFee:
 
         assert balances()["returns"] == -8_703
         assert violations() == []
+
+
+class TestOneSum:
+    """Rule 9: one sum covers what is open in the order the company declares."""
+
+    @staticmethod
+    def two_months(toml: str = "") -> Home:
+        """September's bill of 30 yuan and October's of 50, of one account."""
+        the_terms("water", '[amount]\nmode = "exact_and_below"\n' + toml)
+        home = a_home(5_000)
+        bring_in(
+            "water",
+            a_record(home.account_nos[0], "B0", amount_fen=3_000, billing_month=date(2026, 9, 1)),
+        )
+        older = (home.refs[0][0], named_key(date(2026, 9, 1), "B0"))
+        return replace(home, refs=(home.refs[0], older))
+
+    @pytest.mark.parametrize(
+        ("toml", "paid"),
+        [
+            ("", (1_000, 3_000)),
+            ('[apportion]\nperiods = "newest_first"\n', (4_000, 0)),
+            ('[apportion]\nperiods = "largest_first"\n', (4_000, 0)),
+        ],
+    )
+    def test_it_is_divided_in_the_companys_order(self, toml, paid):
+        home = self.two_months(toml)
+
+        confirm(book(a_payment(home, sum_fen=4_000), GatewayStatus.PAID))
+
+        assert tuple(the_bill(ref).paid_fen for ref in home.refs) == paid
+        assert violations() == []
+
+    def test_a_company_of_exact_amounts_takes_no_part(self):
+        home = a_home(5_000)
+
+        with pytest.raises(Invalid) as refused:
+            a_payment(home, sum_fen=4_999)
+
+        assert refused.value.code == "amount.not_exact"
+
+    def test_bills_of_two_companies_have_no_order_among_them(self):
+        with pytest.raises(Invalid) as refused:
+            a_payment(a_home(1_000, 1_000), sum_fen=1_500)
+
+        assert refused.value.code == "amount.not_divisible"
+
+    def test_the_same_key_is_the_same_payment_and_another_sum_another_request(self):
+        home = self.two_months()
+        named = as_shown(*home.refs)
+        first = a_payment(home, wanted=named, sum_fen=4_000, key="k")
+        book(first, GatewayStatus.PAID)
+
+        assert a_payment(home, wanted=named, sum_fen=4_000, key="k").id == first.id
+        with pytest.raises(Conflict) as refused:
+            a_payment(home, wanted=named, sum_fen=3_999, key="k")
+
+        assert refused.value.code == "idempotency.other_request"
 
 
 class TestNothing:

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,10 +14,11 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import NotFound, SettlementFileError
 from core.money import yuan_text
-from payments import refunds, write_offs
+from payments import refunds, suspense, write_offs
 from payments.gateways.base import GatewayStatus, RefundReply
 from payments.gateways.sandbox import Sandbox
-from payments.models import BreakKind, Payment, ReconciliationBreak
+from payments.models import BreakKind, Payment, ReconciliationBreak, list_receipts
+from payments.quotes import Wanted
 from payments.reconciliation import (
     REMEDIES,
     ReconciliationResult,
@@ -33,9 +35,11 @@ from tests.factories import (
     a_home,
     a_paid_payment,
     a_payment,
+    as_shown,
     at_once,
     book,
     items_of,
+    the_terms,
 )
 
 DAY = date(2026, 11, 20)
@@ -94,11 +98,21 @@ def a_refund(*, at: datetime) -> tuple[Payment, str]:
     return payment, number
 
 
-def refund_row(payment: Payment, number: str) -> Row:
+def refund_row(payment: Payment, number: str, *, fen: int | None = None) -> Row:
     return row_of(
-        payment, kind="refund", refund_no=number, refund_ref="rf-1", fee="0.00",
-        amount=yuan_text(-payment.amount_fen), happened_at="2026-11-20T05:00:00Z",
+        payment, kind="refund", refund_no=number, refund_ref=f"rf-{number}", fee="0.00",
+        amount=yuan_text(-(fen or payment.amount_fen)), happened_at="2026-11-20T05:00:00Z",
     )  # fmt: skip
+
+
+def one_fen_more(entry_key: str) -> None:
+    """Spoil a transfer, as nobody can but the owner of the database."""
+    with as_owner(unguarded=True) as connection:
+        done = connection.execute(
+            text("UPDATE ledger_transfer SET amount_fen = amount_fen + 1 WHERE entry_key = :key"),
+            {"key": entry_key},
+        )
+        assert done.rowcount == 1
 
 
 @pytest.mark.usefixtures("city")
@@ -151,7 +165,7 @@ class TestMatching:
         result = run(a_file([row_of(payments[0]), *map(row_of, payments)]))
 
         assert (result.matched, result.duplicate, result.their_count) == (2, 1, 4)
-        assert found() == [("duplicate", payments[0].order_no, 8_650, 8_650)]
+        assert found() == [("duplicate", payments[0].order_no, 8_650, 17_300)]
 
     def test_books_that_disagree_with_themselves_are_named(self):  # rule 49
         payments = three_paid()
@@ -229,6 +243,203 @@ class TestRefunds:
             write_offs.book(session, items_of(payment)[0].write_off_no, REFUSED, now=NOW)
 
         assert run(a_file([row_of(payment)])).balanced
+
+
+FEE = '[fee]\npaid_by = "resident"\nslabs = [{ fixed_fen = 50 }]\ntax_ppm = 60000\n'
+
+
+def with_a_fee(*amounts_fen: int) -> Payment:
+    """A payment with a fee of 50 fen for all its bills, and 3 fen of tax on it, or more."""
+    for company in ("water", "power"):
+        the_terms(company, FEE)
+    return a_payment(a_home(*amounts_fen))
+
+
+def all_refused(payment: Payment) -> list[tuple[str, int]]:
+    """Have the companies refuse, and the gateway send the money back; (refund number, fen) each."""
+    sent = []
+    for item in items_of(payment):
+        with transaction() as session:
+            write_offs.book(session, item.write_off_no, REFUSED, now=NOW)
+            number = f"R{item.write_off_no[1:]}"
+            reply = RefundReply(
+                succeeded=True, refund_ref=f"rf-{number}", refunded_at=NOW + timedelta(hours=1)
+            )
+            refunds.book(session, number, reply, now=NOW)
+            sent.append((number, refunds.get_refund(session, number).amount_fen))
+    return sent
+
+
+@pytest.mark.usefixtures("city")
+class TestFeesAndAdvances:
+    """What the gateway took is more than what the bills owed."""
+
+    def an_advance(self) -> Payment:
+        the_terms("water", 'surplus = "advance"\n[amount]\nmode = "exact_and_above"\n')
+        home = a_home(8_650)
+        wanted = [Wanted(*as_shown(home.refs[0])[0][:2], amount_fen=9_000)]
+        return book(a_payment(home, wanted=wanted), GatewayStatus.PAID)
+
+    def test_what_is_paid_ahead_matches(self):
+        assert run(a_file([row_of(self.an_advance())])).balanced
+
+    def test_an_advance_that_is_refused_goes_back_and_matches(self):
+        payment = self.an_advance()
+        ((number, fen),) = all_refused(payment)
+
+        assert fen == 9_000
+        assert run(a_file([row_of(payment), refund_row(payment, number)])).balanced
+
+    @pytest.mark.parametrize("amounts", [(8_650,), (8_650, 5_000)])
+    def test_the_fee_and_its_tax_match(self, amounts):
+        payment = book(with_a_fee(*amounts), GatewayStatus.PAID)
+        assert payment.fee_fen > 0
+        assert payment.fee_tax_fen > 0
+
+        assert run(a_file([row_of(payment)])).balanced
+
+    def test_the_fee_of_a_payment_that_came_too_late_matches(self):
+        the_terms("water", FEE)
+        home = a_home(8_650)
+        late = book(a_payment(home), GatewayStatus.CLOSED)
+        first = a_paid_payment(home)
+        late = book(late, GatewayStatus.PAID, gateway_ref="late")
+
+        assert run(a_file([row_of(first), row_of(late)])).balanced
+
+    @pytest.mark.parametrize("amounts", [(8_650,), (8_650, 5_000)])
+    def test_a_fee_that_goes_back_matches(self, amounts):  # rule 44: with the last of its bills
+        payment = book(with_a_fee(*amounts), GatewayStatus.PAID)
+        sent = all_refused(payment)
+
+        result = run(
+            a_file([row_of(payment), *(refund_row(payment, no, fen=fen) for no, fen in sent)])
+        )
+
+        assert (result.matched, result.balanced) == (1 + len(amounts), True)
+        assert (result.our_total_fen, result.their_total_fen) == (0, 0)
+
+    @pytest.mark.parametrize("why", ["paid", "fee", "fee_tax"])
+    def test_each_part_is_looked_at(self, why):
+        payment = book(with_a_fee(8_650), GatewayStatus.PAID)
+        one_fen_more(f"{why}:{payment.id}")
+
+        run(a_file([row_of(payment)]))
+
+        fen = payment.amount_fen
+        assert found() == [("ledger_differs", payment.order_no, fen, fen + 1)]
+
+    def test_so_is_the_advance(self):
+        payment = self.an_advance()
+        one_fen_more(f"advance:{payment.id}")
+
+        run(a_file([row_of(payment)]))
+
+        assert found() == [("ledger_differs", payment.order_no, 9_000, 9_001)]
+
+
+def sent_back(payment: Payment) -> list[str]:
+    """Have the gateway send back what was suspended; returns the numbers it did so under."""
+    with transaction() as session:
+        kept = list_receipts(session, payment.id)
+        for receipt in kept:
+            suspense.book_returned(
+                session, receipt.id, f"rf-S{receipt.id}", NOW + timedelta(hours=1), now=NOW
+            )
+        return [suspense.return_no(receipt) for receipt in kept]
+
+
+@pytest.mark.usefixtures("city")
+class TestSuspended:
+    """Money on no bill stands in the gateway's file like any other."""
+
+    def another_amount(self) -> Payment:
+        return book(a_payment(a_home(8_650)), GatewayStatus.PAID, amount_fen=8_000)
+
+    def paid_twice(self, **changes: Any) -> Payment:
+        payment = a_paid_payment(a_home(1_000))
+        return book(payment, GatewayStatus.PAID, gateway_ref="another", **changes)
+
+    def test_another_amount_than_we_asked_matches_what_was_taken(self):
+        payment = self.another_amount()
+        assert payment.paid_at is None
+
+        result = run(a_file([row_of(payment, amount="80.00")]))
+
+        assert (result.matched, result.balanced, result.our_total_fen) == (1, True, 8_000)
+
+    @pytest.mark.parametrize("off_fen", [-1, 1])
+    def test_one_fen_off_is_named(self, off_fen):
+        payment = self.another_amount()
+
+        run(a_file([row_of(payment, amount=yuan_text(8_000 + off_fen))]))
+
+        assert found() == [("amount_differs", payment.order_no, 8_000, 8_000 + off_fen)]
+
+    def test_not_in_their_file_it_is_named(self):
+        payment = self.another_amount()
+
+        run(a_file([]))
+
+        assert found() == [("missing_at_gateway", payment.order_no, 8_000, None)]
+
+    def test_an_order_taken_twice_sums_up(self):
+        payment = self.paid_twice()
+
+        result = run(a_file([row_of(payment), row_of(payment, gateway_ref="another")]))
+
+        assert (result.matched, result.our_count, result.their_count) == (2, 2, 2)
+        assert (result.balanced, result.our_total_fen) == (True, 2_000)
+
+    def test_an_order_taken_twice_and_listed_once_is_named(self):
+        payment = self.paid_twice()
+
+        run(a_file([row_of(payment)]))
+
+        assert found() == [("amount_differs", payment.order_no, 2_000, 1_000)]
+
+    def test_one_taking_listed_twice_does_not_stand_for_the_other(self):
+        payment = self.paid_twice()
+
+        run(a_file([row_of(payment), row_of(payment)]))
+
+        assert found() == [("duplicate", payment.order_no, 2_000, 2_000)]
+
+    def test_each_taking_stands_on_its_own_day(self):
+        tomorrow = DAY + timedelta(days=1)
+        payment = self.paid_twice(paid_at=NOW + timedelta(days=1))
+        second = row_of(payment, gateway_ref="another")
+
+        assert run(a_file([row_of(payment)])).balanced
+        assert run(a_file([second], day=tomorrow), day=tomorrow).balanced
+
+    def test_what_was_sent_back_matches_too(self):
+        payment = self.paid_twice()
+        (number,) = sent_back(payment)
+        rows = [row_of(payment), row_of(payment, gateway_ref="another")]
+
+        result = run(a_file([*rows, refund_row(payment, number)]))
+
+        assert (result.matched, result.balanced, result.our_total_fen) == (3, True, 1_000)
+        run(a_file(rows))
+        assert found() == [("missing_at_gateway", number, -1_000, None)]
+
+    @pytest.mark.parametrize("why", ["suspense_in", "returned"])
+    def test_the_ledger_is_looked_at(self, why):
+        payment = self.another_amount()
+        (number,) = sent_back(payment)
+        one_fen_more(f"{why}:{number[1:]}")
+
+        run(a_file([row_of(payment, amount="80.00"), refund_row(payment, number, fen=8_000)]))
+
+        reference, fen = (payment.order_no, 8_000) if why == "suspense_in" else (number, -8_000)
+        more = fen + (1 if fen > 0 else -1)
+        assert found() == [("ledger_differs", reference, fen, more)]
+
+    def test_a_day_of_nothing_else_waits_for_its_file(self, session):
+        self.another_amount()
+
+        assert days_with_payments(session, "sandbox", limit=5) == [DAY]
 
 
 @pytest.mark.usefixtures("city")

@@ -307,3 +307,18 @@ class TestFrozen:
         assert home.correct(0, version=2, amount_fen=900).superseded == 1
         assert a_payment(home).amount_fen == 900
         assert violations() == []
+
+    def test_one_that_comes_at_the_very_end_of_the_payment_is_not_forgotten(self):
+        """It may be recorded between the payment's look at its bills and its end."""
+        for word in (CLOSED, PAID) * 4:
+            home = a_home(1_000)
+            payment = a_payment(home)
+
+            at_once(
+                [
+                    lambda one=payment, word=word: book(one, word),
+                    lambda home=home: home.correct(0, version=2, amount_fen=900),
+                ]
+            )
+
+            assert violations() == []

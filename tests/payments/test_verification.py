@@ -40,7 +40,9 @@ def worked_city(database_url: str) -> Iterator[None]:
             with transaction() as session:
                 number = f"R{item.write_off_no[1:]}"
                 refunds.book(session, number, RefundReply(succeeded=True), now=NOW)
-    a_payment(a_home(1_000))
+    held = a_home(1_000)
+    a_payment(held)
+    held.correct(0, version=2, amount_fen=900)
     home = a_home(2_000)
     late = book(a_payment(home), GatewayStatus.CLOSED)
     a_paid_payment(home)
@@ -78,6 +80,7 @@ UNTIED = "ALTER TABLE ledger_transfer DROP CONSTRAINT ck_ledger_transfer_its_own
 STATE = "every payment's state is what its transfers say"
 OUTCOME = "every paid bill's outcome is what its transfers say"
 REFUNDS = "refunds wait in the ledger until they are sent"
+WAITS = "a correction waits only while its bill is being paid"
 HELD = "a bill is held only by a payment that may still become paid"
 DAY = "every transfer stands on the Shanghai day it was posted"
 EQUAL = "debits equal credits on every day"
@@ -119,11 +122,12 @@ WAYS = [
     (OUTCOME, "UPDATE payment_item SET outcome = 'not_paid' WHERE outcome = 'returned'"),
     (OUTCOME, "UPDATE payment_item SET outcome = 'paid' WHERE outcome = 'waiting'"),
     (OUTCOME, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'returned:%'"),
-    (REFUNDS, "UPDATE refund SET status = 'succeeded' WHERE status = 'requested'"),
+    (REFUNDS, "UPDATE refund SET status = 'succeeded', succeeded_at = now()"),
     (REFUNDS, "UPDATE refund SET amount_fen = amount_fen + 1 WHERE status = 'requested'"),
     (REFUNDS, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'unpaid:%'"),
     (HELD, "UPDATE bill SET held_by = (SELECT min(id) FROM payment WHERE status = 'paid')"),
     (HELD, "UPDATE bill SET held_by = 9"),
+    (WAITS, "UPDATE bill SET held_by = NULL"),
     (DAY, UNTIED + "UPDATE ledger_transfer SET posted_on = posted_on - 1"),
     (DAY, UNTIED + "UPDATE ledger_transfer SET posted_at = posted_at + interval '12 hours'"),
     (EQUAL, "UPDATE ledger_transfer SET debit_account_id = 999"),

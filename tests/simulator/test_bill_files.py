@@ -229,6 +229,17 @@ class TestTelecom:
             "until": "2026-10-13",
         }  # fmt: skip
 
+    def test_instalments_are_numbered(self):
+        bill = replace(TELECOM, instalments_fen=(4_450, 4_450))
+
+        options = etree.fromstring(written(write_telecom, bill)[0]).iter("{*}Option")
+
+        assert [dict(option.attrib) for option in options] == [
+            {"code": f"instalment-{at}", "kind": "instalment", "name": f"分期第{at}期",
+             "amount_fen": "4450"}
+            for at in (1, 2)
+        ]  # fmt: skip
+
     def test_a_reminder_names_its_bill(self):
         reminder = replace(TELECOM, bill_no="T-1-R", original_no="T-1")
 
@@ -299,6 +310,19 @@ class TestCommand:
         assert len(set(numbers)) == len(numbers) == 6
         assert number_of(tmp_path / "telecom-202609.xml") not in numbers
         assert all(len(number) <= 8 for number in numbers)
+
+    def test_tells_each_file_and_the_day_it_was_sent(self, tmp_path):
+        arguments = ["files", "--households", "2", "--months", "2026-07,2026-09,2026-10"]
+        rest = ["--fresh-on", "2026-11-20", "--extras", "--out", str(tmp_path)]
+        told = CliRunner().invoke(app, [*arguments, *rest]).output
+
+        lines = [line.split("\t") for line in told.splitlines()]
+        sent = {name.rpartition("/")[2]: (int(bills), on) for name, bills, _, on in lines}
+        assert sent.keys() == {file.name for file in tmp_path.iterdir()}
+        assert sent["water-202607.txt"] == (2, "2026-08-05")
+        assert sent["water-202609.txt"] == (2, "2026-11-14")
+        assert sent["water-202607-extras.txt"] == (1, "2026-08-30")
+        assert sent["telecom-202610-extras.xml"] == (3, "2026-11-18")
 
     @pytest.mark.parametrize("months", ["2026-13", "september", ""])
     def test_nonsense_months_are_misuse(self, tmp_path, months):

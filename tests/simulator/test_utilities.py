@@ -1,11 +1,14 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from typing import Any
 
 import httpx
 import pytest
 
-from simulator.city import demo_household
+from simulator.bills import PowerBill
+from simulator.city import City, demo_household
+from simulator.extras import extra_telecom_bills
 from tests.simulator.conftest import Simulator, running
 
 PATH = "/utilities/water/write-offs"
@@ -100,6 +103,25 @@ class TestWriteOff:
         assert second.status_code == 200
         assert second.json()["result"] == "refused"
         assert second.json()["reason_code"] == "already_paid"
+
+    def test_a_bill_is_closed_by_its_last_part(self, simulator):
+        """One half of a power bill, and instalments of the extras; not a fen more is taken."""
+        city, month = City(), date(2026, 10, 1)
+        power = next(one for one in city.bills_of(3, month) if isinstance(one, PowerBill))
+        phone = next(one for one in extra_telecom_bills(city, month, month) if one.instalments_fen)
+        halves = (power.amount_fen // 2, power.amount_fen - power.amount_fen // 2)
+        for bill, company, parts in (
+            (power, "power", halves), (phone, "telecom", phone.instalments_fen)
+        ):  # fmt: skip
+            facts = {"account_no": bill.account_no, "bill_no": bill.bill_no}
+            results = [
+                simulator.utility(
+                    "POST", f"/utilities/{company}/write-offs",
+                    a_write_off(f"part-{bill.bill_no}-{at}", amount_fen=fen, **facts),
+                ).json()["result"]
+                for at, fen in enumerate((*parts, 1))
+            ]  # fmt: skip
+            assert results == ["accepted"] * len(parts) + ["refused"]
 
     def test_a_number_never_seen_is_unknown(self, simulator):
         answer = simulator.utility("GET", f"{PATH}/never")

@@ -61,6 +61,7 @@ class BillOut(BaseModel):
     adjusted_fen: int
     credited_fen: int
     paid_fen: int
+    paid_late_fee_fen: int
     open_fen: int
     state: BillState
     items: list[LineOut]

@@ -42,12 +42,18 @@ class ChoiceIn(BaseModel):
 
     bill_ids: list[str] | None = Field(default=None, min_length=1, max_length=checkout.MAX_BILLS)
     items: list[WantedIn] | None = Field(default=None, min_length=1, max_length=checkout.MAX_BILLS)
+    amount_fen: Fen | None = Field(
+        default=None,
+        description="one sum for all bill_ids, of one company, divided in the order it declares",
+    )
     gateway: str = Field(max_length=40)
 
     @model_validator(mode="after")
     def _one_of_the_two(self) -> Self:
         if (self.bill_ids is None) == (self.items is None):
             raise ValueError("send bill_ids or items, exactly one of the two")
+        if self.amount_fen is not None and self.bill_ids is None:
+            raise ValueError("amount_fen goes with bill_ids; an item has an amount of its own")
         return self
 
     def wanted(self) -> list[Wanted]:
@@ -146,8 +152,9 @@ def quote(request: Request, body: ChoiceIn, caller: Resident) -> QuoteOut:
     gateway, now = gateway_named(request.app.state.gateways, body.gateway), utc_now()
     with transaction() as session:
         quoted = reviews.quote_for(
-            session, caller.id, body.wanted(), mode=gateway.mode, channel=CHANNEL, now=now
-        )
+            session, caller.id, body.wanted(), mode=gateway.mode, channel=CHANNEL, now=now,
+            sum_fen=body.amount_fen,
+        )  # fmt: skip
     asked = quoted.quote
     return QuoteOut(
         amount_fen=asked.amount_fen,
@@ -191,7 +198,8 @@ def create(
             session, payer_id=caller.id, wanted=body.wanted(), gateway=body.gateway,
             return_url=own if body.return_url is None else body.return_url,
             idempotency_key=idempotency_key, now=utc_now(), mode=gateway.mode, channel=CHANNEL,
-            quoted_at=body.quoted_at, shown_total_fen=body.shown_total_fen,
+            sum_fen=body.amount_fen, quoted_at=body.quoted_at,
+            shown_total_fen=body.shown_total_fen,
         )  # fmt: skip
     checkout.open_at_gateway(
         payment.id, gateway, notify_url=callbacks.notify_url(settings().public_url, gateway.code)

@@ -1,7 +1,7 @@
 """The staff console: bill files, reconciliation and the books."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
@@ -15,7 +15,6 @@ from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import CityBillError, SettlementFileError
 from core.jobs import count_dead
-from core.money import format_yuan
 from payments import reconciliation
 from payments.figures import attention, today_figures
 from payments.gateways import gateway_label, gateway_named
@@ -36,61 +35,53 @@ DAYS_SHOWN = 14
 
 @router.get("")
 def home(request: Request, db: Db, _caller: Staff) -> Response:
-    locale, today = locale_of(request), billing_date(utc_now())
-    counted = today_figures(db, day=today)
-    figures = [
-        _figure(look.say(locale, "Bills open"), f"{counted.open_bills:,}",
-                format_yuan(counted.open_fen), None),
-        _figure(look.say(locale, "Paid today"), format_yuan(counted.paid_fen),
-                look.say(locale, "%(count)s payments", count=f"{counted.payments:,}"), None),
-        _figure(look.say(locale, "Waiting for companies"), f"{counted.unconfirmed:,}",
-                look.say(locale, "bills paid and not yet confirmed"), None),
-        _figure(look.say(locale, "On the way back"), format_yuan(counted.returning_fen),
-                look.say(locale, "refunds not yet sent"), None),
-    ]  # fmt: skip
+    today = billing_date(utc_now())
     return page(
-        request, "console/home.html", figures=figures, attention=_attention(request, db, today)
+        request,
+        "console/home.html",
+        figures=today_figures(db, day=today),
+        attention=_attention(request, db, today),
     )
 
 
-def _figure(label: str, value: str, hint: str, href: str | None) -> dict[str, str | None]:
-    return {"label": label, "value": value, "hint": hint, "href": href}
+class Notice(NamedTuple):
+    """Something that waits for a person; ``what`` names the sentence that counts it."""
+
+    what: str
+    kind: str
+    how_many: int
+    href: str | None
 
 
-def _attention(request: Request, session: Session, today: date) -> list[dict[str, str]]:
+def _attention(request: Request, session: Session, today: date) -> list[Notice]:
     """List what somebody should look at, worst first."""
-    locale, dead = locale_of(request), count_dead(session)
     found = attention(session, gateways=request.app.state.gateways, today=today)
-    days = found.unreconciled_days
+    refused_at = f"/console/bill-files/{found.refused_in_file}"
     wanted = [
-        (
-            dead, "error", "/console",
-            look.say(locale, "%(count)s jobs gave up: call an engineer", count=dead),
-        ),
-        (
-            found.breaks, "warning", "/console/reconciliations",
-            look.say(locale, "%(count)s differences with gateways", count=found.breaks),
-        ),
-        (
-            found.refused_files, "warning", "/console/bill-files",
-            look.say(locale, "%(count)s bill files were refused", count=found.refused_files),
-        ),
-        (
-            days, "info", "/console/reconciliations",
-            look.say(locale, "Days not reconciled yet: %(count)s", count=days),
-        ),
-    ]  # fmt: skip
-    return [
-        {"kind": kind, "href": href, "text": words} for count, kind, href, words in wanted if count
+        Notice("dead_jobs", "error", count_dead(session), None),
+        Notice("breaks", "warning", found.breaks, "/console/reconciliations"),
+        Notice("refused_files", "warning", found.refused_files, "/console/bill-files"),
+        Notice("refused_corrections", "warning", found.refused_corrections, refused_at),
+        Notice("missing_bills", "warning", found.missing_bills, None),
+        Notice("proposed_terms", "info", found.proposed_terms, "/console/terms"),
+        Notice("unclosed_days", "info", found.unclosed_days, "/console/days"),
+        Notice("unreconciled_days", "info", found.unreconciled_days, "/console/reconciliations"),
     ]
+    return [one for one in wanted if one.how_many]
 
 
-def _file(row: BillFile) -> dict[str, Any]:
+def provider_name(locale: str, code: str) -> str:
+    """Return a company's name in a language."""
+    provider = get_provider(code)
+    return provider.name_en if locale == "en" else provider.name
+
+
+def _file(locale: str, row: BillFile) -> dict[str, Any]:
     """Return a bill file as the templates show it."""
     landing = max(row.rows - row.rejected, 1)
     done = row.status is BillFileStatus.IMPORTED
     return row.model_dump() | {
-        "provider_name": get_provider(row.provider_code).name,
+        "provider_name": provider_name(locale, row.provider_code),
         "progress_percent": 100 if done else min(row.rows_done * 100 // landing, 99),
     }
 
@@ -101,12 +92,13 @@ def show_bill_files(request: Request, db: Db, _caller: Staff) -> Response:
 
 
 def _bill_files_page(request: Request, session: Session, *, error: str | None) -> Response:
+    locale = locale_of(request)
     return page(
         request,
         "console/bill_files.html",
         status_code=422 if error else 200,
-        files=[_file(row) for row in list_bill_files(session)],
-        providers=list(PROVIDERS.values()),
+        files=[_file(locale, row) for row in list_bill_files(session)],
+        providers=[{"code": code, "name": provider_name(locale, code)} for code in PROVIDERS],
         error=error,
     )
 
@@ -139,7 +131,7 @@ def show_bill_file(request: Request, bill_file_id: Id, db: Db, _caller: Staff) -
     return page(
         request,
         "console/bill_file.html",
-        file=_file(row),
+        file=_file(locale_of(request), row),
         rejects=[
             {"line_no": r.line_no, "column": r.column_name, "reason": r.reason, "raw": r.raw}
             for r in iter_rejects(db, bill_file_id, limit=REJECTS_SHOWN)
@@ -324,6 +316,5 @@ def ledger_name(locale: str, code: str) -> str:
         "chargebacks": look.say(locale, "Taken back by payers’ banks, not decided yet"),
     }.get(kind, kind)
     if owner in PROVIDERS:
-        name = PROVIDERS[owner].name_en if locale == "en" else PROVIDERS[owner].name
-        return f"{words} · {name}"
+        return f"{words} · {provider_name(locale, owner)}"
     return f"{words} · {owner}" if owner else words

@@ -13,11 +13,12 @@ from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import CityBillError, Invalid
 from identity.people import get_person
-from providers.registry import PROVIDERS, Provider, get_provider
+from providers.registry import PROVIDERS
 from web import look
 from web.access import Caller, Db, Staff
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id
+from web.pages.console import provider_name
 from web.pages.page import check_form, go, locale_of, page
 
 router = APIRouter(prefix="/console/terms")
@@ -37,17 +38,13 @@ def show_companies(request: Request, db: Db, _caller: Staff) -> Response:
         companies=[
             {
                 "code": one.code,
-                "name": _name(request, one),
+                "name": provider_name(locale_of(request), one.code),
                 "since": current[one.code].effective_on if one.code in current else None,
                 "coming": [_row(*each) for each in coming if each[0].provider_code == one.code],
             }
             for one in PROVIDERS.values()
         ],
     )
-
-
-def _name(request: Request, provider: Provider) -> str:
-    return provider.name_en if locale_of(request) == "en" else provider.name
 
 
 def _row(row: ProviderTerms, state: TermsState) -> dict[str, Any]:
@@ -100,7 +97,7 @@ def _company_page(
     refused: CityBillError | None,
 ) -> Response:
     """Show a company's terms and the form for others, with what somebody has typed already."""
-    provider, today = get_provider(code), billing_date(utc_now())
+    name, today = provider_name(locale_of(request), code), billing_date(utc_now())
     rows = terms.history(session, code, today=today)
     current = next((row for row, state in rows if state is TermsState.IN_FORCE), None)
     tomorrow = (today + timedelta(days=1)).isoformat()
@@ -110,7 +107,7 @@ def _company_page(
         "console/terms_company.html",
         status_code=status_of(refused) if refused else 200,
         code=code,
-        company_name=_name(request, provider),
+        company_name=name,
         current=current,
         rows=[_row(*each) for each in rows],
         tomorrow=tomorrow,
@@ -166,7 +163,7 @@ def _terms_page(
         request,
         "console/terms_one.html",
         status_code=status_of(refused) if refused else 200,
-        company_name=_name(request, get_provider(row.provider_code)),
+        company_name=provider_name(locale_of(request), row.provider_code),
         terms=_row(row, terms.state_of(session, row, today=today)),
         changes=terms.changes(session, row),
         proposer=get_person(session, row.proposed_by).name,

@@ -5,8 +5,8 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from billing import bills
-from billing.charts import usage_chart_svg
-from billing.documents import bill_pdf
+from billing.documents.charts import usage_chart_svg
+from billing.documents.pdf import bill_pdf
 from billing.households import account_view, find_household, visible_accounts
 from billing.models import UtilityAccount
 from billing.rules.payable import Offer

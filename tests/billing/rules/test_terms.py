@@ -43,7 +43,6 @@ stop_after_days = 90
 [due]
 calendar = "CN"
 roll = "next_working_day"
-until = 17:00:00
 
 [cut_off]
 at = 16:30:00
@@ -97,7 +96,7 @@ class TestReading:
         assert terms.surplus is Surplus.ADVANCE
         assert [slab.upto_fen for slab in terms.fee.slabs] == [10_000, 20_000, None]
         assert terms.fee.paid_by is FeePayer.COMPANY
-        assert (terms.due.roll, terms.due.until) == (Roll.NEXT_WORKING_DAY, time(17))
+        assert terms.due.roll is Roll.NEXT_WORKING_DAY
         assert (terms.cut_off.at, terms.cut_off.working_days) == (time(16, 30), True)
         assert (terms.quote.minutes, terms.quote.same_day) == (90, True)
         assert terms.cycle == Cycle(months=2, anchor_month=2)
@@ -147,8 +146,7 @@ class TestMistakes:
             ("[late_fee]\ngrace_days = 366", "late_fee.grace_days", "less than or equal to 365"),
             ("[late_fee]\nstop_after_days = 0", "late_fee.stop_after_days", "or equal to 1"),
             ("[due]\nroll = 'monday'", "due.roll", "'next_working_day'"),
-            ("[due]\nuntil = 25", "due.until", "write the hour as 17:00:00"),
-            ("[due]\nuntil = '17:00'", "due.until", "write the hour as 17:00:00"),
+            ("[cut_off]\nat = 25", "cut_off.at", "write the hour as 17:00:00"),
             ("[cut_off]\nat = '17:00'", "cut_off.at", "write the hour as 17:00:00"),
             ("[due]\ncalendar = 'XX'", "due.calendar", "XX"),
             ("[quote]\nminutes = 4", "quote.minutes", "greater than or equal to 5"),

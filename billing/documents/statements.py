@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from billing.documents.typesetting import Term
 from billing.rules.payable import Offer
-from billing.typesetting import Term
 from billing.views import BillState, BillView
 from providers.base import OptionKind
 

@@ -13,7 +13,7 @@ from reportlab.graphics import renderSVG
 from reportlab.graphics.shapes import Drawing, Rect, String
 from reportlab.lib.colors import HexColor
 
-from billing.fonts import MAIN, require_fonts
+from billing.documents.fonts import MAIN, require_fonts
 from core.money import format_yuan
 
 BAR: Final = HexColor(0x3B8EA5)  # at least 3:1 against white and against near-black

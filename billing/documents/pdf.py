@@ -13,12 +13,28 @@ from io import BytesIO
 from reportlab.graphics import renderPDF
 from reportlab.pdfgen.canvas import Canvas
 
-from billing.barcodes import CODE_128_WIDTH, QrCode, barcode_digits, draw_code_128, grouped
-from billing.charts import month_text, usage_drawing
-from billing.fonts import MAIN, TYPESETTING, printable, require_fonts
+from billing.documents.barcodes import (
+    CODE_128_WIDTH,
+    QrCode,
+    barcode_digits,
+    draw_code_128,
+    grouped,
+)
+from billing.documents.charts import month_text, usage_drawing
+from billing.documents.fonts import MAIN, TYPESETTING, printable, require_fonts
+from billing.documents.statements import NOT_PAYABLE, NOTHING_TO_PAY, STATES, SumLine, sum_lines
+from billing.documents.typesetting import (
+    ACCENT,
+    ALERT,
+    INK,
+    MUTED,
+    Fitted,
+    Pen,
+    Term,
+    fitted,
+    text_width,
+)
 from billing.rules.payable import Offer
-from billing.statements import NOT_PAYABLE, NOTHING_TO_PAY, STATES, SumLine, sum_lines
-from billing.typesetting import ACCENT, ALERT, INK, MUTED, Fitted, Pen, Term, fitted, text_width
 from billing.views import BillState, BillView
 from core.clock import billing_date
 from core.errors import Invalid

@@ -9,7 +9,7 @@ from reportlab.lib.colors import Color, HexColor
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from billing.fonts import runs
+from billing.documents.fonts import runs
 
 INK: Final = HexColor(0x1B2A33)
 MUTED: Final = HexColor(0x55646D)

@@ -1,0 +1,131 @@
+"""The demo city's books are those of a city that was there all the time."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from billing.bills import list_bills, parse_ref
+from billing.households import visible_accounts
+from billing.views import BillState, BillView
+from cli import demo
+from core.clock import billing_date
+from core.db import transaction
+from identity.people import find_person
+from payments.quotes import offers_for
+from payments.verification import verify
+from tests.conftest import NOW, empty_city
+
+TODAY = billing_date(NOW)
+
+
+@pytest.fixture(scope="module")
+def seeded(database_url: str) -> Iterator[None]:
+    demo.seed(households=3, months=6, now=NOW)
+    yield
+    empty_city()
+
+
+def bills_of(contact: str) -> list[BillView]:
+    with transaction() as session:
+        person = find_person(session, contact)
+        assert person is not None
+        assert person.id is not None
+        return list_bills(session, visible_accounts(session, person.id), today=TODAY)
+
+
+def codes_of(bill: BillView) -> list[str | None]:
+    with transaction() as session:
+        return [offer.code for offer in offers_for(session, parse_ref(bill.ref), now=NOW)]
+
+
+def find(bills: list[BillView], code: str, ending: str = "2") -> BillView:
+    """Return the newest bill of a company whose number ends so."""
+    return next(
+        bill for bill in bills
+        if bill.account.provider_code == code and bill.bill_no.endswith(ending)
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("seeded")
+class TestItsBooks:
+    def test_no_bill_is_paid_before_it_was_issued(self):
+        with transaction() as session:
+            evenings = session.execute(
+                text("SELECT day, code, total_debit_fen - total_credit_fen FROM ledger_day_balance "
+                     "JOIN ledger_account a ON a.id = ledger_account_id "
+                     "WHERE code LIKE 'receivable:%'")
+            ).all()  # fmt: skip
+
+        assert len({day for day, _, _ in evenings}) > 30
+        assert [one for one in evenings if one[2] < 0] == []
+
+    def test_days_are_closed_up_to_the_one_before_yesterday(self):
+        with transaction() as session:
+            last, gaps = session.execute(
+                text("SELECT max(day), max(day) - min(day) + 1 - count(*) FROM ledger_day")
+            ).one()
+
+        assert (last, gaps) == (date(2026, 11, 18), 0)
+
+    def test_every_invariant_is_true(self):
+        with transaction() as session:
+            assert [check for check in verify(session) if not check.ok] == []
+
+
+@pytest.mark.usefixtures("seeded")
+class TestTheFirstResident:
+    def test_owes_the_newest_bill_of_each_company_and_nothing_else(self):
+        payable = [bill for bill in bills_of("19900000001") if bill.state.payable]
+
+        assert sorted(bill.account.provider_code for bill in payable) == [
+            "gas", "power", "telecom", "water",
+        ]  # fmt: skip
+        assert {bill.adjusted_fen + bill.credited_fen + bill.paid_fen for bill in payable} == {0}
+
+
+@pytest.mark.usefixtures("seeded")
+class TestTheSecondResident:
+    @pytest.fixture
+    def bills(self) -> list[BillView]:
+        return bills_of("19900000002")
+
+    def test_may_pay_less_early(self, bills):
+        assert codes_of(find(bills, "telecom", "-B")) == [None, "early"]
+
+    def test_may_pay_in_instalments(self, bills):
+        assert codes_of(find(bills, "telecom", "-P")) == [
+            None, "instalment-1", "instalment-2", "instalment-3",
+        ]  # fmt: skip
+
+    def test_had_a_credit_that_covered_a_part(self, bills):
+        assert find(bills, "telecom", "-C").state is BillState.CREDIT_USED
+        assert find(bills, "telecom").credited_fen == 1_200
+
+    def test_was_reminded_of_a_bill_that_is_late(self, bills):
+        late = next(bill for bill in bills if bill.state is BillState.OVERDUE)
+
+        assert (late.account.provider_code, late.billing_month) == ("water", date(2026, 7, 1))
+        with transaction() as session:
+            fee_fen = session.execute(
+                text("SELECT interest_fen FROM bill_late_fee f WHERE f.bill_id = :id"),
+                {"id": parse_ref(late.ref)[1]},
+            ).scalar_one()
+        assert fee_fen > 0
+        assert late.adjusted_fen == 500 + fee_fen
+
+    def test_has_paid_a_part(self, bills):
+        power = find(bills, "power")
+
+        assert 0 < power.paid_fen < power.amount_fen
+        assert power.state.payable
+
+
+@pytest.mark.usefixtures("city")
+def test_a_city_is_seeded_again_when_its_days_are_closed():
+    for later in (0, 40):
+        demo.seed(households=2, months=2, now=NOW + timedelta(days=later))
+
+    with transaction() as session:
+        assert [check for check in verify(session) if not check.ok] == []

@@ -1,0 +1,189 @@
+"""What staff look at first: what is really open, on its way back, or waiting for a person."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from billing.credits import consume_file
+from billing.days import close_through
+from billing.models import Bill
+from billing.rules.payable import pay_terms_json
+from billing.terms import propose, withdraw
+from core.clock import billing_date
+from core.db import transaction
+from identity.models import Role
+from payments import suspense, write_offs
+from payments.figures import Attention, Figures, attention, today_figures
+from payments.gateways.base import GatewayStatus
+from payments.models import Payment, list_receipts
+from payments.quotes import Wanted
+from providers.base import OptionKind, PayOption, PayTerms
+from tests.factories import (
+    NOW,
+    REFUSED,
+    Home,
+    a_home,
+    a_paid_payment,
+    a_payment,
+    a_person,
+    a_record,
+    as_shown,
+    book,
+    bring_in,
+    items_of,
+)
+
+pytestmark = pytest.mark.usefixtures("city")
+TODAY = billing_date(NOW)
+PAID = GatewayStatus.PAID
+
+
+def figures() -> Figures:
+    with transaction() as session:
+        return today_figures(session, day=TODAY)
+
+
+def found(today: date = TODAY) -> Attention:
+    with transaction() as session:
+        return attention(session, gateways=["sandbox"], today=today)
+
+
+class TestOpen:
+    """A bill is open by what is still owed on it, adjustments and credits counted."""
+
+    def test_a_part_that_is_paid_or_covered_is_not_open(self):
+        home = a_home(8_650, 5_000)
+        done = bring_in("water", a_record(home.account_nos[0], "B2", amount_fen=-2_000, items=()))
+        consume_file(done.bill_file_id, now=NOW)
+
+        assert figures()[:2] == (2, 8_650 - 2_000 + 5_000)
+
+    def test_a_bill_that_credits_cover_whole_is_not_open(self):
+        home = a_home(1_000)
+        done = bring_in("water", a_record(home.account_nos[0], "B2", amount_fen=-2_000, items=()))
+        consume_file(done.bill_file_id, now=NOW)
+
+        assert figures()[:2] == (0, 0)
+
+    def test_a_bill_paid_early_for_less_is_not_open(self):
+        home = a_home(8_650)
+        early = PayOption("early", OptionKind.EARLY, "早付", 8_500, until_on=TODAY)
+        with transaction() as session:
+            bill = session.get_one(Bill, home.refs[0])
+            bill.pay_terms = pay_terms_json(PayTerms(options=(early,)))
+        shown_fen = as_shown(home.refs[0])[0].shown_fen
+        wanted = [Wanted(home.refs[0], shown_fen, option_code="early")]
+        book(a_payment(home, wanted=wanted), PAID)
+
+        assert figures()[:4] == (0, 0, 1, 8_500)
+
+    def test_what_lateness_has_added_is_open_when_the_rest_is_paid(self):
+        home = a_home(8_650)
+        a_paid_payment(home)
+        with transaction() as session:
+            session.get_one(Bill, home.refs[0]).adjusted_fen = 75
+
+        assert figures()[:2] == (1, 75)
+
+    def test_a_cancelled_bill_is_not_open(self):
+        home = a_home(8_650)
+        home.cancel(0)
+
+        assert figures()[:2] == (0, 0)
+
+
+class TestOnTheWayBack:
+    def a_suspended_one(self) -> Payment:
+        payment = a_paid_payment(a_home(1_000))
+        return book(payment, PAID, gateway_ref="another")
+
+    def test_suspended_money_counts_until_it_was_sent(self):
+        payment = self.a_suspended_one()
+        assert figures().returning_fen == 1_000
+
+        with transaction() as session:
+            (receipt,) = list_receipts(session, payment.id)
+            suspense.book_returned(session, receipt.id, "sent-1", NOW, now=NOW)
+
+        assert figures().returning_fen == 0
+
+    def test_it_is_added_to_refunds(self):
+        self.a_suspended_one()
+        payment = a_paid_payment(a_home(8_650))
+        with transaction() as session:
+            write_offs.book(session, items_of(payment)[0].write_off_no, REFUSED, now=NOW)
+
+        assert figures().returning_fen == 9_650
+
+
+def a_refused_correction(*, at: datetime = NOW) -> int:
+    """A correction that came during a payment and was refused at a moment; returns its file."""
+    home: Home = a_home(8_650)
+    payment = a_payment(home)
+    done = home.correct(0, version=2, amount_fen=8_000)
+    book(payment, PAID, now=at)
+    return done.bill_file_id
+
+
+def proposed(*, effective_on: date) -> int:
+    with transaction() as session:
+        row = propose(
+            session, provider_code="water", content="", effective_on=effective_on,
+            reason="a test", proposed_by=a_person(Role.STAFF), now=NOW,
+        )  # fmt: skip
+    assert row.id is not None
+    return row.id
+
+
+class TestAttention:
+    def test_a_quiet_city_needs_nobody(self):
+        assert found() == Attention(0, 0, 0, 0, 0, 0, None, 0)
+
+    def test_days_that_are_over_and_not_closed(self):
+        a_home(8_650)
+
+        assert [found(TODAY + timedelta(days=at)).unclosed_days for at in (0, 1, 3)] == [0, 1, 3]
+        close_through(TODAY, closed_by="a test", now=NOW + timedelta(days=3))
+        assert [found(TODAY + timedelta(days=at)).unclosed_days for at in (1, 3)] == [0, 2]
+
+    def test_terms_that_can_still_be_approved(self):
+        proposed(effective_on=TODAY + timedelta(days=1))
+        taken_back = proposed(effective_on=TODAY + timedelta(days=2))
+        with transaction() as session:
+            withdraw(session, taken_back, by=a_person(Role.STAFF), now=NOW)
+
+        assert found().proposed_terms == 1
+        assert found(TODAY + timedelta(days=1)).proposed_terms == 0  # its day came
+
+    def test_corrections_refused_in_the_last_seven_days_and_where_to_read_of_the_last(self):
+        a_refused_correction(at=datetime(2026, 11, 13, 15, 59, tzinfo=UTC))  # 23:59 in Shanghai
+        assert found(date(2026, 11, 20)).refused_corrections == 1
+        assert found(date(2026, 11, 21)).refused_corrections == 0
+
+        file_id = a_refused_correction()
+
+        seen = found(date(2026, 11, 20))
+        assert (seen.refused_corrections, seen.refused_in_file) == (2, file_id)
+
+    def test_bills_that_should_have_come(self):
+        a_home(8_650, 1_000)
+        with transaction() as session:
+            session.execute(
+                text("""
+                    INSERT INTO missing_bill (account_id, billing_month, expected_by_on,
+                                              noticed_at, arrived_at)
+                    SELECT id, :month, :month, :now,
+                           CASE WHEN provider_code = 'power' THEN CAST(:now AS timestamptz) END
+                    FROM utility_account
+                """),
+                {"month": date(2026, 11, 1), "now": NOW},
+            )
+
+        assert found().missing_bills == 1
+
+    def test_a_day_that_brought_nothing_but_suspended_money_waits_for_its_file(self):
+        book(a_payment(a_home(8_650)), PAID, amount_fen=8_000)
+
+        assert found(TODAY).unreconciled_days == 0
+        assert found(TODAY + timedelta(days=1)).unreconciled_days == 1
