@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import and_, tuple_
+from sqlalchemy import and_, or_, tuple_
 from sqlmodel import Session, col, select
 
 from billing.households import account_view
@@ -186,13 +186,23 @@ def list_reminders(session: Session, ref: BillRef) -> list[BillReminder]:
 def list_history(
     session: Session, bill: BillView, account: UtilityAccount, *, today: date, limit: int = 13
 ) -> list[BillView]:
-    """Return an account's bills up to and with ``bill``, oldest first, cancelled ones left out."""
+    """Return an account's bills up to and with ``bill``, oldest first, to compare it with.
+
+    Cancelled ones, credits and other bills of its own month say nothing of the month before: they
+    are left out.
+    """
     _, after = month_range(bill.billing_month)
     first, _ = month_range(add_months(bill.billing_month, -ONLINE_MONTHS))
     found = session.exec(
         select(Bill)
         .where(Bill.account_id == account.id, col(Bill.id) >= first, col(Bill.id) < after)
         .where(col(Bill.cancelled_at).is_(None))
+        .where(
+            or_(
+                col(Bill.id) == parse_ref(bill.ref)[1],
+                and_(col(Bill.billing_month) < bill.billing_month, col(Bill.amount_fen) >= 0),
+            )
+        )
         .order_by(col(Bill.billing_month).desc(), col(Bill.id))
         .limit(limit)
     ).all()

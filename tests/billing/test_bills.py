@@ -252,6 +252,24 @@ class TestLists:
         assert visible_accounts(session, a_person()) == {}
 
 
+@pytest.mark.usefixtures("city")
+def test_a_history_leaves_out_credits_and_other_bills_of_the_same_month():
+    home = a_home(8_650)
+    before, other = add_months(MONTH, -1), "B2"
+    for number, month, fen in (
+        ("A1", before, 5_000), ("A2", before, -300), (other, MONTH, 99), ("C1", MONTH, -1),
+    ):  # fmt: skip
+        record = a_record(home.account_nos[0], number, billing_month=month, amount_fen=fen)
+        bring_in("water", record)
+
+    with transaction() as session:
+        accounts = visible_accounts(session, home.owner_id)
+        bill = get_bill(session, home.refs[0], accounts, today=TODAY)
+        history = list_history(session, bill, accounts[home.refs[0][0]], today=TODAY)
+
+    assert [one.amount_fen for one in history] == [5_000, 8_650]
+
+
 class TestHeads:
     """Rules 9 and 36: what paid for what follows from the sums, so any payment can be undone."""
 
