@@ -178,8 +178,10 @@ def share_out(
     taken only if the company keeps advances.
 
     Raises:
-        Invalid: bills of several companies, or none that owes anything.
+        Invalid: nothing to divide, bills of several companies, or none that owes anything.
     """
+    if sum_fen <= 0:
+        raise Invalid("a sum to divide is above zero", code="amount.below", asked_fen=sum_fen)
     companies = {bill.provider_code for bill in found.values()}
     claims = [_claim(bill) for bill in found.values() if bill.open_fen > 0]
     if len(companies) != 1 or not claims:

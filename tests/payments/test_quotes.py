@@ -307,6 +307,13 @@ class TestOneSum:
 
         assert refused.value.code == "amount.not_exact"
 
+    @pytest.mark.parametrize("sum_fen", [0, -1])
+    def test_nothing_is_no_sum_to_divide(self, sum_fen):
+        with pytest.raises(Invalid) as refused:
+            a_payment(a_home(5_000), sum_fen=sum_fen)
+
+        assert refused.value.code == "amount.below"
+
     def test_bills_of_two_companies_have_no_order_among_them(self):
         with pytest.raises(Invalid) as refused:
             a_payment(a_home(1_000, 1_000), sum_fen=1_500)
