@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from sqlalchemy import text
 
-from billing import ledger, postings
+from billing import late_fees, ledger, postings
+from core.clock import day_bounds
 from core.db import transaction
 from core.keys import month_key, named_key
-from tests.factories import MONTH, NOW, balances
+from providers.base import RecordKind
+from tests.factories import MONTH, NOW, a_home, balances, the_bill, the_terms
 
 DOC = Path(__file__).parents[2] / "docs" / "ledger.md"
 BILL, OTHER = (1, named_key(MONTH, "B1")), (1, named_key(MONTH, "C1"))
@@ -174,3 +178,75 @@ class TestStories:
         lost = postings.chargeback_lost(PAYMENT, [(BILL, "water", 8_650)])
 
         assert sums(*before, taken, lost) == sums(self.ISSUED)
+
+
+@pytest.mark.usefixtures("city")
+class TestBySets:
+    """SQL that posts whole files and days at once posts what the rule book says, key by key."""
+
+    @staticmethod
+    def posted(key: postings.Key) -> set[ledger.Move]:
+        with transaction() as session:
+            rows = session.execute(_POSTED, {"account_id": key[0], "subject_id": key[1]})
+            return {ledger.Move(*row) for row in rows}
+
+    def test_issuing_correcting_and_cancelling(self):
+        home = a_home(8_650, -500, 700)
+        home.correct(0, version=2, amount_fen=8_000)
+        home.cancel(2)
+        bill, credit, void = home.refs
+
+        assert self.posted(bill) == {
+            *postings.issued(bill, "water", 8_650, 1),
+            *postings.reversed_(bill, "water", 8_650, 1),
+            *postings.issued(bill, "water", 8_000, 2),
+        }
+        assert self.posted(credit) == {*postings.issued(credit, "power", -500, 1)}
+        assert self.posted(void) == {
+            *postings.issued(void, "gas", 700, 1), *postings.reversed_(void, "gas", 700, 1),
+        }  # fmt: skip
+
+    def test_reminding_and_what_goes_with_the_version_that_is_cancelled(self):
+        home = a_home(8_650)
+        home.correct(
+            0, version=1, kind=RecordKind.REMIND, bill_no="R1", original_no="B1", amount_fen=200
+        )
+        (bill,) = home.refs
+        before = {*postings.issued(bill, "water", 8_650, 1)}
+        before |= {*postings.reminded(bill, "water", "R1", 200)}
+        assert self.posted(bill) == before
+
+        home.cancel(0)
+
+        assert self.posted(bill) == before | {
+            *postings.waived(bill, "water", "v1", 200),
+            *postings.reversed_(bill, "water", 8_650, 1),
+        }
+
+    def test_lateness(self):
+        the_terms(
+            "water",
+            "[late_fee]\nonce_fen = 7\npenalty_ppm = 10000\ninterest_ppm_per_day = 1000\n",
+        )
+        home = a_home(8_000)
+        (bill,) = home.refs
+        day = the_bill(bill).due_on + timedelta(days=2)
+
+        late_fees.assess("water", day, now=day_bounds(day)[1] + timedelta(hours=3))
+
+        on = f"{day:%Y%m%d}"
+        assert self.posted(bill) == {
+            *postings.issued(bill, "water", 8_000, 1),
+            *postings.late_fee(bill, "water", "once", on, 7),
+            *postings.late_fee(bill, "water", "penalty", on, 80),
+            *postings.late_fee(bill, "water", "interest", on, 16),
+        }
+
+
+_POSTED = text("""
+    SELECT t.account_id, t.subject_id, t.entry_key, d.code, c.code, t.amount_fen
+    FROM ledger_transfer t
+    JOIN ledger_account d ON d.id = t.debit_account_id
+    JOIN ledger_account c ON c.id = t.credit_account_id
+    WHERE t.account_id = :account_id AND t.subject_id = :subject_id
+""")
