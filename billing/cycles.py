@@ -52,7 +52,7 @@ _AWAITED = """
                WHERE id >= :month_id AND id < :month_end_id) n ON n.account_id = b.account_id
 """
 
-_COUNT = text(f"SELECT count(*), count(*) FILTER (WHERE missing) FROM ({_AWAITED}) awaited")  # noqa: S608
+_COUNT = text(f"SELECT count(*), count(*) FILTER (WHERE missing) FROM ({_AWAITED}) awaited")  # noqa: S608  our own text
 
 _NOTICE = text(f"""
     INSERT INTO missing_bill (account_id, billing_month, expected_by_on, noticed_at)

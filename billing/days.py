@@ -279,7 +279,7 @@ def _show_open(session: Session, day: date) -> DayView:
         "after": after,
     }
     counted = session.execute(
-        text(f"SELECT count(*) FROM ledger_transfer WHERE {seals.PERIOD}"),  # noqa: S608
+        text(f"SELECT count(*) FROM ledger_transfer WHERE {seals.PERIOD}"),  # noqa: S608  our own text
         {"start": start, "after": after},
     ).scalar_one()
     accounts = tuple(DayAccount(*row) for row in session.execute(_OPEN_ACCOUNTS, values))

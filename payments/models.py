@@ -132,6 +132,11 @@ class PaymentItem(SQLModel, table=True):
         self.outcome, self.outcome_at = outcome, now
 
 
+def refund_no_of(write_off_no: str) -> str:
+    """Return the number under which a gateway sends an item's money back: one refund an item."""
+    return f"R{write_off_no[1:]}"
+
+
 class RefundStatus(StrEnum):
     REQUESTED = "requested"
     SUCCEEDED = "succeeded"

@@ -18,6 +18,7 @@ from payments.models import (
     RefundStatus,
     list_items,
     lock_payment,
+    refund_no_of,
 )
 from payments.states import Outcome
 
@@ -46,7 +47,7 @@ def request_refund(
     kept = [one for one in list_items(session, payment.id) if one.outcome not in _GOING_BACK]
     fee_fen = 0 if kept else payment.fee_fen + payment.fee_tax_fen
     refund = Refund(
-        refund_no=f"R{item.write_off_no[1:]}",
+        refund_no=refund_no_of(item.write_off_no),
         payment_id=item.payment_id,
         account_id=item.account_id,
         bill_id=item.bill_id,

@@ -21,7 +21,7 @@ from core.clock import billing_date
 from core.db import HotStatement
 from core.errors import IllegalTransition, NotFound
 from payments.gateways.base import GatewayReply, GatewayStatus
-from payments.models import lock_payment
+from payments.models import lock_payment, refund_no_of
 from payments.states import PENDING, Outcome, PaymentStatus, sources_of
 from payments.suspense import suspend
 
@@ -32,7 +32,7 @@ class Facts(NamedTuple):
     """A payment, locked."""
 
     id: int
-    status: PaymentStatus
+    status: str  # the value of a PaymentStatus, as the database has it
     gateway: str
     gateway_ref: str | None
     amount_fen: int
@@ -212,10 +212,11 @@ _APPLY = HotStatement(f"""
     ), refunds AS (
         INSERT INTO refund (refund_no, payment_id, account_id, bill_id, amount_fen, fee_fen, reason,
                             status, requested_at)
-        SELECT 'R' || substr(i.write_off_no, 2), i.payment_id, i.account_id, i.bill_id,
+        SELECT r.refund_no, i.payment_id, i.account_id, i.bill_id,
                i.amount_fen + r.fee_fen, r.fee_fen, :stray, 'requested', :now
-        FROM unnest(CAST(:stray_accounts AS bigint[]), CAST(:stray_bills AS bigint[]),
-                    CAST(:stray_fees AS bigint[])) AS r (account_id, bill_id, fee_fen)
+        FROM unnest(CAST(:stray_nos AS text[]), CAST(:stray_accounts AS bigint[]),
+                    CAST(:stray_bills AS bigint[]), CAST(:stray_fees AS bigint[]))
+             AS r (refund_no, account_id, bill_id, fee_fen)
         JOIN payment_item i ON i.payment_id = :payment_id AND i.account_id = r.account_id
                            AND i.bill_id = r.bill_id
     ), transfers AS ({ledger.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
@@ -241,7 +242,7 @@ def _apply(
     moves = _moves(payment, lines, taken)
     events = [outbox.Event("payment.paid", payment.id)]
     events += [outbox.Event("write_off.due", one.write_off_no) for one in lines if taken[one.key]]
-    events += [outbox.Event("refund.requested", f"R{one.write_off_no[1:]}") for one in stray]
+    events += [outbox.Event("refund.requested", refund_no_of(one.write_off_no)) for one in stray]
     values = {
         "payment_id": payment.id, "gateway_ref": gateway_ref, "paid_at": paid_at, "now": now,
         "unpaid": sources_of(PaymentStatus.PAID), "undecided": sources_of(Outcome.PAID),
@@ -251,7 +252,8 @@ def _apply(
         "adjusts": [line.adjust_fen if taken[line.key] else 0 for line in lines],
         "outcomes": [Outcome.PAID if taken[line.key] else Outcome.RETURNING for line in lines],
         "reasons": [None if taken[line.key] else STRAY_REASON for line in lines],
-        "stray": STRAY_REASON, "stray_accounts": [line.account_id for line in stray],
+        "stray": STRAY_REASON, "stray_nos": [refund_no_of(line.write_off_no) for line in stray],
+        "stray_accounts": [line.account_id for line in stray],
         "stray_bills": [line.bill_id for line in stray],
         "stray_fees": _stray_fees(payment, lines, stray),
     }  # fmt: skip

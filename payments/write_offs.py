@@ -80,9 +80,7 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
     of_nothing = wanted is Outcome.RETURNING and item.amount_fen == 0  # there is nothing to return
     if wanted is None or item.outcome is wanted or sent_back or of_nothing:
         return
-    refused_nothing = wanted is Outcome.RETURNING and item.amount_fen == 0
-    if item.outcome is not Outcome.PAID or refused_nothing:
-        # A "no" to money we never had must send none back.
+    if item.outcome is not Outcome.PAID:  # a "no" to money we never had must send none back
         raise IllegalTransition(f"the company answers about a bill that is {item.outcome}")
     item.move_to(wanted, now=now)
     bill = session.get_one(Bill, (item.account_id, item.bill_id), with_for_update=True)

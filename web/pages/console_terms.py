@@ -1,6 +1,8 @@
 """The staff console: companies' terms, proposed by one person and approved by another."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -126,12 +128,8 @@ def approve_terms(
     request: Request, terms_id: Id, db: Db, caller: Staff, csrf: Csrf
 ) -> Response:  # fmt: skip
     check_form(request, csrf)
-    try:
-        with transaction() as session:
-            terms.approve(session, terms_id, approved_by=caller.id, now=utc_now())
-    except CityBillError as refused:
-        return _terms_page(request, db, terms_id, caller, refused=refused)
-    return go(f"/console/terms/changes/{terms_id}")
+    approve = partial(terms.approve, approved_by=caller.id)
+    return _decide(request, db, terms_id, caller, approve)
 
 
 @router.post("/changes/{terms_id}/withdrawal")
@@ -139,9 +137,16 @@ def withdraw_terms(
     request: Request, terms_id: Id, db: Db, caller: Staff, csrf: Csrf
 ) -> Response:  # fmt: skip
     check_form(request, csrf)
+    return _decide(request, db, terms_id, caller, partial(terms.withdraw, by=caller.id))
+
+
+def _decide(
+    request: Request, db: Session, terms_id: int, caller: Caller, act: Callable[..., object]
+) -> Response:
+    """Approve or withdraw, and show what came of it or why not."""
     try:
         with transaction() as session:
-            terms.withdraw(session, terms_id, by=caller.id, now=utc_now())
+            act(session, terms_id, now=utc_now())
     except CityBillError as refused:
         return _terms_page(request, db, terms_id, caller, refused=refused)
     return go(f"/console/terms/changes/{terms_id}")
