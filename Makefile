@@ -8,7 +8,7 @@ UV := 0.13.8
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate pyproject.toml --override overrides.txt --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench prove shots lock up clean
+.PHONY: help setup run test check format bench prove kill fuzz shots lock up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CityBill needs Python 3.11 or newer: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -45,6 +45,12 @@ bench: setup ## Measure, each figure against its limit in the same run
 
 prove: setup ## Walk a city at random for a long time; the books must hold (STEPS=1000000)
 	@$(BIN)/python -m tests.prove --steps $(or $(STEPS),100000)
+
+kill: setup ## Kill imports at random moments; what is left must be what a clean one leaves (TIMES=100)
+	@$(BIN)/python -m tests.kill --times $(or $(TIMES),100) --what $(or $(WHAT),import)
+
+fuzz: setup ## Try random files on every reader, guided by coverage, SECONDS=60 each
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 shots: setup ## Take the screenshots of the README (needs Chromium)
 	@$(BIN)/python docs/shots.py

@@ -2,7 +2,8 @@ r"""How near an import comes to the database's own speed.
 
 *Ours*: ``citybill import`` as a process of its own, start to end: parse, validate, accounts, bills,
 transfers, outbox, progress. *Limit*: one ``psql \\copy`` of the same bills alone into the bill
-table with all its indexes and keys, on a fresh month each time. Both in this run, in turn.
+table with all its indexes and keys, on a fresh month each time. Both in this run, in turn: every
+turn leaves two months more in the tables, so many turns show what growth costs.
 
     python -m bench.bill_import [--rows N] [--repeats K] [--json]
 """
@@ -76,6 +77,7 @@ class Bench:
             "CITYBILL_DATABASE_URL": self.url,
             "CITYBILL_REDIS_URL": servers.redis_url,
         }
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody runs a city like that
 
     def import_month(self, month: date) -> tuple[float, float, int]:
         """Import one month, then its bills again as another file; seconds of both and peak MB."""
@@ -178,10 +180,18 @@ def measure(rows: int, repeats: int) -> dict[str, Any]:
             statistics.median(c / r for c, r in zip(copies, replays, strict=True)), 3
         ),
         "peak_mb": max(peaks_mb),
+        "bills_stored": 2 * rows * (repeats + 1),
+        "growth": round(growth(imports), 3),
         "rows": rows,
         "repeats": repeats,
         "versions": {"python": platform.python_version(), "psycopg": psycopg.__version__},
     }
+
+
+def growth(seconds: list[float]) -> float:
+    """Return by how much the last third of the turns was slower than the first: 0.05 is 5 %."""
+    third = max(len(seconds) // 3, 1)
+    return statistics.median(seconds[-third:]) / statistics.median(seconds[:third]) - 1
 
 
 def spread(values: list[float], unit: str) -> dict[str, Any]:
@@ -212,6 +222,7 @@ def main() -> None:
         one = found[side]
         print(f"  {side:<6}{one['median']:>9,} {one['unit']}  ({one['min']:,} to {one['max']:,})")
     print(f"  replay {found['replay_ratio']} of the limit; peak memory {found['peak_mb']} MB")
+    print(f"  {found['growth']:+.1%} a row from the first turns to {found['bills_stored']:,} bills")
 
 
 if __name__ == "__main__":

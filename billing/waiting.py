@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 
 from billing import corrections, ledger
 from billing.models import Bill, BillCorrection
+from billing.staging import NO_ROWS
 from core import outbox
 from core.keys import month_of, month_range
 
@@ -80,6 +81,7 @@ def _take_up(session: Session, waiting: Row[Any], *, now: datetime) -> str:
     chunk = corrections.Chunk(
         bill_file_id=waiting.bill_file_id,
         provider_code=company,
+        rows=NO_ROWS,
         after=0,
         upto=0,
         first_id=first_id,

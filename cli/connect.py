@@ -11,6 +11,7 @@ from cli.servers import Servers, default_data_dir
 from core import db, log
 from core.clock import billing_date, utc_now
 from core.settings import settings
+from providers.registry import add_folder
 
 CHECKOUT = Path(__file__).parents[1]
 _NOTE = "serve.json"
@@ -34,11 +35,24 @@ def note_settings(folder: Path) -> Iterator[None]:
         note.unlink(missing_ok=True)
 
 
-def _read_note(folder: Path) -> None:
+def read_note(folder: Path) -> None:
+    """Take the settings of the city that is running in this folder, if one is."""
     note = folder / _NOTE
     if note.exists():
         for key, value in json.loads(note.read_text()).items():
             os.environ.setdefault(key, value)
+        settings.cache_clear()
+
+
+def add_companies() -> None:
+    """Know the companies of the folder of profiles, if one is set.
+
+    Raises:
+        Invalid: one of them is wrong; its file and line are named.
+    """
+    folder = settings().profiles_dir
+    if folder is not None:
+        add_folder(folder)
 
 
 @contextmanager
@@ -46,6 +60,7 @@ def connected() -> Iterator[None]:
     """Connect to the database, migrated; the embedded one is started if nobody has."""
     log.configure(as_json=settings().log_json)
     if settings().database_url:
+        add_companies()
         migrate(
             settings().owner_database_url or settings().database_url,
             today=billing_date(utc_now()),
@@ -55,7 +70,8 @@ def connected() -> Iterator[None]:
         db.engine().dispose()
         return
     with Servers(data_dir()) as servers:
-        _read_note(data_dir())
+        read_note(data_dir())
+        add_companies()
         use(servers)
         yield
         db.engine().dispose()

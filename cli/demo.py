@@ -40,11 +40,13 @@ from payments.write_offs import book
 from providers.base import WriteOffOutcome, WriteOffReply
 from providers.registry import provider_codes
 
+COMPANIES = {"water": "沈清", "power": "韩电", "gas": "方燃", "telecom": "孟信"}  # and their people
 SIGN_INS = (
     ("resident", "19900000001"),
     ("resident, second household", "19900000002"),
     ("staff", "staff@citybill.example"),
     ("staff, for what takes two", "staff2@citybill.example"),
+    *((f"{code} company", f"{code}-ops@citybill.example") for code in COMPANIES),
 )
 STAFF = (("陈晓", "staff@citybill.example"), ("林岚", "staff2@citybill.example"))
 COUNTER = "counter"  # the bills of earlier months were paid over a counter
@@ -154,6 +156,7 @@ def add_people(*, now: datetime) -> tuple[dict[str, str], list[int]]:
     with transaction() as session:
         residents = _add_residents(session, now=now)
         _put_terms(session, _add_staff(session, now=now), now=now)
+        _add_operators(session, now=now)
         return {code: issue_key(session, code, now=now) for code in provider_codes()}, residents
 
 
@@ -166,6 +169,15 @@ def _add_staff(session: Session, *, now: datetime) -> tuple[int, int]:
     assert first is not None
     assert second is not None
     return first, second
+
+
+def _add_operators(session: Session, *, now: datetime) -> None:
+    """Add somebody at each company who sends its files by hand."""
+    for code, name in COMPANIES.items():
+        add_person(
+            session, role=Role.OPERATOR, name=name, contact=f"{code}-ops@citybill.example",
+            provider_code=code, now=now,
+        )  # fmt: skip
 
 
 def _put_terms(session: Session, people: tuple[int, int], *, now: datetime) -> None:

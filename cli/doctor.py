@@ -10,14 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
+from billing.deliveries import polls
 from billing.rules.workdays import known_through
 from billing.terms import terms_of
+from cli import sftp
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import Invalid
-from core.settings import settings
+from core.settings import UtilityApi, settings
 from payments.gateways import load_gateways
-from providers.registry import provider_codes
+from providers.clients.loading import load_clients, spoken_by
+from providers.registry import PROVIDERS, provider_codes
 
 HOLIDAYS_AHEAD = timedelta(days=60)
 
@@ -33,7 +36,7 @@ class Health(StrEnum):
 def examine() -> bool:
     """Print one line for each part; tells whether all are well."""
     today = billing_date(utc_now())
-    findings = [_database(), _redis(), *_endpoints(), *_backlog(), *calendars(today)]
+    findings = [_database(), _redis(), *_endpoints(), *_backlog(), *deliveries(), *calendars(today)]
     table = Table("", "part", "finding", box=None)
     for health, part, finding in findings:
         table.add_row(health.value, part, finding)
@@ -70,6 +73,7 @@ def _endpoints() -> list[Finding]:
     urls |= {f"utility {code}": api.base_url for code, api in chosen.utilities.items()}
     urls |= {"mail server": f"smtp://{chosen.smtp_host}:{chosen.smtp_port}"}
     found = [_reach(name, url) for name, url in sorted(urls.items())]
+    found += [_agreed(code, api) for code, api in sorted(chosen.utilities.items())]
     missing = [code for code in provider_codes() if code not in chosen.utilities]
     if missing:
         found.append(
@@ -77,6 +81,20 @@ def _endpoints() -> list[Finding]:
         )
     found.append((Health.WELL, "gateways", ", ".join(load_gateways(chosen)) or "none"))
     return found
+
+
+def _agreed(code: str, api: UtilityApi) -> Finding:
+    """Tell how a company is spoken to and how often, or what is wrong with its declaration."""
+    try:
+        load_clients({code: api}, utc_now)
+    except Invalid as wrong:
+        return Health.WRONG, f"utility {code}", str(wrong)
+    told = (
+        f"speaks {spoken_by(code, api)}; {api.calls_per_second} calls a second,"
+        f" {api.burst} at once; left alone for {api.seconds_to_half_open} s"
+        f" after {api.failures_to_open} failures"
+    )
+    return Health.WELL, f"utility {code}", told
 
 
 def _reach(name: str, url: str) -> Finding:
@@ -109,6 +127,31 @@ def _backlog() -> list[Finding]:
         (_well(events < 1000), "outbox", f"{events} events waiting"),
         (_well(dead == 0), "dead jobs", f"{dead} gave up and wait for a person"),
     ]
+
+
+def deliveries() -> list[Finding]:
+    """Tell how companies' files come: what waits at our SFTP server, and how fetching went."""
+    found, chosen = [], settings()
+    if chosen.sftp_dir is not None:
+        place = f"sftp://{chosen.sftp_host}:{chosen.sftp_port}"
+        told = f"{place}, host key {sftp.our_fingerprint() or 'not made yet'}"
+        found.append((_reach("SFTP server", place)[0], "SFTP server", told))
+    with transaction() as session:
+        looked = polls(session)
+    for code in provider_codes():
+        files, unfinished = sftp.waiting(code)
+        if files or unfinished:
+            told = f"{files} files wait, {unfinished} uploads never ended"
+            found.append((Health.SOON if unfinished else Health.WELL, f"SFTP {code}", told))
+        poll, delivery = looked.get(code), PROVIDERS[code].delivery
+        if delivery is None or delivery.kind == "push":
+            continue
+        last = poll.succeeded_at if poll is not None else None
+        told = f"fetched last at {last:%Y-%m-%d %H:%M} UTC" if last else "never fetched yet"
+        if poll is not None and poll.complaint is not None:
+            told += f"; {poll.failures} failures since: {poll.complaint}"
+        found.append((_well(poll is None or not poll.failures), f"fetching {code}", told))
+    return found
 
 
 def calendars(today: date) -> list[Finding]:

@@ -21,8 +21,12 @@ from cli.servers import ServerError, Servers
 from core import db, log
 from core.clock import billing_date, utc_now
 from core.settings import DEMO_SECRET, settings
+from identity.host_key import host_key
 
 DEFAULT_PORT = 8000
+COMPANIES = ("water", "power", "gas", "telecom")  # simulated; each its own process
+PORTS = 4 + len(COMPANIES)  # the web, the far side, its mail, each company, our SFTP
+_PATHS = {"power": "/epay", "telecom": "/open"}  # of their APIs: docs/wire
 QUEUES = "payments,notices,bills,upkeep"  # as workers.app.Queue; a test compares them
 READY_SECONDS = 60
 console = Console(stderr=True, highlight=False)
@@ -80,14 +84,14 @@ def _only_one(path: Path) -> Iterator[None]:
 
 
 def _choose_port(wanted: int | None) -> int:
-    """Return a free port with two free ones after it; one that was asked for stays as it is."""
+    """Return a free port with free ones after it; one that was asked for stays as it is."""
     if wanted is not None:
-        busy = next((one for one in range(wanted, wanted + 3) if not _is_free(one)), None)
+        busy = next((one for one in range(wanted, wanted + PORTS) if not _is_free(one)), None)
         if busy is not None:
             raise ServerError(f"port {busy} is in use: stop what uses it, or choose another --port")
         return wanted
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + 200, 10):
-        if all(_is_free(one) for one in range(candidate, candidate + 3)):
+        if all(_is_free(one) for one in range(candidate, candidate + PORTS)):
             if candidate != DEFAULT_PORT:
                 console.print(f"port {DEFAULT_PORT} is in use, so this one takes {candidate}")
             return candidate
@@ -107,11 +111,14 @@ def _is_free(port: int) -> bool:
 def _configure_children(folder: Path, port: int, *, demo_city: bool) -> None:
     """Put into the environment what web and workers read as their settings."""
     os.environ.setdefault("CITYBILL_PUBLIC_URL", f"http://127.0.0.1:{port}")
+    os.environ.setdefault("CITYBILL_SFTP_DIR", str(folder / "sftp"))
+    os.environ.setdefault("CITYBILL_SFTP_PORT", str(port + PORTS - 1))
+    os.environ.setdefault("CITYBILL_FETCH_DIR", str(folder / "fetch"))
     if demo_city:
         far_side = f"http://127.0.0.1:{port + 1}"
         utilities = {
-            code: {"base_url": f"{far_side}/utilities/{code}", "secret": DEMO_SECRET}
-            for code in ("water", "power", "gas", "telecom")
+            code: {"base_url": url + _PATHS.get(code, ""), "secret": DEMO_SECRET}
+            for code, url in _company_urls(port).items()
         }
         os.environ |= {
             "CITYBILL_ENVIRONMENT": "demo",
@@ -124,17 +131,27 @@ def _configure_children(folder: Path, port: int, *, demo_city: bool) -> None:
     settings.cache_clear()
 
 
+def _company_urls(port: int) -> dict[str, str]:
+    """Return where each simulated company is, beside a web on ``port``."""
+    return {code: f"http://127.0.0.1:{at}" for at, code in enumerate(COMPANIES, start=port + 3)}
+
+
 def _start(family: Family, folder: Path, port: int, *, demo_city: bool) -> None:
     if demo_city:
+        memory = ("--data", str(folder / "simulator"), "--secret", DEMO_SECRET)
+        pages = [f"--company={code}={url}" for code, url in _company_urls(port).items()]
         family.start(
             "simulator", "simulator", "--port", str(port + 1), "--smtp-port", str(port + 2),
-            "--data", str(folder / "simulator"), "--secret", DEMO_SECRET,
+            *pages, *memory,
         )  # fmt: skip
+        for at, code in enumerate(COMPANIES, start=port + 3):
+            family.start(f"company {code}", "simulator.utility", code, "--port", str(at), *memory)
     family.start(
         "worker", "celery", "--quiet", "-A", "workers.app", "worker", "--queues", QUEUES,
         "--concurrency", "3", "--loglevel", "WARNING", "--without-gossip", "--without-mingle",
     )  # fmt: skip
     family.start("scheduler", "workers.scheduler")
+    family.start("sftp", "workers.sftp_server")
     family.start(
         "web", "uvicorn", "--factory", "web.app:create_app", "--host", "127.0.0.1",
         "--port", str(port), "--log-level", "warning", "--no-access-log",
@@ -160,9 +177,14 @@ def _tell(port: int, folder: Path, *, demo_city: bool) -> None:
     if demo_city:
         far_side = f"http://127.0.0.1:{port + 1}"
         rows += [("demo inbox", f"{far_side}/inbox   one-time codes and receipts arrive here")]
-        rows += [("far side", f"{far_side}   the companies and the sandbox gateway")]
+        rows += [("far side", f"{far_side}   the sandbox gateway and the companies' faults")]
+        rows += [(f"company {code}", url) for code, url in _company_urls(port).items()]
         rows += [(f"sign in as {role}", contact) for role, contact in demo.SIGN_INS]
         rows += [("companies' API keys", str(demo.keys_file(folder)))]
+    chosen = settings()
+    if chosen.sftp_dir is not None:
+        place = f"sftp://{chosen.sftp_host}:{chosen.sftp_port}"
+        rows += [("companies' SFTP", f"{place}   {host_key(chosen.sftp_dir).get_fingerprint()}")]
     rows += [("API", f"http://127.0.0.1:{port}/api/v1/openapi.json"), ("data", str(folder))]
     console.rule("the city is running")
     for name, value in rows:

@@ -1,8 +1,18 @@
-"""Signatures and tokens: the one place that compares secrets."""
+"""Signatures, tokens and sealed secrets: the one place that compares secrets."""
 
+import base64
 import hashlib
 import hmac
 import secrets
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from core.errors import CityBillError
+
+_NONCE_BYTES = 12
 
 
 def sign(secret: str, message: bytes) -> str:
@@ -28,3 +38,43 @@ def new_code() -> str:
 def fingerprint(token: str) -> str:
     """Return what is stored of a random token: its SHA-256, from which it cannot be had back."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def new_secret() -> str:
+    """Return 256 bits of randomness as Base64: a secret two systems share."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def seal(secret: str, text: str, *, about: str) -> bytes:
+    """Encrypt a text under the installation's secret, so that a copy of the database tells nothing.
+
+    Args:
+        secret: the installation's.
+        about: what the text belongs to; it opens as nothing else's.
+    """
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + _cipher(secret).encrypt(nonce, text.encode(), about.encode())
+
+
+def unseal(secret: str, sealed: bytes, *, about: str) -> str:
+    """Return what ``seal`` encrypted.
+
+    Raises:
+        CityBillError: it was sealed under another secret, about something else, or changed since.
+    """
+    try:
+        plain = _cipher(secret).decrypt(
+            sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about.encode()
+        )
+    except InvalidTag:
+        raise CityBillError(
+            "a stored secret cannot be opened: CITYBILL_SECRET_KEY is not the one it was sealed"
+            " under; set that one again, or issue a new secret",
+            code="secret.sealed_otherwise",
+        ) from None
+    return plain.decode()
+
+
+def _cipher(secret: str) -> AESGCM:
+    derived = HKDF(SHA256(), length=32, salt=None, info=b"citybill sealed secrets, 1")
+    return AESGCM(derived.derive(secret.encode()))

@@ -70,6 +70,11 @@ def sqlalchemy_url(database_url: str) -> str:
     return f"postgresql+psycopg://{rest}"
 
 
+def plain_url(database_url: str) -> str:
+    """Return a database URL as PostgreSQL's own programs and psycopg take it."""
+    return sqlalchemy_url(database_url).replace("postgresql+psycopg://", "postgresql://", 1)
+
+
 def bind(database_url: str, *, pool_size: int = 10) -> Engine:
     """Connect this process to its database; edges call it once, before any transaction.
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEMO_SECRET = "demo-only-not-a-secret"  # noqa: S105  production refuses it
@@ -22,10 +22,27 @@ class Environment(StrEnum):
 
 
 class UtilityApi(BaseModel):
-    """Where a company's live API is, and the secret shared with it."""
+    """Where a company's live API is, the secret shared with it, and how often it may be asked.
+
+    The four figures are for each process of ours: providers/clients/guarded.py.
+    """
 
     base_url: str
     secret: SecretStr
+    declaration: Path | None = None
+    calls_per_second: int = Field(default=20, ge=1)
+    burst: int = Field(default=40, ge=1)
+    failures_to_open: int = Field(default=5, ge=1)
+    seconds_to_half_open: int = Field(default=30, ge=1)
+
+
+class DeliveryLogin(BaseModel):
+    """How we sign in at a company whose files we fetch."""
+
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    private_key: str = Field(default="", description="the path of a file")
+    bearer: SecretStr = SecretStr("")
 
 
 class Settings(BaseSettings):
@@ -43,9 +60,27 @@ class Settings(BaseSettings):
     public_url: str = "http://127.0.0.1:8000"
     secret_key: SecretStr = SecretStr(DEMO_SECRET)
     log_json: bool = False
-    database_pool_size: int = Field(default=10, ge=1)
+    unsigned_company_requests: bool | None = Field(
+        default=None, description="take plain API keys; empty: everywhere but in production"
+    )
+    refused_file_days: int = Field(default=30, ge=1, description="how long its bytes are kept")
+    database_pool_size: int = Field(default=15, ge=3)
 
+    profiles_dir: Path | None = Field(
+        default=None, description="companies' profiles beside the built-in ones"
+    )
     utilities: dict[str, UtilityApi] = Field(default_factory=dict)
+    deliveries: dict[str, DeliveryLogin] = Field(default_factory=dict)
+    fetch_dir: Path = Field(
+        default=Path("/var/tmp/citybill-fetch"),  # noqa: S108  made for us alone
+        description="files on their way from a company",
+    )
+    sftp_dir: Path | None = Field(default=None, description="companies' folders; empty: no SFTP")
+    sftp_host: str = "127.0.0.1"
+    sftp_port: int = Field(default=8007, ge=1, le=65535)
+    sftp_settle_seconds: int = Field(default=5, ge=1, le=3600)
+    sftp_quota_bytes: int = Field(default=20 << 30, ge=1)
+    sftp_keep_days: int = Field(default=30, ge=1)
     sandbox_url: str = "http://127.0.0.1:8001"
     sandbox_secret: SecretStr = SecretStr(DEMO_SECRET)
 
@@ -59,9 +94,21 @@ class Settings(BaseSettings):
     demo_inbox_dir: Path | None = Field(default=None, description="Maildir of the demo inbox")
     demo_inbox_url: str | None = None
 
+    @field_validator("profiles_dir", mode="before")
+    @classmethod
+    def _empty_is_no_folder(cls, path: object) -> object:
+        return path or None
+
     @property
     def demo(self) -> bool:
         return self.environment is Environment.DEMO
+
+    @property
+    def takes_unsigned(self) -> bool:
+        """Whether companies may send a plain API key instead of signing their requests."""
+        if self.unsigned_company_requests is not None:
+            return self.unsigned_company_requests
+        return self.environment is not Environment.PRODUCTION
 
     @model_validator(mode="after")
     def _production_has_its_own_secrets(self) -> Self:

@@ -22,6 +22,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 IMAGES = Path(__file__).parent / "images"
 RESIDENT = "19900000001"
 STAFF, SECOND_STAFF = "staff@citybill.example", "staff2@citybill.example"
+OPERATOR = "water-ops@citybill.example"
+SAMPLE = Path(__file__).parents[1] / "tests/data/providers/water/sample.txt"
 PART_YUAN = "30.00"  # of a bill that may be paid in parts
 _DESK, _PHONE = {"width": 1280, "height": 1080}, {"width": 390, "height": 844}
 SCREENS: dict[str, dict[str, Any]] = {
@@ -53,6 +55,23 @@ class Shots:
         self._reconcile(staff)
         self._shoot(staff, "days", "/console/days")
         self._propose_terms(staff, self._sign_in(SECOND_STAFF))
+        self._upload(self._sign_in(OPERATOR))
+
+    def _upload(self, operator: Any) -> None:
+        """Bring a file as a company does, and photograph its pages."""
+        page = self._open(operator, "/company")
+        page.set_input_files("input[type=file]", SAMPLE)
+        page.locator("form:has(input[type=file]) button").first.click()
+        page.wait_for_url("**/company/bill-files/*")
+        for _ in range(WAIT_SECONDS):
+            page.reload()
+            if page.locator("progress").count() == 0:
+                break
+            time.sleep(1)
+        path = page.url.removeprefix(self._city)
+        page.context.close()
+        self._shoot(operator, "company", "/company")
+        self._shoot(operator, "company-file", path)
 
     def _context(self, suffix: str = "", state: Any = None) -> BrowserContext:
         return self._browser.new_context(

@@ -3,7 +3,17 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Identity, Index, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 from core.db import UtcDateTime, text_enum
@@ -85,3 +95,40 @@ class ApiKey(SQLModel, table=True):
     hint: str
     created_at: datetime = Field(sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class CompanyKey(SQLModel, table=True):
+    """A key a company signs its requests with; its secret is here sealed (``core.crypto``).
+
+    ``slot`` holds a company to two live keys: the one in use and the next.
+    """
+
+    __tablename__ = "company_key"
+    __table_args__ = (
+        CheckConstraint("slot BETWEEN 1 AND 2", name="two_at_most"),
+        Index(
+            "ix_company_key_live", "provider_code", "slot", unique=True,
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )  # fmt: skip
+
+    id: str = Field(primary_key=True)
+    provider_code: str
+    slot: int = Field(sa_type=SmallInteger)
+    secret_sealed: bytes = Field(sa_type=LargeBinary)
+    issued_by: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class UsedNonce(SQLModel, table=True):
+    """A signed request that came: the same again is a replay. Kept until its time is out."""
+
+    __tablename__ = "used_nonce"
+
+    key_id: str = Field(
+        sa_column=Column(ForeignKey("company_key.id", ondelete="CASCADE"), primary_key=True)
+    )
+    nonce: str = Field(primary_key=True)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)

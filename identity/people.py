@@ -14,8 +14,12 @@ _CONTACT = re.compile(r"""\+?[0-9]+|[^\s@,;:<>()"]+@[^\s@,;:<>()"]+""")
 
 
 def normalise_contact(text: str) -> str:
-    """Bring a typed phone or e-mail into the form we store: lower case, no blanks or dashes."""
-    return "".join(text.split()).replace("-", "").lower()
+    """Bring a typed phone or e-mail into the form we store: lower case, no blanks.
+
+    Dashes go from a phone number, which people write as they like; an address needs its own.
+    """
+    plain = "".join(text.split()).lower()
+    return plain if "@" in plain else plain.replace("-", "")
 
 
 def find_person(session: Session, contact: str) -> Person | None:

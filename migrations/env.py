@@ -7,11 +7,15 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 from sqlmodel import SQLModel
 
+import billing.delivery_models
 import billing.ledger_models
 import billing.models
+import billing.resending
 import billing.terms
+import billing.webhooks
 import core.jobs
 import core.outbox
+import identity.company_logins
 import identity.models
 import notifications.models
 import payments.models
@@ -23,9 +27,13 @@ ROOMS = (
     core.outbox,
     core.jobs,
     identity.models,
+    identity.company_logins,
     billing.models,
     billing.ledger_models,
+    billing.delivery_models,
     billing.terms,
+    billing.resending,
+    billing.webhooks,
     payments.models,
     notifications.models,
 )

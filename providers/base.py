@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 class RecordKind(StrEnum):
     BILL = "bill"  # a bill, or a higher version of one
+    CORRECT = "correct"  # a higher version of a bill that must be there: never a bill by itself
     CANCEL = "cancel"  # the bill it names is void
     REMIND = "remind"  # another paper for the bill ``original_no``: one claim, two names
 
@@ -150,17 +151,45 @@ class WriteOffOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOffReply:
+    """What a company said, or did not.
+
+    Args:
+        amount_fen: what the company says it took, where it says so.
+        company_down: UNKNOWN because the company's system fails, not because of what it said.
+    """
+
     outcome: WriteOffOutcome
     utility_ref: str | None = None
     reason: str | None = None
+    amount_fen: int | None = None
+    company_down: bool = False
 
 
 class FetchOutcome(StrEnum):
-    """The three answers of a company that is there (rule 18); one that is not raises."""
+    """The answers of a company that is there (rule 18); one that is not raises."""
 
-    BILLS = "bills"  # something is open
+    SINGLE = "single"  # one bill is open
+    MULTIPLE = "multiple"  # several are
     NONE = "none"  # the account is known and nothing is open on it: a success
     UNKNOWN_ACCOUNT = "unknown_account"
+    SEVERAL_ACCOUNTS = "several_accounts"  # the number is that of more than one: nothing is told
+
+
+class ValidateOutcome(StrEnum):
+    """Whether a company has an account."""
+
+    KNOWN = "known"
+    CLOSED = "closed"  # it was one; nothing is billed on it any more
+    UNKNOWN_ACCOUNT = "unknown_account"
+    SEVERAL_ACCOUNTS = "several_accounts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidateReply:
+    """``holder_masked`` is the holder's name as far as it may be shown: ``王**``."""
+
+    outcome: ValidateOutcome
+    holder_masked: str | None = None
 
 
 class OpenBill(NamedTuple):
@@ -187,7 +216,22 @@ class UtilityClient(Protocol):
         """Ask what is open on an account; safe to repeat.
 
         Raises:
-            UpstreamUnavailable: the company cannot be reached, or says nothing we can read.
+            UpstreamUnavailable: the company cannot be reached; or it says nothing we can read,
+                with the code ``upstream.unreadable``.
+            Invalid: no account has such a number, and it cannot even be asked about.
+        """
+        ...
+
+    def validate(self, account_no: str, holder_hint: str | None = None) -> ValidateReply:
+        """Ask whether an account is there; safe to repeat.
+
+        Args:
+            account_no: the number as the resident wrote it.
+            holder_hint: the holder's name as the resident wrote it; it can tell two accounts of
+                one number apart at a company that looks at it.
+
+        Raises:
+            UpstreamUnavailable, Invalid: as `fetch` does.
         """
         ...
 

@@ -1,20 +1,27 @@
 """Which companies there are, and who reads their files.
 
-A company is a TOML profile in ``providers/profiles`` or an entry point of the group
-``citybill.providers``: docs/adding-a-provider.md.
+A company is a TOML profile in ``providers/profiles`` or in a folder that an edge adds at its start,
+or an entry point of the group ``citybill.providers``: docs/adding-a-provider.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from core.errors import Invalid, NotFound
 from providers.base import BillFileReader
+from providers.delivery import Delivery
+from providers.formats.columnar import is_columnar
+from providers.formats.columnar_reader import ColumnarReader
 from providers.formats.delimited import DelimitedReader
 from providers.formats.fixed_width import FixedWidthReader
+from providers.formats.tabular import TabularReader
+from providers.formats.unwrapping import Unwrapped
+from providers.profile_tables import Format
 from providers.profiles import Profile, Service, load_profile
 
 GROUP: Final = "citybill.providers"
@@ -32,6 +39,12 @@ class Provider:
     phone: str  # customer service
     biller_no: str  # four digits: the first of the barcode on a paper bill
     reader: BillFileReader
+    profile: Profile | None = None  # of a company whose reader is made from one
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """How its files come to us, where its profile says so."""
+        return self.profile.delivery if self.profile is not None else None
 
 
 class ReaderWithFacts(BillFileReader, Protocol):
@@ -51,11 +64,41 @@ class ReaderWithFacts(BillFileReader, Protocol):
     def biller_no(self) -> str: ...
 
 
-def reader_from(profile: Profile) -> BillFileReader:
-    """Return the reader of a profile's family of formats."""
+def text_reader(profile: Profile) -> BillFileReader:
+    """Return the fastest reader of a text file that can read it; the last takes everything."""
+    if is_columnar(profile):
+        return ColumnarReader(profile)
+    if not profile.is_plain:
+        return TabularReader(profile)
     if profile.file.format == "delimited":
         return DelimitedReader(profile)
     return FixedWidthReader(profile)
+
+
+# By name, so that a process loads only what its companies send: some of it takes a while.
+READERS: Final[dict[Format, str]] = {
+    "delimited": "providers.registry:text_reader",
+    "fixed_width": "providers.registry:text_reader",
+    "spreadsheet": "providers.formats.spreadsheet:SpreadsheetReader",
+    "json": "providers.formats.json_rows:JsonReader",
+    "json_lines": "providers.formats.json_rows:JsonLinesReader",
+    "xml": "providers.formats.xml_rows:XmlReader",
+    "ubl": "providers.standards.ubl:UblReader",
+    "cii": "providers.standards.cii:CiiReader",
+    "espi": "providers.standards.espi:EspiReader",
+    "pain_013": "providers.standards.pain_013:Pain013Reader",
+    "x12_810": "providers.standards.x12_810:X12Reader",
+}
+
+
+def reader_from(profile: Profile) -> BillFileReader:
+    """Return the reader of a profile's family of formats, which takes compressed files too.
+
+    Raises:
+        Invalid: the profile asks of that reader what it cannot do.
+    """
+    make: Callable[[Profile], BillFileReader] = resolve_name(READERS[profile.file.format])
+    return Unwrapped(make(profile), takes_zip=profile.file.format == "spreadsheet")
 
 
 def load_providers(profiles: Path, plugins: Iterable[EntryPoint]) -> Mapping[str, Provider]:
@@ -66,6 +109,10 @@ def load_providers(profiles: Path, plugins: Iterable[EntryPoint]) -> Mapping[str
     """
     found = [_from_profile(load_profile(path)) for path in sorted(profiles.glob("*.toml"))]
     found += [_from_plugin(plugin) for plugin in plugins]
+    return MappingProxyType(_by_code(found))
+
+
+def _by_code(found: Iterable[Provider]) -> dict[str, Provider]:
     by_code: dict[str, Provider] = {}
     billers: dict[str, str] = {}
     for provider in found:
@@ -78,7 +125,7 @@ def load_providers(profiles: Path, plugins: Iterable[EntryPoint]) -> Mapping[str
             )
         by_code[provider.code] = provider
         billers[provider.biller_no] = provider.code
-    return MappingProxyType(dict(sorted(by_code.items())))
+    return dict(sorted(by_code.items()))
 
 
 def _from_profile(profile: Profile) -> Provider:
@@ -90,6 +137,7 @@ def _from_profile(profile: Profile) -> Provider:
         phone=profile.phone,
         biller_no=profile.biller_no,
         reader=reader_from(profile),
+        profile=profile,
     )
 
 
@@ -103,7 +151,7 @@ def _from_plugin(plugin: EntryPoint) -> Provider:
             service=reader.service,
             phone=reader.phone,
             biller_no=reader.biller_no,
-            reader=reader,
+            reader=Unwrapped(reader),
         )
     except (ImportError, AttributeError, TypeError) as wrong:
         raise Invalid(
@@ -111,7 +159,36 @@ def _from_plugin(plugin: EntryPoint) -> Provider:
         ) from wrong
 
 
-PROVIDERS: Final = load_providers(PROFILES, entry_points(group=GROUP))
+_KNOWN: Final = dict(load_providers(PROFILES, entry_points(group=GROUP)))
+_ADDED: Final[dict[str, str]] = {}  # the code of every company of an added folder: its file
+PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(_KNOWN)
+
+
+def add_folder(folder: Path) -> None:
+    """Add the companies of a folder of profiles to this process, once at its start.
+
+    Again, for the same folder, changes nothing but what has changed in it.
+
+    Raises:
+        Invalid: there is no such folder, or a profile is wrong; its file and line are named.
+    """
+    if not folder.is_dir():
+        raise Invalid(f"CITYBILL_PROFILES_DIR: there is no folder {folder}: make it")
+    files = {path: load_profile(path) for path in sorted(folder.glob("*.toml"))}
+    kept = [one for one in _KNOWN.values() if one.code not in _ADDED]
+    added = [_from_profile(profile) for profile in files.values()]
+    companies = _by_code([*kept, *added])
+    _ADDED.clear()
+    _ADDED.update({profile.code: str(path) for path, profile in files.items()})
+    _KNOWN.clear()
+    _KNOWN.update(companies)
+
+
+def source_of(code: str) -> str:
+    """Return where a company's profile is: an added file, ``built in``, or ``entry point``."""
+    if code in _ADDED:
+        return _ADDED[code]
+    return "built in" if get_provider(code).profile is not None else "entry point"
 
 
 def provider_codes() -> tuple[str, ...]:

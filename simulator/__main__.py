@@ -9,7 +9,7 @@ import typer
 import uvicorn
 
 from core.errors import Invalid
-from simulator.app import DEMO_SECRET, Options, build_app
+from simulator.app import Options, build_app
 from simulator.bill_files import Totals, write_gas, write_power, write_telecom, write_water
 from simulator.bills import Edition
 from simulator.chance import mix
@@ -24,10 +24,11 @@ from simulator.city import (
 )
 from simulator.companies import COMPANIES
 from simulator.extras import extra_telecom_bills, extra_water_reminder
+from simulator.utility import UtilityOptions, run_utility
+from simulator.utility_page import DEMO_SECRET
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 _SUFFIXES = {"water": "txt", "power": "csv", "gas": "txt", "telecom": "xml"}
-_PARTIES = ("sandbox", *COMPANIES)
 
 
 @app.callback(invoke_without_command=True)
@@ -38,22 +39,39 @@ def run(
         int | None, typer.Option(help="Where to catch mail; none if left out.")
     ] = None,
     data: Annotated[Path, typer.Option(help="The simulator's memory.")] = Path(".data/simulator"),
-    secret: Annotated[
-        list[str] | None,
-        typer.Option(help=f"The secret of all parties, or PARTY=SECRET ({', '.join(_PARTIES)})."),
+    secret: Annotated[str, typer.Option(help="Agreed with the sandbox gateway.")] = DEMO_SECRET,
+    company: Annotated[
+        list[str] | None, typer.Option(help="Where a company's own page is: CODE=URL.")
     ] = None,
     public_url: Annotated[str | None, typer.Option(help="How browsers reach it.")] = None,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
 ) -> None:
-    """Run a city to test against: utilities, payment gateway, letter box."""
+    """Run the far side: payment gateway, letter box, and the switches of the companies."""
     if context.invoked_subcommand is not None:
         return
-    common, named = _read_secrets(secret or [])
     options = Options(
-        data_dir=data, secret=common, secrets=named, smtp_port=smtp_port, public_url=public_url
+        data_dir=data,
+        secret=secret,
+        smtp_port=smtp_port,
+        public_url=public_url,
+        company_urls=_read_urls(company or []),
     )
     typer.echo(f"simulator: http://127.0.0.1:{port}/  mail: {smtp_port or 'off'}", err=True)
     uvicorn.run(build_app(options), host=host, port=port, log_level="warning", ws="none")
+
+
+@app.command()
+def utility(
+    code: Annotated[str, typer.Argument(help=f"One of {', '.join(COMPANIES)}.")],
+    port: Annotated[int, typer.Option(help="HTTP port.")],
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    data: Annotated[Path, typer.Option(help="The simulator's memory.")] = Path(".data/simulator"),
+    secret: Annotated[str, typer.Option(help="Agreed with the company.")] = DEMO_SECRET,
+) -> None:
+    """Run one company, a process of its own; ``python -m simulator.utility`` starts it faster."""
+    if code not in COMPANIES:
+        raise typer.BadParameter(f"{code!r} is none of {', '.join(COMPANIES)}")
+    run_utility(UtilityOptions(code=code, data_dir=data, secret=secret), host, port)
 
 
 @app.command()
@@ -191,16 +209,15 @@ def _write_part(
         return write_telecom(stream, dated(telecom, company, fresh_on), sequence, on)
 
 
-def _read_secrets(given: list[str]) -> tuple[str, dict[str, str]]:
-    """Divide ``--secret`` values into the one for all and those of single parties."""
-    common, named = DEMO_SECRET, {}
+def _read_urls(given: list[str]) -> dict[str, str]:
+    """Read ``--company`` values."""
+    urls = {}
     for value in given:
-        party, mark, secret = value.partition("=")
-        if mark and party in _PARTIES:
-            named[party] = secret
-        else:
-            common = value
-    return common, named
+        code, mark, url = value.partition("=")
+        if not mark or code not in COMPANIES:
+            raise typer.BadParameter(f"write CODE=URL with a CODE of {', '.join(COMPANIES)}")
+        urls[code] = url
+    return urls
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from simulator.courier import Courier
 from simulator.journal import Journal
 from simulator.pages import page
 from simulator.sandbox_books import LATE_AFTER, RETRY_AFTER, SandboxBooks
+from simulator.utility_page import DEMO_SECRET
 
-DEMO_SECRET = "citybill-demo-secret"  # noqa: S105  # the demo's, printed in its guide
 _STATUS_OF: Mapping[type[CityBillError], int] = {
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotSignedIn: HTTPStatus.UNAUTHORIZED,
@@ -33,41 +33,35 @@ class Options:
 
     Args:
         data_dir: its memory; made if missing.
-        secrets: by party (``sandbox`` or a company's code); others use ``secret``.
         smtp_port: where to catch mail; None catches none.
         public_url: how browsers reach it; None takes the address each request came to.
-        late_after, retry_after, slow_for: as the wire notes say, shorter in tests.
+        company_urls: where each company's own page is, as browsers reach it.
+        late_after, retry_after: as the wire notes say, shorter in tests.
     """
 
     data_dir: Path
     secret: str = DEMO_SECRET
-    secrets: Mapping[str, str] = field(default_factory=dict)
     smtp_port: int | None = None
     public_url: str | None = None
     late_after: timedelta = LATE_AFTER
     retry_after: tuple[timedelta, ...] = RETRY_AFTER
-    slow_for: timedelta = utilities.SLOW_FOR
-
-    def secret_of(self, party: str) -> str:
-        """Return the secret agreed with a party."""
-        return self.secrets.get(party, self.secret)
+    company_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     """Open the memory and start the threads; leave nothing running and nothing half-written."""
     options: Options = app.state.options
-    journals = [Journal(options.data_dir / f"{part}.jsonl") for part in ("utilities", "sandbox")]
-    app.state.utility_books = utilities.UtilityBooks(journals[0])
+    journal = Journal(options.data_dir / "sandbox.jsonl")
     app.state.sandbox_books = SandboxBooks(
-        journals[1], late_after=options.late_after, retry_after=options.retry_after
+        journal, late_after=options.late_after, retry_after=options.retry_after
     )
     app.state.inbox = mailbox.Inbox(options.data_dir / "inbox")
     catcher = None
     if options.smtp_port is not None:
         catcher = mailbox.Catcher(app.state.inbox, options.smtp_port)
         catcher.start()
-    courier = Courier(app.state.sandbox_books, options.secret_of("sandbox"))
+    courier = Courier(app.state.sandbox_books, options.secret)
     courier.start()
     try:
         yield
@@ -75,8 +69,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         courier.stop()
         if catcher is not None:
             catcher.stop()
-        for journal in journals:
-            journal.close()
+        journal.close()
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -89,7 +82,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _index(request: Request) -> Response:
     options: Options = request.app.state.options
-    return page("index.html", companies=COMPANIES.values(), smtp_port=options.smtp_port)
+    return page(
+        "index.html", companies=COMPANIES.values(), urls=options.company_urls,
+        smtp_port=options.smtp_port,
+    )  # fmt: skip
 
 
 async def _health() -> dict[str, str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from core.errors import Invalid
 
+_LINE_BYTES = 1_024  # more than a line is long
+
 
 class Journal:
     """One part's memory. Each line is one change, whole or not there at all.
@@ -34,6 +36,18 @@ class Journal:
                 if change is None:
                     raise Invalid(f"{self._path.name} line {line_no} is not a JSON object")
                 yield change
+
+    @staticmethod
+    def latest(path: Path, limit: int) -> list[dict[str, Any]]:
+        """Return the newest changes of a journal that another process may be writing."""
+        try:
+            with path.open("rb") as file:
+                file.seek(max(file.seek(0, 2) - limit * _LINE_BYTES, 0))
+                lines = file.read().split(b"\n")
+        except FileNotFoundError:
+            return []
+        changes = [change for line in reversed(lines) if (change := _read(line)) is not None]
+        return changes[:limit]
 
     def append(self, change: Mapping[str, Any]) -> None:
         """Remember one change; it is with the operating system when this returns."""

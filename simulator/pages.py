@@ -3,8 +3,8 @@
 from datetime import datetime
 from pathlib import Path
 
-from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
 
 from core.clock import BILLING_ZONE
 from core.money import format_yuan

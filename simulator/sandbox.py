@@ -74,7 +74,7 @@ async def _signed_body(request: Request) -> bytes:
     """Return the body of a request whose signature holds."""
     body = await request.body()
     time_text = request.headers.get("x-sandbox-time", "")
-    secret = request.app.state.options.secret_of("sandbox")
+    secret = request.app.state.options.secret
     expected = sandbox_signature(secret, time_text, path=sent_path(request), body=body)
     given = request.headers.get("x-sandbox-signature", "")
     check_signature(expected, given, time_text, now=utc_now())

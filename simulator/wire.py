@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
-from fastapi import Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ValidationError
+from starlette.requests import Request
 
 from core.errors import Invalid
 

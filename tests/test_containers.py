@@ -16,7 +16,7 @@ import typer
 import yaml
 from sqlalchemy import text
 
-from cli.main import app as command_line
+from cli.main import COMMANDS
 from cli.migrations import migrate
 from cli.servers import Servers
 from core import db
@@ -29,7 +29,8 @@ from workers.app import Queue
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"web", "worker", "scheduler", "migrate", "simulator"}
+COMPANIES = {f"company-{code}": code for code in ("water", "power", "gas", "telecom")}
+OURS = {"web", "worker", "scheduler", "sftp", "migrate", "simulator", *COMPANIES}
 _PASSWORD = "SELECT rolpassword FROM pg_authid WHERE rolname = 'citybill_web'"
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?::([?-])([^}]*))?\}")
 
@@ -235,13 +236,27 @@ class TestCommands:
         assert callable(importlib.import_module(SERVICES["scheduler"]["command"][2]).main)
 
     def test_migrate_is_a_command(self) -> None:
-        assert SERVICES["migrate"]["command"][1] in typer.main.get_group(command_line).commands
+        assert SERVICES["migrate"]["command"][1] in COMMANDS
 
     def test_the_simulator_takes_its_options(self) -> None:
         parameters = typer.main.get_group(simulator_app).params
         known = {name for parameter in parameters for name in parameter.opts}
 
         assert {word for word in SERVICES["simulator"]["command"] if word.startswith("--")} <= known
+
+    @pytest.mark.parametrize("name", COMPANIES)
+    def test_each_company_is_where_it_is_asked(
+        self, name: str, environment: pytest.MonkeyPatch
+    ) -> None:
+        command = SERVICES[name]["command"]
+
+        assert command[1:4] == ["-m", "simulator.utility", COMPANIES[name]]
+        url = urlsplit(Settings().utilities[COMPANIES[name]].base_url)
+        port = command[command.index("--port") + 1]
+        assert (url.hostname, url.port) == (name, int(port))
+        assert SERVICES[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
+        page = f"{COMPANIES[name]}=http://127.0.0.1:{port}"
+        assert page in SERVICES["simulator"]["command"]
 
 
 class TestImage:

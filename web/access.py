@@ -3,24 +3,31 @@
 ``anyone``    no sign-in; ``visitor`` also reads who it is, if anybody
 ``resident``  somebody signed in
 ``staff``     customer service and finance
-``company``   a utility's system, by its API key, for its own code
-``sender``    a utility's system, by its API key, whichever it is
+``operator``  a utility's own people, for their own company
+``company``   a utility's system, by its signed request or API key, for its own code
+``sender``    the same, whichever company it is
+``webhook``   a utility's system, by the signature of what it announces, for its own code
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from sqlmodel import Session
 
+from billing.webhooks import MAX_BODY_BYTES
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import NotAllowed, NotSignedIn
 from core.masking import mask_name
 from core.settings import settings
-from identity import keys, sign_in
+from identity import keys, sign_in, signed_requests
 from identity.models import Role
+from identity.signed_requests import Announcement, Signed
+from web.bodies import promise_body, read_body
 
 
 def _transaction() -> Iterator[Session]:
@@ -45,6 +52,7 @@ class Caller:
     locale: str
     csrf: str
     token: str
+    provider_code: str | None = None  # of an operator: the company
 
 
 def cookie_name() -> str:
@@ -92,7 +100,7 @@ def resident(request: Request) -> Caller:
     caller = Caller(
         id=person.id, role=person.role, name_masked=mask_name(person.name),
         contact=person.contact, email=person.email, locale=person.locale,
-        csrf=row.csrf, token=token,
+        csrf=row.csrf, token=token, provider_code=person.provider_code,
     )  # fmt: skip
     request.state.caller = caller
     return caller
@@ -111,39 +119,107 @@ def staff(request: Request) -> Caller:
     return caller
 
 
-def _api_key(request: Request) -> str:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key.strip():
-        raise NotSignedIn("send your API key: Authorization: Bearer …", code="api_key.missing")
-    return key.strip()
-
-
-def company(request: Request, code: str) -> str:
-    """Let the company ``code`` of the path pass, by its API key.
+def operator(request: Request) -> Caller:
+    """Let a utility's own people pass; ``provider_code`` is what they may see.
 
     Raises:
-        NotSignedIn: no key, or an unknown one.
-        NotAllowed: another company's key.
+        NotSignedIn: nobody is signed in.
+        NotAllowed: somebody else is.
     """
-    with transaction() as session:
-        keys.check_key(session, _api_key(request), provider_code=code)
+    caller = resident(request)
+    if caller.role is not Role.OPERATOR or caller.provider_code is None:
+        raise NotAllowed("this page is for the companies' own people")
+    return caller
+
+
+async def company(request: Request, code: str) -> str:
+    """Let the company ``code`` of the path pass, by its signed request or API key.
+
+    Raises:
+        NotSignedIn: no signature and no key, or one that does not hold.
+        NotAllowed: another company's.
+    """
+    if await sender(request) != code:
+        raise NotAllowed("this API key belongs to another company", code="api_key.other_company")
     return code
 
 
-def sender(request: Request) -> str:
+async def sender(request: Request) -> str:
     """Let any company pass and tell which it is.
 
+    The body a signature promises is checked when it is read: ``web.bodies``.
+
     Raises:
-        NotSignedIn: no key, or an unknown one.
+        NotSignedIn: no signature and no key, or one that does not hold.
     """
+    body_sha256 = signed_requests.digest_header(request.headers.get("content-digest", ""))
+    if body_sha256 is not None:
+        promise_body(request, body_sha256)
+    signed = Signed(*(request.headers.get(f"x-citybill-{name}", "") for name in _SIGNED))
+    if not any(signed):
+        return await run_in_threadpool(_key_holder, request)
+    if body_sha256 is None:
+        body_sha256 = hashlib.sha256(await read_body(request, limit=MAX_BODY_BYTES)).hexdigest()
+    return await run_in_threadpool(_signer, request, signed, body_sha256)
+
+
+_SIGNED = ("key", "time", "nonce", "signature")  # as Signed has them
+
+
+def _signer(request: Request, signed: Signed, body_sha256: str) -> str:
+    path = request.scope.get("raw_path") or request.url.path.encode()
+    query = request.scope.get("query_string", b"")
+    target = (path + b"?" + query if query else path).decode("ascii", "replace")
     with transaction() as session:
-        return keys.company_of(session, _api_key(request))
+        return signed_requests.check_request(
+            session, signed, method=request.method, target=target, body_sha256=body_sha256,
+            secret_key=settings().secret_key.get_secret_value(), now=utc_now(),
+        )  # fmt: skip
 
 
-RULES = (anyone, visitor, resident, staff, company, sender)
+def _key_holder(request: Request) -> str:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise NotSignedIn(
+            "sign the request with your company's key: docs/company-api.md", code="api_key.missing"
+        )
+    if not settings().takes_unsigned:
+        raise NotSignedIn(
+            "a plain API key does not do here: sign the request, as docs/company-api.md says",
+            code="api_key.unsigned",
+        )
+    with transaction() as session:
+        return keys.company_of(session, key.strip())
+
+
+async def webhook(request: Request, code: str) -> str:
+    """Let the company ``code`` of the path pass, by the signature of what it announces.
+
+    Raises:
+        NotSignedIn: a header is missing, the clock is off, or the signature is nobody's of theirs.
+    """
+    body = await read_body(request, limit=MAX_BODY_BYTES)
+    headers = Announcement(
+        *(request.headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+    )
+
+    def check() -> None:
+        with transaction() as session:
+            signed_requests.check_webhook(
+                session, code, headers, body, now=utc_now(),
+                secret_key=settings().secret_key.get_secret_value(),
+            )  # fmt: skip
+
+    await run_in_threadpool(check)
+    return code
+
+
+RULES = (anyone, visitor, resident, staff, operator, company, sender, webhook)
 Visitor = Annotated[Caller | None, Depends(visitor)]
 Resident = Annotated[Caller, Depends(resident)]
 Staff = Annotated[Caller, Depends(staff)]
+Operator = Annotated[Caller, Depends(operator)]
 Company = Annotated[str, Depends(company)]
 Sender = Annotated[str, Depends(sender)]
+Webhook = Annotated[str, Depends(webhook)]
 Anyone = Depends(anyone)

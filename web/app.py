@@ -11,10 +11,31 @@ from billing.documents.fonts import register_fonts
 from core import db, log
 from core.settings import settings
 from payments.gateways import load_gateways
+from providers.registry import add_folder
 from web import errors
-from web.api import bill_files, bills, health, notices, payments, reconciliations, sessions
+from web.api import (
+    bill_files,
+    bills,
+    health,
+    notices,
+    payments,
+    provider_bills,
+    reconciliations,
+    sessions,
+    webhooks,
+)
 from web.edge import Edge
-from web.pages import console, console_days, console_terms, household, paying, signing_in
+from web.pages import (
+    company,
+    console,
+    console_days,
+    console_files,
+    console_profiles,
+    console_terms,
+    household,
+    paying,
+    signing_in,
+)
 
 _HERE = Path(__file__).parent
 
@@ -32,6 +53,9 @@ def create_app() -> FastAPI:
     """Make the application; it connects to its database when it starts."""
     log.configure(as_json=settings().log_json)
     register_fonts()
+    folder = settings().profiles_dir
+    if folder is not None:
+        add_folder(folder)
     app = FastAPI(
         title="CityBill",
         version="1",
@@ -43,9 +67,15 @@ def create_app() -> FastAPI:
     app.state.gateways = load_gateways(settings())
     errors.install(app)
     app.add_middleware(Edge, pay_origins=[settings().sandbox_url], secure=not settings().demo)
-    for room in (health, sessions, bill_files, bills, payments, notices, reconciliations):
-        app.include_router(room.router, prefix="/api/v1" if room is not health else "")
-    for room in (signing_in, household, paying, console, console_days, console_terms):
+    app.include_router(health.router)
+    for room in (
+        sessions, bill_files, provider_bills, webhooks, bills, payments, notices, reconciliations,
+    ):  # fmt: skip
+        app.include_router(room.router, prefix="/api/v1")
+    for room in (
+        signing_in, household, paying, console, console_files, console_profiles,
+        console_days, console_terms, company,
+    ):  # fmt: skip
         app.include_router(room.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
     return app

@@ -31,6 +31,9 @@ celery.conf.update(
     task_routes={f"{queue}.*": {"queue": queue} for queue in Queue},
     task_default_queue=Queue.UPKEEP,
     task_ignore_result=True,
+    # Not processes by fork: polars, which reads bill files, has threads of its own from the moment
+    # it is imported, and in a fork of its process it waits for them for ever.
+    worker_pool="threads",
     task_serializer="json",
     accept_content=["json"],
     worker_prefetch_multiplier=1,

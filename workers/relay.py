@@ -17,10 +17,14 @@ from workers.app import celery
 
 FOLLOWS: dict[str, tuple[str, ...]] = {
     "bill_file.received": ("bills.import_file",),
-    "bill_file.refused": (),
-    "bill_file.imported": ("bills.consume_credits", "bills.mark_arrived"),
+    "bill_file.arrived": ("bills.acknowledge",),
+    "bill_file.refused": ("bills.acknowledge",),
+    "bill_file.imported": ("bills.consume_credits", "bills.mark_arrived", "bills.acknowledge"),
+    "delivery.due": ("bills.fetch_files",),
     "bill_file.missing": (),
     "bills.recorded": (),
+    "bills.pushed": ("bills.finish_push",),
+    "company_webhook.received": ("bills.process_webhook",),
     "bill_correction.applied": (),
     "bill_correction.refused": (),
     "bill.missing": (),

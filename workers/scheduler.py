@@ -22,6 +22,7 @@ PAUSE_SECONDS = 0.25
 SCHEDULE: dict[str, timedelta] = {
     "upkeep.partitions": timedelta(days=1),
     "upkeep.forget": timedelta(hours=1),
+    "upkeep.plan_polls": timedelta(minutes=1),
     "bills.late_fees": timedelta(days=1),
     "bills.notice_missing": timedelta(days=1),
 }

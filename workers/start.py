@@ -11,7 +11,8 @@ from notifications.channels.base import Channel
 from payments.gateways import load_gateways
 from payments.gateways.base import Gateway
 from providers.base import UtilityClient
-from providers.clients.http import HttpUtilityClient
+from providers.clients.loading import load_clients
+from providers.registry import add_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,9 @@ class Outside:
 def start() -> None:
     """Connect this process; idempotent."""
     log.configure(as_json=settings().log_json)
+    folder = settings().profiles_dir
+    if folder is not None:
+        add_folder(folder)
     db.bind(settings().database_url, pool_size=settings().database_pool_size)
 
 
@@ -35,9 +39,6 @@ def outside() -> Outside:
     chosen = settings()
     return Outside(
         gateways=load_gateways(chosen),
-        utilities={
-            code: HttpUtilityClient(api.base_url, api.secret.get_secret_value(), clock=utc_now)
-            for code, api in chosen.utilities.items()
-        },
+        utilities=dict(load_clients(chosen.utilities, utc_now)),
         channels=load_channels(chosen),
     )

@@ -5,27 +5,22 @@ Every converter raises `Invalid` with a sentence that says what is wrong and wha
 
 import re
 from collections.abc import Callable
-from datetime import date, timedelta
 from decimal import Decimal
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from core.errors import Invalid
-from core.money import parse_fen, parse_yuan
+from providers.formats.dates import DateFormat, date_reader
+from providers.formats.numerals import AmountUnit, amount_reader
 from providers.formats.text import unseen_character
 
-DateFormat = Literal["yyyymmdd", "yyyy-mm-dd", "yyyyddd", "yyyymm", "yyyy-mm"]
-AmountUnit = Literal["yuan", "fen"]
+__all__ = [
+    "AmountUnit", "DateFormat", "Remembered", "amount_reader", "date_reader", "number_reader",
+    "read_quantity", "read_text", "read_version", "shown",
+]  # fmt: skip
 V = TypeVar("V")
 
 _REMEMBERED: Final = 32_768
 _QUANTITY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,3})?")
-_EXAMPLES: Final[dict[DateFormat, str]] = {
-    "yyyymmdd": "20261101",
-    "yyyy-mm-dd": "2026-11-01",
-    "yyyyddd": "2026305 (year and day of the year)",
-    "yyyymm": "202610",
-    "yyyy-mm": "2026-10",
-}
 
 
 class Remembered(dict[str, V]):
@@ -50,76 +45,6 @@ class Remembered(dict[str, V]):
 def shown(text: str) -> str:
     """Return ``text`` quoted and cut short, for a message."""
     return repr(text if len(text) <= 32 else text[:32] + "…")
-
-
-def date_reader(layout: DateFormat) -> Callable[[str], date]:
-    """Return the converter of dates written as ``layout``; a month becomes its first day."""
-    read = _DATE_READERS[layout]
-
-    def convert(text: str) -> date:
-        try:
-            day = read(text)
-        except (ValueError, OverflowError):
-            day = None
-        if day is None:
-            raise Invalid(_date_complaint(text, layout), code="date.malformed")
-        return day
-
-    return convert
-
-
-def _date_complaint(text: str, layout: DateFormat) -> str:
-    right = f"write {layout}, such as {_EXAMPLES[layout]}"
-    if not text.strip():
-        return f"the date is blank: {right}"
-    if not text.isascii():
-        return f"the date {shown(text)} has characters other than 0-9: {right}"
-    if len(text) == len(layout) and text.replace("-", "").isdigit():
-        return f"there is no date {shown(text)} in the calendar: {right}"
-    return f"{shown(text)} is not a date: {right}"
-
-
-def _digits(text: str, length: int) -> bool:
-    return len(text) == length and text.isascii() and text.isdigit()
-
-
-def _yyyymmdd(text: str) -> date | None:
-    return date(int(text[:4]), int(text[4:6]), int(text[6:])) if _digits(text, 8) else None
-
-
-def _yyyymm(text: str) -> date | None:
-    return date(int(text[:4]), int(text[4:]), 1) if _digits(text, 6) else None
-
-
-def _yyyyddd(text: str) -> date | None:
-    if not _digits(text, 7) or text[4:] == "000":
-        return None
-    day = date(int(text[:4]), 1, 1) + timedelta(days=int(text[4:]) - 1)
-    return day if day.year == int(text[:4]) else None
-
-
-def _dashed_day(text: str) -> date | None:
-    if len(text) != 10 or text[4] != "-" or text[7] != "-":
-        return None
-    return _yyyymmdd(text[:4] + text[5:7] + text[8:])
-
-
-def _dashed_month(text: str) -> date | None:
-    return _yyyymm(text[:4] + text[5:]) if len(text) == 7 and text[4] == "-" else None
-
-
-_DATE_READERS: Final[dict[DateFormat, Callable[[str], date | None]]] = {
-    "yyyymmdd": _yyyymmdd,
-    "yyyy-mm-dd": _dashed_day,
-    "yyyyddd": _yyyyddd,
-    "yyyymm": _yyyymm,
-    "yyyy-mm": _dashed_month,
-}
-
-
-def amount_reader(unit: AmountUnit) -> Callable[[str], int]:
-    """Return the converter of amounts written in ``unit``, to fen."""
-    return parse_yuan if unit == "yuan" else parse_fen
 
 
 def read_quantity(text: str) -> Decimal:

@@ -4,12 +4,12 @@ Source: docs/wire/bill-files.md, water and power.
 """
 
 import csv
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import BinaryIO
 
 from core.errors import BillFileError, Invalid
 from providers.base import BillRecord, Heading, Reject
+from providers.formats.headers import Columns, columns_of
 from providers.formats.rows import Rows, reject
 from providers.formats.text import numbered_lines
 from providers.formats.totals import (
@@ -23,6 +23,8 @@ from providers.formats.totals import (
 from providers.profiles import Profile
 
 _NO_LINES = (1, "")
+Line = tuple[int, str]
+Ending = tuple[int, list[str]]  # the trailer's line number and its cells
 
 
 class DelimitedReader:
@@ -38,7 +40,7 @@ class DelimitedReader:
         self._detail = profile.columns[0].must_be if profile.column("row_type") else None
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
-        lines = numbered_lines(stream, self._profile.file.encoding)
+        lines = numbered_lines(stream, self._profile.file.codec)
         line_no, line = next(lines, _NO_LINES)
         rows, heading = self._header(line_no, line)
         if heading is not None:
@@ -46,13 +48,18 @@ class DelimitedReader:
         yield from self._rows(lines, line_no, rows)
 
     def _rows(
-        self, lines: Iterator[tuple[int, str]], line_no: int, rows: Rows
+        self, lines: Iterator[Line], line_no: int, rows: Rows
     ) -> Iterator[BillRecord | Reject]:
-        totals = Totals()
-        trailer, ended, sum_fen, built = self._profile.trailer, False, 0, 0
-        mark = trailer.fields[0].must_be if trailer is not None else None
+        totals, seen = Totals(), _Watched(lines, line_no)
+        ending = yield from self._judge(seen, rows, totals)
+        self._finish(ending, seen, totals, seen.line_no)
+
+    def _judge(
+        self, lines: Iterator[Line], rows: Rows, totals: Totals
+    ) -> Generator[BillRecord | Reject, None, Ending | None]:
+        """Yield what lines are, up to the trailer; returns that, cut into cells, if it came."""
         split, build, padding = self._splitter(), rows.build, rows.padding
-        detail = self._detail
+        detail, mark = self._detail, self._mark
         for line_no, line in lines:
             cells = split(line)
             blanks = None if cells is None else padding.get(len(cells))
@@ -62,22 +69,31 @@ class DelimitedReader:
                 except Invalid:
                     yield self._explained(rows, totals, line_no, cells, line)
                     continue
-                built += 1
-                sum_fen += record.amount_fen
+                totals.count += 1
+                totals.sum_fen += record.amount_fen
                 yield record
-            elif cells is not None and trailer is not None and cells[0] == mark:
-                ended = True
-                break
+            elif cells is not None and mark is not None and cells[0] == mark:
+                return line_no, cells
             else:
                 yield self._malformed(rows, totals, line_no, cells, line)
-        totals.count += built
-        totals.sum_fen += sum_fen
-        if trailer is None or not ended:
-            prove_without_trailer(self._profile, totals, line_no)
+        return None
+
+    @property
+    def _mark(self) -> str | None:
+        trailer = self._profile.trailer
+        return trailer.fields[0].must_be if trailer is not None else None
+
+    def _finish(
+        self, ending: Ending | None, more: Iterable[Line], totals: Totals, last_no: int
+    ) -> None:
+        """Prove the totals; ``more`` is what follows the trailer, and nothing may."""
+        trailer = self._profile.trailer
+        if trailer is None or ending is None:
+            prove_without_trailer(self._profile, totals, last_no)
             return
-        assert cells is not None
+        line_no, cells = ending
         prove_trailer(self._profile, trailer, cells, totals, line_no)
-        refuse_more(lines)
+        refuse_more(more)
 
     def _header(self, line_no: int, line: str) -> tuple[Rows, Heading | None]:
         """Read the header line: the file's number, or in what order the columns stand."""
@@ -88,15 +104,10 @@ class DelimitedReader:
         if header.kind == "record":
             checked(self._profile, cells, header.fields, "header", line_no)
             return Rows(self._profile), read_heading(cells, header.fields)
-        names = [unicodedata.normalize("NFKC", cell).strip() for cell in cells]
-        optional = {column.name for column in self._profile.columns if column.optional}
-        wanted = [
-            column.name
-            for column in self._profile.columns
-            if column.name in names or column.name not in optional
-        ]
-        _check_names(names, wanted, line_no)
-        return Rows(self._profile, {name: at for at, name in enumerate(names)}), None
+        columns = columns_of(self._profile, cells)
+        if columns is None:
+            raise Columns.refusal(self._profile, cells, line_no)
+        return Rows(self._profile, columns.order), None
 
     def _splitter(self) -> Callable[[str], list[str] | None]:
         """Return what cuts a line into cells, or answers None when its quoting is broken."""
@@ -143,18 +154,13 @@ class DelimitedReader:
         return fault
 
 
-def _check_names(names: list[str], wanted: list[str], line_no: int) -> None:
-    """Refuse a header row that lacks a column, names one twice or names one nobody agreed."""
-    for name in wanted:
-        if name not in names:
-            raise BillFileError(
-                f"the header has no column {name}: the columns are {', '.join(wanted)}",
-                line_no=line_no,
-                column=name,
-            )
-    for at, name in enumerate(names, 1):
-        if name not in wanted or name in names[: at - 1]:
-            what = "is there twice" if name in wanted else "is not in the interface note"
-            raise BillFileError(
-                f"column {at} of the header, {name[:32]!r}, {what}: take it out", line_no=line_no
-            )
+class _Watched(Iterator[Line]):
+    """Lines as they go by; ``line_no`` is that of the last."""
+
+    def __init__(self, lines: Iterator[Line], line_no: int) -> None:
+        self._lines, self.line_no = lines, line_no
+
+    def __next__(self) -> Line:
+        line = next(self._lines)
+        self.line_no = line[0]
+        return line

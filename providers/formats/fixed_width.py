@@ -38,7 +38,7 @@ class FixedWidthReader:
         self._profile = profile
         self._columns = profile.columns
         self._width = profile.file.row_bytes
-        self._encoding = profile.file.encoding
+        self._encoding = profile.file.codec
         row_type = profile.column("row_type")
         self._detail = b"" if row_type is None else (row_type.must_be or "").encode()
         trailer = profile.trailer

@@ -5,28 +5,32 @@ up without saying which. `Rows.explain` then walks the row again, slowly, to fin
 """
 
 from collections.abc import Callable, Sequence
-from datetime import MAXYEAR, date
+from datetime import date
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final
 
-from core.clock import add_months
 from core.errors import Invalid
 from providers.base import BillRecord, LineItem, RecordKind, Reject
 from providers.formats import stated
-from providers.formats.cells import (
-    Remembered,
-    amount_reader,
-    date_reader,
-    number_reader,
-    read_quantity,
-    read_text,
-    read_version,
-    shown,
+from providers.formats.cells import Remembered, date_reader, read_text, read_version
+from providers.formats.converters import converters_of
+from providers.formats.filling import Filler, OddRow, needs_filling
+from providers.formats.judging import (
+    RAW_LIMIT,
+    Window,
+    due_complaint,
+    items_complaint,
+    period_complaint,
+    reject,
 )
 from providers.profiles import REQUIRED, Profile, Role
 
-RAW_LIMIT: Final = 500
+__all__ = [
+    "RAW_LIMIT", "RowFault", "Rows", "Window", "due_complaint", "items_complaint",
+    "period_complaint", "reject",
+]  # fmt: skip
+
 Build = Callable[[int, Sequence[str]], BillRecord]
 
 # The order in which `itemgetter` hands the cells to the hot path.
@@ -48,6 +52,7 @@ _NUMBERS: Final[tuple[Role, ...]] = (
     "account_no", "billing_month", "bill_no", "version", "status",
 )  # fmt: skip
 _DAYS: Final[tuple[Role, ...]] = ("period_from", "period_to", "issued", "due")
+_NO_QUANTITIES: Final[Remembered[Decimal]] = Remembered(Decimal)
 _NO_CELL: Final = -1  # of a role the company's rows lack: the blank that ends every padded row
 
 
@@ -60,55 +65,6 @@ class RowFault(Exception):
         self.reason = reason
 
 
-class Window:
-    """The months a bill may be for: not before ``earliest``, not too long after it was issued."""
-
-    def __init__(self, earliest: date, months_after_issue: int) -> None:
-        self.earliest = earliest
-        self._months = months_after_issue
-
-    def latest(self, issued_on: date) -> date:
-        if issued_on.year >= MAXYEAR - self._months // 12 - 1:
-            return date.max
-        return add_months(issued_on, self._months)
-
-    def complaint(self, month: date, issued_on: date) -> str | None:
-        if month < self.earliest:
-            return f"the billing month {month:%Y-%m} lies before {self.earliest:%Y-%m}: correct it"
-        if month > self.latest(issued_on):
-            return (
-                f"the billing month {month:%Y-%m} lies more than {self._months} months"
-                f" after the issue date {issued_on}: correct the one or the other"
-            )
-        return None
-
-
-def period_complaint(from_on: date, to_on: date) -> str | None:
-    if to_on < from_on:
-        return f"the period ends {to_on}, before it begins {from_on}: correct one of the dates"
-    return None
-
-
-def due_complaint(issued_on: date, due_on: date) -> str | None:
-    if due_on < issued_on:
-        return (
-            f"the bill is due {due_on}, before it is issued {issued_on}: correct one of the dates"
-        )
-    if due_on == issued_on:
-        return f"the bill is due on {due_on}, the day it is issued: leave at least a day to pay"
-    return None
-
-
-def items_complaint(items_fen: int, amount_fen: int) -> str:
-    return (
-        f"the lines add up to {items_fen} fen but the amount is {amount_fen} fen: correct the row"
-    )
-
-
-def reject(line_no: int, column: str, reason: str, raw: str) -> Reject:
-    return Reject(line_no, column, reason, raw[:RAW_LIMIT])
-
-
 class Rows:
     """What a profile makes of a row, wherever its columns stand in this very file.
 
@@ -116,67 +72,71 @@ class Rows:
         profile: the company's.
         order: the index of each column's cell by column name, when a header row says so;
             by default the profile's own order.
+        width: how many cells the header row has, when some of them are of no use to us.
+        file_day: the day the file's header names, where one does.
+        adds_up: whether the lines of a row must make its amount; not so where several rows
+            are one bill.
     """
 
-    def __init__(self, profile: Profile, order: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        order: dict[str, int] | None = None,
+        *,
+        width: int | None = None,
+        file_day: date | None = None,
+        adds_up: bool = True,
+    ) -> None:
         names = [column.name for column in profile.columns]
         self._at = dict.fromkeys(names, _NO_CELL)
         self._at |= order or {name: at for at, name in enumerate(names)}
         self._profile = profile
-        self._amount = Remembered(amount_reader(profile.amount_unit))
-        self._quantity: Remembered[Decimal] = Remembered(read_quantity)
+        fills = needs_filling(profile) or not adds_up
+        read = converters_of(profile, fills=fills)
+        self._converters, self._amounts, self._quantities = (
+            read.by_name, read.amounts, read.quantities,
+        )  # fmt: skip
         self._window = Window(
             date_reader("yyyy-mm")(profile.billing_months.earliest),
             profile.billing_months.months_after_issue,
         )
-        self._dates: dict[str, Remembered[date]] = {}
-        self._converters = self._by_column()
-        self.padding = self._paddings(has_optional=order is None)
-        self.build: Build = self._compile()
+        self.padding = self._paddings(width, has_optional=order is None)
+        self._filler = (
+            Filler(
+                profile, self._at, self._converters, self._window,
+                file_day=file_day, adds_up=adds_up,
+            )
+            if fills
+            else None
+        )  # fmt: skip
+        self.build: Build = self._compile() if self._filler is None else self._filler.build
 
-    def _paddings(self, *, has_optional: bool) -> dict[int, list[str]]:
+    def figure(self, name: str, cells: Sequence[str]) -> Decimal:
+        """Read one column of a row as a figure to be summed: fen, or a quantity.
+
+        Raises:
+            Invalid: it cannot be read.
+        """
+        at = self._at[name]
+        text = cells[at] if at < len(cells) else ""
+        if text in ("", *self._profile.numbers.nulls):
+            return Decimal(0)
+        if name in self._quantities:
+            return self._quantities[name][text]
+        return Decimal(self._amounts[name][text])
+
+    @property
+    def places(self) -> dict[str, int]:
+        """The index of each column's cell, by the column's name; -1 where the file lacks it."""
+        return dict(self._at)
+
+    def _paddings(self, width: int | None, *, has_optional: bool) -> dict[int, list[str]]:
         """Return what to append to a row by the number of its cells; no other number is right."""
         profile = self._profile
         lacks = -1 in self._at.values() or any(profile.column(role) is None for role in _PICKED)
-        full = sum(at != _NO_CELL for at in self._at.values())
+        full = sum(at != _NO_CELL for at in self._at.values()) if width is None else width
         optional = sum(column.optional for column in profile.columns) if has_optional else 0
         return {count: [""] * (full - count + lacks) for count in range(full - optional, full + 1)}
-
-    def _by_column(self) -> dict[str, Callable[[str], object]]:
-        """Return the converter of every column, by its name, in the row's order."""
-        profile = self._profile
-        account, bill = profile.account_no, profile.bill_no
-        flags = {flag: RecordKind(kind) for flag, kind in profile.status.items()}
-        by_role: dict[Role, Callable[[str], object]] = {
-            "account_no": number_reader("account number", account.pattern, account.words),
-            "bill_no": number_reader("bill number", bill.pattern, bill.words),
-            "holder_name": read_text,
-            "address": read_text,
-            "version": Remembered(read_version).__getitem__,
-            "status": Remembered(_flag_reader(flags)).__getitem__,
-            "amount": self._amount.__getitem__,
-            "charge": self._amount.__getitem__,
-            "quantity": self._quantity.__getitem__,
-            "original_no": stated.or_blank(
-                number_reader("original bill number", bill.pattern, bill.words), ""
-            ),
-        }
-        for role in ("early_amount", "late_amount", "minimum_amount"):
-            by_role[role] = stated.or_blank(self._amount.__getitem__, 0)
-        found: dict[str, Callable[[str], object]] = {}
-        for column in profile.columns:
-            if column.holds == "row_type":
-                found[column.name] = _constant_reader(column.must_be or "")
-            elif column.holds in ("billing_month", *_DAYS, "early_until"):
-                layout = profile.date_format(column)
-                if layout not in self._dates:
-                    self._dates[layout] = Remembered(date_reader(layout))
-                found[column.name] = self._dates[layout].__getitem__
-                if column.holds == "early_until":
-                    found[column.name] = stated.or_blank(found[column.name], None)
-            elif column.holds != "unused":
-                found[column.name] = by_role[column.holds]
-        return found
 
     def _converter(self, role: Role) -> Any:
         column = self._profile.column(role)
@@ -193,7 +153,8 @@ class Rows:
         pick = itemgetter(*(self._position(role) for role in _PICKED))
         account_of, month_of, bill_no_of, version_of, kind_of = map(self._converter, _NUMBERS)
         from_of, to_of, issued_of, due_of = map(self._converter, _DAYS)
-        amounts, printed, used = self._amount, self._printed(), self._used()
+        amounts = self._amounts[self.amount_column]
+        printed, used = self._printed(), self._used()
         earliest, usage_unit = self._window.earliest, self._profile.usage_unit
         latest = _Latest(self._window)
         say = stated.sayer(self._profile, self._at, self._converters)
@@ -229,18 +190,20 @@ class Rows:
             (
                 item.name,
                 self._at[item.amount],
+                self._amounts[item.amount],
                 self._at.get(item.quantity or "", _NO_CELL),
+                self._quantities.get(item.quantity or "", _NO_QUANTITIES),
                 item.unit,
             )
             for item in self._profile.items
         ]
-        amounts, quantities, rounding = self._amount, self._quantity, self._profile.rounding_item
+        rounding = self._profile.rounding_item
         new = tuple.__new__
 
         def printed(cells: Sequence[str], amount_fen: int) -> tuple[LineItem, ...]:
             items: list[LineItem] = []
             left_fen = amount_fen
-            for name, at, quantity_at, unit in lines:
+            for name, at, amounts, quantity_at, quantities, unit in lines:
                 fen = amounts[cells[at]]
                 left_fen -= fen
                 quantity = quantities[cells[quantity_at]] if quantity_at >= 0 else None
@@ -255,37 +218,42 @@ class Rows:
 
     def _used(self) -> Callable[[Sequence[str]], Decimal | None]:
         """Return what sums the usage columns."""
-        quantities, places = self._quantity, [self._at[name] for name in self._profile.usage]
+        places = [(self._quantities[name], self._at[name]) for name in self._profile.usage]
         if not places:
             return lambda cells: None
-        first, *others = places
+        (quantities, first), *others = places
 
         def used(cells: Sequence[str]) -> Decimal:
             usage = quantities[cells[first]]
-            for at in others:
-                usage += quantities[cells[at]]
+            for more, at in others:
+                usage += more[cells[at]]
             return usage
 
         return used
 
     def explain(self, line_no: int, cells: Sequence[str], raw: str) -> Reject:
         """Say why `build` would not take this row."""
-        fault = self._column_fault(cells) or self._row_fault(cells)
-        assert fault is not None, "a row that was refused has a fault"
+        fault = self._column_fault(cells)
+        if fault is None and self._filler is not None:
+            fault = self._filled_fault(self._filler, line_no, cells)
+        elif fault is None:
+            fault = self._row_fault(cells)
         return reject(line_no, fault.column, fault.reason, raw)
 
     def amount_cell(self, cells: Sequence[str]) -> str:
         """Return the amount's cell: it counts for the control sum whatever else is wrong."""
-        return cells[self._position("amount")]
+        place = self._position("amount")
+        return "0" if place == _NO_CELL else cells[place]
 
     def read_amount(self, text: str) -> int:
-        return self._amount[text]
+        column = self._profile.column("amount")
+        return 0 if column is None else self._amounts[column.name][text]
 
     @property
     def amount_column(self) -> str:
+        """The name of the amount's column; "" when the amount is the sum of other lines."""
         column = self._profile.column("amount")
-        assert column is not None
-        return column.name
+        return "" if column is None else column.name
 
     def _column_fault(self, cells: Sequence[str]) -> RowFault | None:
         for name, convert in self._converters.items():
@@ -295,7 +263,17 @@ class Rows:
                 return RowFault(name, wrong.message)
         return None
 
-    def _row_fault(self, cells: Sequence[str]) -> RowFault | None:
+    def _filled_fault(self, filler: Filler, line_no: int, cells: Sequence[str]) -> RowFault:
+        try:
+            filler.build(line_no, cells)
+        except OddRow as wrong:
+            column = None if wrong.role is None else self._profile.column(wrong.role)
+            return RowFault("" if column is None else column.name, wrong.message)
+        except Invalid as wrong:
+            return RowFault("", wrong.message)
+        raise AssertionError("a row that was refused has a fault")
+
+    def _row_fault(self, cells: Sequence[str]) -> RowFault:
         """Judge what takes two cells to see; every cell by itself is sound."""
         read = {role: self._converter(role)(cells[self._position(role)]) for role in REQUIRED}
         issued_on, due_on = read["issued"], read["due"]
@@ -309,7 +287,9 @@ class Rows:
             column = self._profile.column(role)
             if complaint is not None and column is not None:
                 return RowFault(column.name, complaint)
-        items_fen = sum(self._amount[cells[self._at[item.amount]]] for item in self._profile.items)
+        items_fen = sum(
+            self._amounts[item.amount][cells[self._at[item.amount]]] for item in self._profile.items
+        )
         return RowFault(self.amount_column, items_complaint(items_fen, read["amount"]))
 
     def _original_complaint(self, cells: Sequence[str]) -> str | None:
@@ -338,24 +318,3 @@ class _Odd(Invalid):
 
     def __init__(self) -> None:
         super().__init__("two cells of the row do not agree")
-
-
-def _flag_reader(flags: dict[str, RecordKind]) -> Callable[[str], RecordKind]:
-    known = ", ".join(repr(flag) for flag in flags)
-
-    def read(text: str) -> RecordKind:
-        kind = flags.get(text)
-        if kind is None:
-            raise Invalid(f"the status {shown(text)} is unknown: write one of {known}")
-        return kind
-
-    return read
-
-
-def _constant_reader(wanted: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text != wanted:
-            raise Invalid(f"{shown(text)} is no kind of row: write {wanted}")
-        return text
-
-    return read

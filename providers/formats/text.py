@@ -5,12 +5,19 @@ no is a `BillFileError` that names the line, the byte and the remedy.
 """
 
 import codecs
-import re
 import unicodedata
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from core.errors import BillFileError
+from providers.formats.encodings import (
+    DETECT,
+    decodes,
+    opened,
+    refuse_other_encoding,
+    settle,
+)
+from providers.formats.encodings import shown_encoding as shown_encoding
 
 LINE_LIMIT: Final = 64 * 1024
 _BLOCK: Final = LINE_LIMIT  # so that only a block's first line can pass the limit
@@ -32,25 +39,38 @@ _NOT_TEXT: Final = (
     (codecs.BOM_UTF16_BE, "text in UTF-16"),
 )
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_CJK = re.compile("[\u3400-\u9fff]")
-_ENCODING_NAMES: Final = {"utf-8": "UTF-8", "gb18030": "GB18030"}
 
 
 def numbered_lines(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]:
     """Yield ``(line_no, text)`` of every line that is not empty, without its line end.
 
+    ``encoding`` may be ``detect``: it is settled at the first line that is not ASCII.
+
     Raises:
         BillFileError: not text, not in ``encoding``, or a line beyond `LINE_LIMIT`.
     """
-    decode = codecs.getdecoder(encoding)
-    for first_no, block in _blocks(stream, encoding):
-        try:
-            text = decode(block)[0]
-        except UnicodeDecodeError:
-            raise _undecodable_line(first_no, block, encoding) from None
+    for first_no, text in numbered_blocks(stream, encoding):
         for line_no, line in enumerate(text.split("\n"), first_no):
             if line:
                 yield line_no, line
+
+
+def numbered_blocks(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield whole lines by the block, with the number of the first; see `numbered_lines`.
+
+    Raises:
+        BillFileError: as `numbered_lines`.
+    """
+    stream, encoding = opened(stream, encoding)
+    decode = codecs.getdecoder("ascii" if encoding == DETECT else encoding)
+    for first_no, block in _blocks(stream, encoding):
+        if encoding == DETECT and not block.isascii():
+            encoding = settle(first_no, block)
+            decode = codecs.getdecoder(encoding)
+        try:
+            yield first_no, decode(block)[0]
+        except UnicodeDecodeError:
+            raise _undecodable_line(first_no, block, encoding) from None
 
 
 def numbered_byte_lines(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, bytes]]:
@@ -68,7 +88,7 @@ def _blocks(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, bytes]]:
     chunk = _without_bom(opening, encoding)
     if not chunk.strip():
         raise BillFileError("the file is empty: send it again with its bills in it", line_no=1)
-    _refuse_other_encoding(chunk, encoding)
+    refuse_other_encoding(chunk, encoding)
     line_no, tail = 1, b""
     while chunk:
         whole, newline, rest = (tail + chunk).rpartition(b"\n")
@@ -128,11 +148,6 @@ def _line_too_long(line_no: int) -> BillFileError:
     )
 
 
-def shown_encoding(encoding: str) -> str:
-    """Return an encoding's name as people write it."""
-    return _ENCODING_NAMES.get(encoding, encoding)
-
-
 def refuse_not_text(opening: bytes) -> None:
     """Refuse an archive, a workbook or a document by its first bytes.
 
@@ -174,7 +189,7 @@ def undecodable(
     wanted = shown_encoding(encoding)
     other = "gb18030" if encoding == "utf-8" else "utf-8"
     looks = ""
-    if _decodes(line, other):
+    if decodes(line, other):
         looks = f"; the line looks like {shown_encoding(other)}"
     return BillFileError(
         f"byte {before + offset + 1} of the line (0x{line[offset]:02X}) is not {wanted}{looks}:"
@@ -191,39 +206,6 @@ def _undecodable_line(first_no: int, block: bytes, encoding: str) -> BillFileErr
         except UnicodeDecodeError as wrong:
             return undecodable(line_no, line, wrong.start, encoding)
     raise AssertionError("a block that does not decode has a line that does not")
-
-
-def _decodes(data: bytes, encoding: str) -> bool:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _refuse_other_encoding(opening: bytes, encoding: str) -> None:
-    """Refuse UTF-8 that GB18030 would read as other, wrong characters without complaint.
-
-    Chance pairs exist (the GB18030 bytes of 联通 are also UTF-8), so two witnesses are asked: the
-    opening is UTF-8 with Chinese in it, and as GB18030 it holds characters outside GB2312.
-    """
-    if encoding != "gb18030" or opening.isascii():
-        return
-    sample = opening[: opening.rfind(b"\n") + 1] or opening
-    try:
-        as_utf8 = sample.decode("utf-8")
-    except UnicodeDecodeError:
-        return
-    foreign = _CJK.search(as_utf8)
-    if foreign is None:
-        return
-    try:
-        sample.decode("gb18030").encode("gb2312")
-    except UnicodeError:
-        raise BillFileError(
-            "the file looks like UTF-8 but must be GB18030: save it as GB18030 and send it again",
-            line_no=as_utf8.count("\n", 0, foreign.start()) + 1,
-        ) from None
 
 
 def unseen_character(text: str) -> str | None:

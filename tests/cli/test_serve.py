@@ -25,7 +25,7 @@ def busy_port() -> Iterator[int]:
 
 
 class TestPorts:
-    @pytest.mark.parametrize("offset", [0, 1, 2], ids=["web", "far side", "mail"])
+    @pytest.mark.parametrize("offset", range(serve.PORTS))
     def test_a_port_that_was_asked_for_and_is_in_use_is_one_clear_line(self, busy_port, offset):
         with pytest.raises(ServerError, match=f"port {busy_port} is in use.*another --port"):
             serve._choose_port(busy_port - offset)

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from core.db import transaction
 from core.errors import Invalid, NotFound
 from identity.models import Role
-from identity.people import add_person, find_person, get_person
+from identity.people import add_person, find_person, get_person, normalise_contact
 from tests.threads import at_once
 
 
@@ -67,3 +67,15 @@ def test_an_operator_is_of_a_company_and_nobody_else_is(session, now):
 def test_nobody_is_not_found(session):
     with pytest.raises(NotFound):
         get_person(session, 1)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("199-0000 0001", "19900000001"),
+        ("Water-Ops@CityBill.example", "water-ops@citybill.example"),
+        (" wang @ example.com ", "wang@example.com"),
+    ],
+)
+def test_a_contact_is_kept_as_it_is_written_to(typed, kept):
+    assert normalise_contact(typed) == kept

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from billing import credits, late_fees
+from billing.limits import MAX_FEN
 from core.clock import add_months, billing_date, day_bounds
 from core.db import transaction
 from payments import write_offs
@@ -214,9 +215,9 @@ def test_the_same_money_told_once_without_its_number_does_not_come_a_second_time
 def test_lateness_is_counted_on_the_largest_bill_a_file_can_hold():
     """One bill out of bounds would keep its company's others from being counted."""
     the_terms("water", "[late_fee]\npenalty_ppm = 1000000\ninterest_ppm_per_day = 1000000\n")
-    home = a_home(10**15 - 1)
+    home = a_home(MAX_FEN)
 
     late_fees.assess("water", billing_date(LATER) - timedelta(days=1), now=LATER)
 
-    assert the_bill(home.refs[0]).adjusted_fen == 10**15 - 1
+    assert the_bill(home.refs[0]).adjusted_fen == MAX_FEN
     assert violations() == []

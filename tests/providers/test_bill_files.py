@@ -159,15 +159,12 @@ class TestAWholeFileRefused:
     def test_something_else_is_named(self, maker, magic, named):
         assert named in refusal(maker, magic + maker.file({})).message
 
-    @pytest.mark.parametrize(
-        ("member", "named"), [("bills.txt", "zip"), ("xl/workbook.xml", "xlsx")]
-    )
-    def test_a_zip_or_a_workbook_is_named(self, maker, member, named):
+    def test_a_workbook_is_named(self, maker):
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr(member, maker.file({}))
+            archive.writestr("xl/workbook.xml", maker.file({}))
 
-        assert named in refusal(maker, packed.getvalue()).message
+        assert "xlsx" in refusal(maker, packed.getvalue()).message
 
     def test_a_line_of_ten_megabytes_is_refused_without_reading_it(self, maker):
         start = maker.file({}).split(maker.row[maker.names["holder"]].encode(maker.encoding))[0]

@@ -22,7 +22,7 @@ def test_what_is_open_is_told_bill_by_bill(company, client_of):
     reply = client_of(url + "/city").fetch("1000000001")
 
     bill = OpenBill(DAY("2026-10-01"), "W1", 1, DAY("2026-11-05"), DAY("2026-11-25"), 8_650)
-    assert reply == FetchReply(outcome=FetchOutcome.BILLS, bills=(bill,))
+    assert reply == FetchReply(outcome=FetchOutcome.SINGLE, bills=(bill,))
     assert handler.asked == [("GET", "/city/accounts/1000000001/bills", b"")]
 
 

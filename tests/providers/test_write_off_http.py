@@ -18,7 +18,7 @@ import pytest
 from core.errors import UpstreamUnavailable
 from providers.base import WriteOffOrder, WriteOffOutcome, WriteOffReply
 from providers.clients import http
-from providers.clients.http import HttpUtilityClient
+from providers.clients.declared import DeclaredClient, speaks_citybill
 
 SECRET = "agreed-for-this-test-only"
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -77,11 +77,11 @@ def company() -> Iterator[tuple[type[Company], str]]:
 
 
 @pytest.fixture
-def client_of() -> Iterator[Callable[..., HttpUtilityClient]]:
-    made: list[HttpUtilityClient] = []
+def client_of() -> Iterator[Callable[..., DeclaredClient]]:
+    made: list[DeclaredClient] = []
 
-    def make(url: str, secret: str = SECRET) -> HttpUtilityClient:
-        made.append(HttpUtilityClient(url, secret, lambda: NOW))
+    def make(url: str, secret: str = SECRET) -> DeclaredClient:
+        made.append(speaks_citybill(url, secret, lambda: NOW))
         return made[-1]
 
     yield make

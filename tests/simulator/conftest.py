@@ -19,6 +19,7 @@ import pytest
 import uvicorn
 
 from simulator.app import Options, build_app
+from simulator.utility import UtilityOptions, build_utility
 
 SECRET = "agreed-for-these-tests"
 
@@ -86,21 +87,36 @@ def running(data_dir: Path, **options: Any) -> Iterator[Simulator]:
             "smtp_port": smtp_port,
             "late_after": 3 * tenth,
             "retry_after": (tenth, tenth, tenth),
-            "slow_for": 3 * tenth,
             **options,
         }
     )
+    with _served(build_app(chosen)) as client:
+        yield Simulator(client, smtp_port, data_dir)
+
+
+@contextmanager
+def running_water(data_dir: Path, **options: Any) -> Iterator[Simulator]:
+    """Run City Water alone; the other companies differ only in how they speak."""
+    slow_for = timedelta(milliseconds=300)
+    common = {"code": "water", "data_dir": data_dir, "secret": SECRET, "slow_for": slow_for}
+    app = build_utility(UtilityOptions(**common | options))
+    with _served(app) as client:
+        yield Simulator(client, 0, data_dir)
+    app.state.journal.close()
+
+
+@contextmanager
+def _served(app: Any) -> Iterator[httpx.Client]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(build_app(chosen), log_level="critical", ws="none")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     until(lambda: server.started)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         with httpx.Client(base_url=base_url, trust_env=False) as client:
-            yield Simulator(client, smtp_port, data_dir)
+            yield client
     finally:
         server.should_exit = True
         thread.join()
@@ -111,6 +127,12 @@ def running(data_dir: Path, **options: Any) -> Iterator[Simulator]:
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     with running(tmp_path_factory.mktemp("simulator")) as simulator:
         yield simulator
+
+
+@pytest.fixture(scope="module")
+def water(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with running_water(tmp_path_factory.mktemp("water")) as company:
+        yield company
 
 
 @dataclass

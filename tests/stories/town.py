@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from cli.serve import PORTS
 from cli.servers import default_data_dir
 
 ROOT = Path(__file__).parents[2]
@@ -32,11 +33,11 @@ def eventually(find: Callable[[], T | None], *, seconds: int = 30, what: str) ->
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
-def three_free_ports() -> int:
-    """Return a port that is free together with the next two."""
+def free_ports() -> int:
+    """Return a port that is free together with as many after it as a town takes."""
     for port in range(18_000, 19_000, 10):
         try:
-            for one in range(port, port + 3):
+            for one in range(port, port + PORTS):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", one))
         except OSError:
@@ -51,7 +52,7 @@ class Town:
     def __init__(self) -> None:
         folder = default_data_dir(ROOT)
         self.data_dir = folder.with_name(f"{folder.name}-story-{os.getpid()}")
-        self.port = three_free_ports()
+        self.port = free_ports()
         self.web, self.far_side = (f"http://127.0.0.1:{self.port + n}" for n in (0, 1))
         self.environment = os.environ | {"CITYBILL_DATA_DIR": str(self.data_dir)}
         self.keys: dict[str, str] = json.loads(self.citybill("demo", "people", "--json").stdout)

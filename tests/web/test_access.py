@@ -86,12 +86,15 @@ def world(app: FastAPI, kept_city: None) -> Iterator[World]:
     file = bring_in("water", a_record("1"), bad)
     return World(
         app,
-        {"A": home.owner_id, "B": a_person(), "staff": a_person(Role.STAFF)},
+        {
+            "A": home.owner_id, "B": a_person(), "staff": a_person(Role.STAFF),
+            "operator": a_person(Role.OPERATOR),  # of water
+        },
         {"water": with_key(app, "water"), "gas": with_key(app, "gas")},
         {
             "ref": format_ref(home.refs[0]), "payment_id": str(payment.id), "code": "water",
             "bill_file_id": str(file.bill_file_id), "source": "sandbox", "gateway": "sandbox",
-            "day": "2026-11-20", "terms_id": "1",
+            "day": "2026-11-20", "terms_id": "1", "key_id": "ck_0",
         },
     )  # fmt: skip
 
@@ -101,11 +104,26 @@ EXPECTED: dict[str, dict[str, set[int]]] = {
     "resident": {"anonymous": {303, 401}, "water": {303, 401}, "gas": {303, 401}},
     "staff": {
         "anonymous": {303, 401}, "water": {303, 401}, "gas": {303, 401}, "A": {403}, "B": {403},
+        "operator": {403},
     },
-    "company": {"anonymous": {401}, "A": {401}, "B": {401}, "staff": {401}, "gas": {403}},
-    "sender": {"anonymous": {401}, "A": {401}, "B": {401}, "staff": {401}, "gas": {404}},
+    "operator": {
+        "anonymous": {303, 401}, "water": {303, 401}, "gas": {303, 401}, "A": {403}, "B": {403},
+        "staff": {403},
+    },
+    "company": {
+        "anonymous": {401}, "A": {401}, "B": {401}, "staff": {401}, "operator": {401},
+        "gas": {403},
+    },
+    "sender": {
+        "anonymous": {401}, "A": {401}, "B": {401}, "staff": {401}, "operator": {401},
+        "gas": {404},
+    },
+    # Its own signature, of the body: no sign-in and no API key opens it.
+    "webhook": {
+        who: {401} for who in ("anonymous", "A", "B", "staff", "operator", "water", "gas")
+    },
 }  # fmt: skip
-CALLERS = ("anonymous", "A", "B", "staff", "water", "gas")
+CALLERS = ("anonymous", "A", "B", "staff", "operator", "water", "gas")
 
 
 def _is_of_somebody(path: str) -> bool:

@@ -1,6 +1,7 @@
 """A real worker, killed in mid-job while Redis forgets everything: the job is done all the same."""
 
 import asyncio
+import io
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from billing.bill_files import get_bill_file, receive
 from core.clock import utc_now
 from core.db import transaction
 from identity.models import Role
@@ -17,6 +19,7 @@ from identity.people import add_person
 from notifications import words
 from notifications.notices import make_notice
 from tests.notifications.conftest import MailServer, running
+from tests.providers.files import WATER
 from tests.workers.conftest import a_job, change, process, the_job
 
 WORKER = (
@@ -112,3 +115,20 @@ def test_rung_for_twice_it_is_done_once_by_real_workers(settings, bell):
             change(job_id, "rung_at = NULL")
 
     assert the_job(job_id).attempts == 1
+
+
+def test_a_bill_file_is_imported_by_a_real_worker(settings):
+    """In a fork of its process polars would wait for ever: workers are threads."""
+    with transaction() as session:
+        sent = receive(
+            session, "water", io.BytesIO(WATER.file({}, {"账单号": "W-2"})),
+            file_name="bills.txt", received_via="test", now=utc_now(),
+        )  # fmt: skip
+    assert sent.id is not None
+
+    def status() -> str:
+        with transaction() as session:
+            return str(get_bill_file(session, sent.id or 0).status)
+
+    with process(*SCHEDULER, **settings), process(*WORKER, **settings):
+        until(lambda: status() == "imported", "the file is imported")

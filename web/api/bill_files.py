@@ -1,9 +1,6 @@
 """Companies push bill files and read what became of them."""
 
-import csv
-import io
 import tempfile
-from collections.abc import Iterator
 from datetime import datetime
 from typing import BinaryIO, cast
 
@@ -12,13 +9,15 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from billing.bill_files import MAX_FILE_BYTES, get_bill_file, iter_rejects, receive
-from billing.models import BillFile, BillFileReject, BillFileStatus
+from billing.bill_files import MAX_FILE_BYTES, receive
+from billing.models import BillFileStatus
+from billing.reject_files import csv_lines
+from billing.resending import company_file
 from core.clock import utc_now
 from core.db import transaction
-from core.errors import Invalid, NotFound
 from providers.registry import get_provider
 from web.access import Company, Db, Sender
+from web.bodies import body_pieces
 from web.inputs import Id
 
 router = APIRouter(tags=["bill files"])
@@ -58,11 +57,7 @@ async def push(request: Request, code: Company) -> AcceptedOut:
     """
     name = request.headers.get("x-file-name", "upload")
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as spool:
-        size_bytes = 0
-        async for piece in request.stream():
-            size_bytes += len(piece)
-            if size_bytes > MAX_FILE_BYTES:
-                raise Invalid("the file is larger than 4 GiB", code="bill_file.too_large")
+        async for piece in body_pieces(request, limit=MAX_FILE_BYTES):
             await run_in_threadpool(spool.write, piece)
         spool.seek(0)
         return await run_in_threadpool(_keep, code, cast(BinaryIO, spool), name=name)
@@ -78,51 +73,24 @@ def _keep(code: str, stream: BinaryIO, *, name: str) -> AcceptedOut:
     return AcceptedOut(id=kept.id, status=kept.status)
 
 
-def _own_file(db: Db, bill_file_id: int, provider_code: str) -> BillFile:
-    bill_file = get_bill_file(db, bill_file_id)
-    if bill_file.provider_code != provider_code:
-        raise NotFound("there is no such bill file")
-    return bill_file
-
-
 @router.get("/bill-files/{bill_file_id}")
 def read(bill_file_id: Id, db: Db, provider_code: Sender) -> BillFileOut:
     """Tell how far a file of the caller's is and what became of its rows."""
-    found = _own_file(db, bill_file_id, provider_code)
+    found = company_file(db, bill_file_id, provider_code)
     return BillFileOut(provider=found.provider_code, **found.model_dump(exclude={"provider_code"}))
 
 
 @router.get("/bill-files/{bill_file_id}/rejects.csv")
 def rejects(bill_file_id: Id, db: Db, provider_code: Sender) -> StreamingResponse:
     """Return the rows that did not become bills: line, column, reason, raw."""
-    _own_file(db, bill_file_id, provider_code)
+    company_file(db, bill_file_id, provider_code)
     return rejects_csv(bill_file_id)
 
 
 def rejects_csv(bill_file_id: int) -> StreamingResponse:
     """Stream a file's rejects as CSV that opens well in spreadsheets."""
     return StreamingResponse(
-        _csv_lines(bill_file_id),
+        csv_lines(bill_file_id),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="rejects-{bill_file_id}.csv"'},
     )
-
-
-def _csv_lines(bill_file_id: int) -> Iterator[str]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    buffer.write("\ufeff")
-    writer.writerow(["line", "column", "reason", "raw"])
-    with transaction() as session:
-        for row in iter_rejects(session, bill_file_id):
-            writer.writerow(_plain(row))
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-def _plain(row: BillFileReject) -> list[str]:
-    """Return a row's cells; one that a spreadsheet would run as a formula is quoted for it."""
-    cells = [str(row.line_no), row.column_name, row.reason, row.raw]
-    return [f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell for cell in cells]

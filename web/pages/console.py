@@ -1,19 +1,16 @@
-"""The staff console: bill files, reconciliation and the books."""
+"""The staff console: what needs a person, reconciliation and the books."""
 
 from datetime import date
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Form, Request, UploadFile
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from sqlmodel import Session
 
 from billing import ledger
-from billing.bill_files import get_bill_file, iter_rejects, list_bill_files, receive
-from billing.models import BillFile, BillFileStatus
-from billing.waiting import list_corrections
 from core.clock import billing_date, utc_now
 from core.db import transaction
-from core.errors import CityBillError, SettlementFileError
+from core.errors import SettlementFileError
 from core.jobs import count_dead
 from payments import reconciliation
 from payments.figures import attention, today_figures
@@ -21,15 +18,14 @@ from payments.gateways import gateway_label, gateway_named
 from payments.models import find_payment_by_order, get_payment
 from payments.verification import verify
 from payments.views import view as payment_view
-from providers.registry import PROVIDERS, get_provider
+from providers.registry import PROVIDERS
 from web import look
 from web.access import Db, Staff
-from web.api.bill_files import rejects_csv
-from web.inputs import Csrf, Id, Text
+from web.inputs import Csrf, Text
+from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page
 
 router = APIRouter(prefix="/console")
-REJECTS_SHOWN = 200
 DAYS_SHOWN = 14
 
 
@@ -68,77 +64,6 @@ def _attention(request: Request, session: Session, today: date) -> list[Notice]:
         Notice("unreconciled_days", "info", found.unreconciled_days, "/console/reconciliations"),
     ]
     return [one for one in wanted if one.how_many]
-
-
-def provider_name(locale: str, code: str) -> str:
-    """Return a company's name in a language."""
-    provider = get_provider(code)
-    return provider.name_en if locale == "en" else provider.name
-
-
-def _file(locale: str, row: BillFile) -> dict[str, Any]:
-    """Return a bill file as the templates show it."""
-    landing = max(row.rows - row.rejected, 1)
-    done = row.status is BillFileStatus.IMPORTED
-    return row.model_dump() | {
-        "provider_name": provider_name(locale, row.provider_code),
-        "progress_percent": 100 if done else min(row.rows_done * 100 // landing, 99),
-    }
-
-
-@router.get("/bill-files")
-def show_bill_files(request: Request, db: Db, _caller: Staff) -> Response:
-    return _bill_files_page(request, db, error=None)
-
-
-def _bill_files_page(request: Request, session: Session, *, error: str | None) -> Response:
-    locale = locale_of(request)
-    return page(
-        request,
-        "console/bill_files.html",
-        status_code=422 if error else 200,
-        files=[_file(locale, row) for row in list_bill_files(session)],
-        providers=[{"code": code, "name": provider_name(locale, code)} for code in PROVIDERS],
-        error=error,
-    )
-
-
-@router.post("/bill-files")
-def upload_bill_file(
-    request: Request, db: Db, _caller: Staff, csrf: Csrf, provider: Text, file: UploadFile
-) -> Response:
-    check_form(request, csrf)
-    try:
-        with transaction() as session:
-            kept = receive(
-                session, get_provider(provider).code, file.file,
-                file_name=file.filename or "upload", received_via="console", now=utc_now(),
-            )  # fmt: skip
-    except CityBillError as refused:
-        return _bill_files_page(request, db, error=str(refused))
-    return go(f"/console/bill-files/{kept.id}")
-
-
-@router.get("/bill-files/{bill_file_id}/rejects.csv")
-def download_rejects(bill_file_id: Id, db: Db, _caller: Staff) -> StreamingResponse:
-    get_bill_file(db, bill_file_id)
-    return rejects_csv(bill_file_id)
-
-
-@router.get("/bill-files/{bill_file_id}")
-def show_bill_file(request: Request, bill_file_id: Id, db: Db, _caller: Staff) -> Response:
-    row = get_bill_file(db, bill_file_id)
-    return page(
-        request,
-        "console/bill_file.html",
-        file=_file(locale_of(request), row),
-        rejects=[
-            {"line_no": r.line_no, "column": r.column_name, "reason": r.reason, "raw": r.raw}
-            for r in iter_rejects(db, bill_file_id, limit=REJECTS_SHOWN)
-        ],
-        rejects_total=row.rejected,
-        corrections=list_corrections(db, bill_file_id),
-    )
 
 
 @router.get("/reconciliations")

@@ -20,7 +20,7 @@ from web import look
 from web.access import Caller, Db, Staff
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id
-from web.pages.console import provider_name
+from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page
 
 router = APIRouter(prefix="/console/terms")

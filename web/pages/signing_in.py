@@ -21,6 +21,8 @@ from web.inputs import Csrf, Text
 from web.pages.page import check_form, go, locale_of, page, remember_locale, safe_path
 
 router = APIRouter()
+_HOMES = {Role.RESIDENT: "/", Role.STAFF: "/console", Role.OPERATOR: "/company"}
+_DEMO_PEOPLE = 8
 
 
 class DemoPerson(NamedTuple):
@@ -37,7 +39,7 @@ def _demo_people(session: Session, locale: str) -> list[DemoPerson]:
         Role.STAFF: look.say(locale, "Customer service and finance"),
         Role.OPERATOR: look.say(locale, "Utility company"),
     }
-    people = session.exec(select(Person).order_by(col(Person.id)).limit(4))
+    people = session.exec(select(Person).order_by(col(Person.id)).limit(_DEMO_PEOPLE))
     return [DemoPerson(one.contact, one.name, labels[one.role]) for one in people]
 
 
@@ -87,7 +89,7 @@ def use_code(request: Request, db: Db, csrf: Csrf, contact: Text, code: Text = "
         )
         return _code_page(request, contact, error=wrong)
     token, _row = sign_in.start_session(db, person, now=utc_now())
-    answer = go("/console" if person.role is Role.STAFF else "/")
+    answer = go(_HOMES[person.role])
     answer.set_cookie(
         cookie_name(), token, httponly=True, samesite="lax", secure=not settings().demo, path="/"
     )

@@ -110,8 +110,9 @@
         if (!fresh) { broken(); return; }
         document.querySelector("main").replaceWith(document.adoptNode(fresh));
         if (request.responseURL) { history.pushState(null, "", request.responseURL); }
-        Array.prototype.forEach.call(fresh.querySelectorAll("[data-upload]"), upload);
+        forms(fresh);
         fresh.focus();
+        follow(); /* the import, if the answer shows one */
       });
       function broken() { button.disabled = false; words.textContent = words.dataset.broken; }
       request.addEventListener("error", broken);
@@ -120,10 +121,33 @@
     });
   }
 
+  /* A file dropped anywhere on the form is the chosen one. */
+  function drop(form) {
+    var zone = form.querySelector(".drop");
+    var input = form.querySelector("input[type=file]");
+    var words = form.querySelector("[data-drop-words]");
+    if (!zone || !input || !window.DataTransfer) { return; }
+    words.hidden = false;
+    form.addEventListener("dragover", function (event) { event.preventDefault(); zone.classList.add("is-over"); });
+    form.addEventListener("dragleave", function () { zone.classList.remove("is-over"); });
+    form.addEventListener("drop", function (event) {
+      event.preventDefault();
+      zone.classList.remove("is-over");
+      if (event.dataTransfer.files.length !== 1) { return; }
+      input.files = event.dataTransfer.files;
+      input.focus();
+    });
+  }
+
+  function forms(part) {
+    Array.prototype.forEach.call(part.querySelectorAll("[data-upload]"), upload);
+    Array.prototype.forEach.call(part.querySelectorAll("[data-drop]"), drop);
+  }
+
   document.addEventListener("DOMContentLoaded", function () {
     display();
     runningTotal();
     follow();
-    Array.prototype.forEach.call(document.querySelectorAll("[data-upload]"), upload);
+    forms(document);
   });
 })();

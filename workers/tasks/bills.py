@@ -4,7 +4,7 @@ import io
 from datetime import date, timedelta
 from typing import BinaryIO, cast
 
-from billing import credits, cycles
+from billing import credits, cycles, pushed_bills, webhooks
 from billing import late_fees as lateness
 from billing.bill_files import StoredFile, get_bill_file
 from billing.importing import import_bills
@@ -14,6 +14,7 @@ from core.errors import BillFileError, Conflict
 from providers.registry import provider_codes, reader_for
 from workers.jobs import NotYet, job
 
+PUSH_TAKES = timedelta(seconds=60)  # by then the request that brought the bills is over
 LATE_FEES_AFTER = timedelta(hours=2)  # by then the payments of the day before are posted
 
 
@@ -32,6 +33,31 @@ def import_file(bill_file_id: str) -> None:
         return
     except Conflict as busy:
         raise NotYet(30) from busy
+
+
+@job("bills.finish_push")
+def finish_push(bill_file_id: str) -> None:
+    """Import pushed bills whose request broke off: as a rule there is nothing to do."""
+    with transaction() as session:
+        if pushed_bills.is_done(session, int(bill_file_id)):
+            return
+        received_at = get_bill_file(session, int(bill_file_id)).received_at
+    wait = received_at + PUSH_TAKES - utc_now()
+    if wait > timedelta():
+        raise NotYet(int(wait.total_seconds()) + 1)
+    try:
+        pushed_bills.finish(int(bill_file_id), now=utc_now())
+    except Conflict as busy:
+        raise NotYet(30) from busy
+
+
+@job("bills.process_webhook")
+def process_webhook(company_webhook_id: str) -> None:
+    """Act on what a company's system announced."""
+    try:
+        webhooks.process(int(company_webhook_id), now=utc_now())
+    except Conflict as busy:
+        raise NotYet(5) from busy
 
 
 @job("bills.consume_credits")

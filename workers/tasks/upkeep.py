@@ -5,7 +5,10 @@ from datetime import date
 from sqlalchemy import text
 
 from billing.partitions import ensure_ahead
+from billing.resending import forget_refused
+from core.clock import utc_now
 from core.db import transaction
+from core.settings import settings
 from workers.jobs import job
 
 
@@ -27,5 +30,7 @@ def forget(_day: str) -> None:
             "DELETE FROM sign_in_code WHERE issued_at < now() - interval '1 day'",
             "DELETE FROM web_session WHERE seen_at < now() - interval '1 day'",
             "DELETE FROM idempotent_request WHERE created_at < now() - interval '2 days'",
+            "DELETE FROM used_nonce WHERE expires_at < now()",
         ):
             session.execute(text(statement))
+        forget_refused(session, days=settings().refused_file_days, now=utc_now())

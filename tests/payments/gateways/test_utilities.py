@@ -12,22 +12,22 @@ from core.clock import utc_now
 from core.errors import UpstreamUnavailable
 from providers.base import WriteOffOrder, WriteOffOutcome
 from providers.clients import http
-from providers.clients.http import HttpUtilityClient
-from tests.factories import COMPANIES, MONTH
-from tests.simulator.conftest import SECRET, Simulator, free_port, running
+from providers.clients.declared import DeclaredClient, speaks_citybill
+from tests.factories import MONTH
+from tests.simulator.conftest import SECRET, Simulator, free_port, running_water
 
 _numbers = count(1)
 
 
 @pytest.fixture
 def companies(tmp_path: Path) -> Iterator[Simulator]:
-    with running(tmp_path, slow_for=timedelta(seconds=1)) as simulator:
-        yield simulator
+    with running_water(tmp_path, slow_for=timedelta(seconds=1)) as company:
+        yield company
 
 
 @pytest.fixture
-def client(companies: Simulator) -> Iterator[HttpUtilityClient]:
-    made = HttpUtilityClient(f"{companies.client.base_url}/utilities/water", SECRET, utc_now)
+def client(companies: Simulator) -> Iterator[DeclaredClient]:
+    made = speaks_citybill(f"{companies.client.base_url}", SECRET, utc_now)
     yield made
     made.close()
 
@@ -42,23 +42,11 @@ def an_order(**changes: object) -> WriteOffOrder:
 
 
 def switch(companies: Simulator, fault: str) -> None:
-    answer = companies.client.post("/utilities/water/faults", json={"fault": fault, "times": 1})
+    answer = companies.client.post("/faults", json={"fault": fault, "times": 1})
     assert answer.status_code == 200, answer.text
 
 
 class TestCompanies:
-    @pytest.mark.parametrize("code", COMPANIES)
-    def test_each_company_writes_off_once_and_says_the_same_again(self, companies, code):
-        client = HttpUtilityClient(f"{companies.client.base_url}/utilities/{code}", SECRET, utc_now)
-        order = an_order()
-
-        first, again = client.write_off(order), client.write_off(order)
-        asked = client.query(order.write_off_no)
-        client.close()
-
-        assert first.outcome is WriteOffOutcome.ACCEPTED
-        assert first == again == asked
-
     def test_a_number_it_has_never_seen_is_none(self, client):
         assert client.query("W-never-sent") is None
 
@@ -79,9 +67,7 @@ class TestCompanies:
         assert "already_paid" in (reply.reason or "")
 
     def test_a_wrong_secret_is_not_knowing(self, companies):
-        client = HttpUtilityClient(
-            f"{companies.client.base_url}/utilities/water", "another", utc_now
-        )
+        client = speaks_citybill(f"{companies.client.base_url}", "another", utc_now)
 
         assert client.write_off(an_order()).outcome is WriteOffOutcome.UNKNOWN
         client.close()
@@ -119,7 +105,7 @@ class TestFaults:
 
     def test_one_slower_than_our_patience_is_asked_and_knows(self, companies, monkeypatch):
         monkeypatch.setattr(http, "TIMEOUT", httpx.Timeout(0.3))
-        client = HttpUtilityClient(f"{companies.client.base_url}/utilities/water", SECRET, utc_now)
+        client = speaks_citybill(f"{companies.client.base_url}", SECRET, utc_now)
         switch(companies, "slow")
         order = an_order()
 
@@ -132,7 +118,7 @@ class TestFaults:
         assert told.outcome is WriteOffOutcome.ACCEPTED
 
     def test_one_that_is_down_was_never_told(self):
-        client = HttpUtilityClient(f"http://127.0.0.1:{free_port()}", SECRET, utc_now)
+        client = speaks_citybill(f"http://127.0.0.1:{free_port()}", SECRET, utc_now)
 
         with pytest.raises(UpstreamUnavailable):
             client.write_off(an_order())

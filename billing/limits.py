@@ -1,0 +1,54 @@
+"""What the books can hold, whoever read the file: a row beyond it is rejected, and no other."""
+
+from typing import Final
+
+import polars as pl
+
+from providers.base import BillRecord, Reject
+
+MAX_FEN: Final = 10**12  # ten billion yuan; so that no sum of a chunk leaves 64 bits
+YEARS: Final = range(2000, 2200)  # a key counts its months from January 2000
+MAX_VERSION: Final = 99
+_USAGE_DIGITS: Final = 9  # before the point; see ``bill.usage``
+
+_AMOUNT = "the amount is more than ten billion yuan: check its unit and its decimal point"
+_USAGE = "the usage has more than nine digits before its point: check its unit"
+_MONTH = "the billing month lies before 2000 or after 2199: correct the date"
+_VERSION = "the version is not a number from 1 to 99"
+_TOO_MUCH_USED = pl.col("usage").str.contains(f"^-?[0-9]{{{_USAGE_DIGITS + 1}}}|[^-.0-9]")
+
+
+def record_complaint(record: BillRecord) -> str | None:
+    """Say why the books cannot hold a record, if they cannot."""
+    if abs(record.amount_fen) > MAX_FEN:
+        return _AMOUNT
+    usage = record.usage
+    if usage is not None and (not usage.is_finite() or usage.adjusted() >= _USAGE_DIGITS):
+        return _USAGE
+    if record.billing_month.year not in YEARS:
+        return _MONTH
+    return None if 0 < record.version <= MAX_VERSION else _VERSION
+
+
+def split(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Reject]]:
+    """Part the rows of a bulk reader's frame into those that the books can hold and the others."""
+    wrong = (
+        pl.when(pl.col("amount_fen").abs() > MAX_FEN)
+        .then(pl.lit(_AMOUNT))
+        .when(_TOO_MUCH_USED)
+        .then(pl.lit(_USAGE))
+        .when(~pl.col("billing_month").dt.year().is_between(YEARS.start, YEARS.stop - 1))
+        .then(pl.lit(_MONTH))
+        .when(~pl.col("version").is_between(1, MAX_VERSION))
+        .then(pl.lit(_VERSION))
+    )
+    reasons = frame.select(wrong.alias("reason"))["reason"]
+    if reasons.null_count() == frame.height:
+        return frame, []
+    named = pl.concat_str("account_no", "billing_month", "bill_no", separator=" ").alias("raw")
+    beyond = frame.with_columns(reasons, named).filter(reasons.is_not_null())
+    rejects = [
+        Reject(line_no, "", reason, raw)
+        for line_no, reason, raw in beyond.select("line_no", "reason", "raw").iter_rows()
+    ]
+    return frame.filter(reasons.is_null()), rejects

@@ -1,0 +1,48 @@
+"""``citybill reconcile``: a settlement file on this machine."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.connect import connected
+from cli.output import Json, say_json, the_day
+from core.clock import utc_now
+from core.db import transaction
+from core.settings import settings
+from payments import reconciliation
+from payments.gateways import gateway_named, load_gateways
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(name="reconcile")
+def reconcile_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    source: Annotated[str, typer.Option(help="Whose file it is: sandbox …")],
+    day: Annotated[str, typer.Option(help="The day it is of, as 2026-11-20.")],
+    as_json: Json = False,
+) -> None:
+    """Match a gateway's settlement file against our payments and the ledger."""
+    gateway = gateway_named(load_gateways(settings()), source)
+    with connected(), file.open("rb") as stream, transaction() as session:
+        result = reconciliation.reconcile(
+            session, gateway, stream, day=the_day(day), file_name=file.name, now=utc_now()
+        )
+        breaks = reconciliation.list_breaks(session, source, the_day(day))
+    shown = asdict(result) | {"balanced": result.balanced}
+    if as_json:
+        found = [one.model_dump(mode="json", exclude={"source", "day"}) for one in breaks]
+        say_json(shown | {"breaks": found})
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in shown.items():
+        table.add_row(name, f"{value:,}" if type(value) is int else str(value))
+    Console().print(table)
+    for one in breaks:
+        Console().print(
+            f"  {one.kind}  {one.reference}  ours {one.ours_fen}  theirs {one.theirs_fen}"
+        )

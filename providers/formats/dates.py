@@ -1,0 +1,210 @@
+"""Dates as companies write them, each by a layout that the profile names; never guessed.
+
+A moment is cut to the day it falls on in Shanghai.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Final, Literal
+
+from core.clock import billing_date
+from core.errors import Invalid
+
+DateFormat = Literal[
+    "yyyymmdd", "yyyy-mm-dd", "yyyyddd", "yyyymm", "yyyy-mm",
+    "yyyy/mm/dd", "yyyy.mm.dd", "dd/mm/yyyy", "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy",
+    "yyyy年mm月dd日", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy", "yymmdd", "yymm",
+    "datetime", "epoch_seconds", "epoch_milliseconds", "excel", "yyyy", "m", "mm",
+]  # fmt: skip
+# Layouts that name no day: a month becomes its first day.
+MONTHLY: Final = frozenset(
+    {"yyyymm", "yyyy-mm", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy", "yymm", "m", "mm"}
+)
+_EXAMPLES: Final[dict[DateFormat, str]] = {
+    "yyyymmdd": "20261101",
+    "yyyy-mm-dd": "2026-11-01",
+    "yyyyddd": "2026305 (year and day of the year)",
+    "yyyymm": "202610",
+    "yyyy-mm": "2026-10",
+    "yyyy/mm/dd": "2026/11/01 or 2026/11/1",
+    "yyyy.mm.dd": "2026.11.01",
+    "dd/mm/yyyy": "01/11/2026 (day, then month)",
+    "mm/dd/yyyy": "11/01/2026 (month, then day)",
+    "dd.mm.yyyy": "01.11.2026 (day, then month)",
+    "dd-mm-yyyy": "01-11-2026 (day, then month)",
+    "yyyy年mm月dd日": "2026年11月1日",
+    "yyyy年mm月": "2026年10月",
+    "yyyy/mm": "2026/10",
+    "yyyy.mm": "2026.10",
+    "mm/yyyy": "10/2026",
+    "yymmdd": "261101",
+    "yymm": "2610",
+    "datetime": "2026-11-01 08:30:00 or 2026-11-01T00:30:00Z",
+    "epoch_seconds": "1793491200 (seconds since 1970 in UTC)",
+    "epoch_milliseconds": "1793491200000 (milliseconds since 1970 in UTC)",
+    "excel": "46327 (days as Excel counts them)",
+    "yyyy": "2026",
+    "m": "9 or 10",
+    "mm": "09 or 10",
+}
+_SEPARATORS = str.maketrans("", "", "-/.年月日")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EXCEL_EPOCH: Final = date(1899, 12, 30)
+_FIRST_SOUND_SERIAL: Final = 61  # Excel believes in 29 February 1900; from here on it is right
+_MOMENT = re.compile(
+    r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})"
+    r"(?:(?:[ T]+)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]{1,9})?)?"
+    r" ?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+_PACKED_MOMENT = re.compile(r"([0-9]{8})([0-9]{6})")
+
+
+def date_reader(layout: DateFormat) -> Callable[[str], date]:
+    """Return the converter of dates written as ``layout``; a month becomes its first day.
+
+    Of ``m`` and ``mm`` only the month counts, of ``yyyy`` only the year: they go together.
+    """
+    read = _READERS[layout]
+
+    def convert(text: str) -> date:
+        try:
+            day = read(text)
+        except (ValueError, OverflowError):
+            day = None
+        if day is None:
+            raise Invalid(_complaint(text, layout), code="date.malformed")
+        return day
+
+    return convert
+
+
+def _complaint(text: str, layout: DateFormat) -> str:
+    right = f"write {layout}, such as {_EXAMPLES[layout]}"
+    shown = repr(text if len(text) <= 32 else text[:32] + "…")
+    if not text.strip():
+        return f"the date is blank: {right}"
+    if not text.isascii() and layout.isascii():
+        return f"the date {shown} has characters other than 0-9: {right}"
+    if len(text) == len(layout) and text.translate(_SEPARATORS).isdigit():
+        return f"there is no date {shown} in the calendar: {right}"
+    return f"{shown} is not a date: {right}"
+
+
+def _digits(text: str, length: int) -> bool:
+    return len(text) == length and text.isascii() and text.isdigit()
+
+
+def _yyyymmdd(text: str) -> date | None:
+    return date(int(text[:4]), int(text[4:6]), int(text[6:])) if _digits(text, 8) else None
+
+
+def _yyyymm(text: str) -> date | None:
+    return date(int(text[:4]), int(text[4:]), 1) if _digits(text, 6) else None
+
+
+def _yyyyddd(text: str) -> date | None:
+    if not _digits(text, 7) or text[4:] == "000":
+        return None
+    day = date(int(text[:4]), 1, 1) + timedelta(days=int(text[4:]) - 1)
+    return day if day.year == int(text[:4]) else None
+
+
+def _dashed_day(text: str) -> date | None:
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":
+        return None
+    return _yyyymmdd(text[:4] + text[5:7] + text[8:])
+
+
+def _dashed_month(text: str) -> date | None:
+    return _yyyymm(text[:4] + text[5:]) if len(text) == 7 and text[4] == "-" else None
+
+
+def _yymmdd(text: str) -> date | None:
+    return _yyyymmdd(f"20{text}") if len(text) == 6 else None
+
+
+def _yymm(text: str) -> date | None:
+    return _yyyymm(f"20{text}") if len(text) == 4 else None
+
+
+def _parted(pattern: str) -> Callable[[str], date | None]:
+    """Return the reader of a pattern whose groups are called y, m and d."""
+    matches = re.compile(pattern).fullmatch
+
+    def read(text: str) -> date | None:
+        match = matches(text)
+        if match is None:
+            return None
+        parts = match.groupdict()
+        return date(int(parts.get("y", "4")), int(parts.get("m", "1")), int(parts.get("d", "1")))
+
+    return read
+
+
+_Y, _M, _D = "(?P<y>[0-9]{4})", "(?P<m>[0-9]{1,2})", "(?P<d>[0-9]{1,2})"
+
+
+def _moment(text: str) -> date | None:
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        packed = _PACKED_MOMENT.fullmatch(text)
+        if packed is None:
+            return None
+        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC).date()
+    year, _, month, day, hour, minute, second, offset = match.groups()
+    local = datetime(
+        int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
+        tzinfo=_zone(offset),
+    )  # fmt: skip
+    return billing_date(local) if offset else local.date()
+
+
+def _zone(offset: str | None) -> timezone:
+    if not offset or offset == "Z":
+        return UTC
+    figures = offset[1:].replace(":", "").ljust(4, "0")
+    ahead = timedelta(hours=int(figures[:2]), minutes=int(figures[2:]))
+    return timezone(-ahead if offset[0] == "-" else ahead)
+
+
+def _epoch(text: str, *, a_second: int) -> date | None:
+    if re.fullmatch(r"-?[0-9]{1,14}", text) is None:
+        return None
+    return billing_date(_EPOCH + timedelta(seconds=int(text) // a_second))
+
+
+def _excel(text: str) -> date | None:
+    match = re.fullmatch(r"([0-9]{2,7})(?:\.[0-9]+)?", text)
+    if match is None or int(match.group(1)) < _FIRST_SOUND_SERIAL:
+        return None
+    return _EXCEL_EPOCH + timedelta(days=int(match.group(1)))
+
+
+_READERS: Final[dict[DateFormat, Callable[[str], date | None]]] = {
+    "yyyymmdd": _yyyymmdd,
+    "yyyy-mm-dd": _dashed_day,
+    "yyyyddd": _yyyyddd,
+    "yyyymm": _yyyymm,
+    "yyyy-mm": _dashed_month,
+    "yyyy/mm/dd": _parted(f"{_Y}/{_M}/{_D}"),
+    "yyyy.mm.dd": _parted(rf"{_Y}\.{_M}\.{_D}"),
+    "dd/mm/yyyy": _parted(f"{_D}/{_M}/{_Y}"),
+    "mm/dd/yyyy": _parted(f"{_M}/{_D}/{_Y}"),
+    "dd.mm.yyyy": _parted(rf"{_D}\.{_M}\.{_Y}"),
+    "dd-mm-yyyy": _parted(f"{_D}-{_M}-{_Y}"),
+    "yyyy年mm月dd日": _parted(f"{_Y}年 ?{_M}月 ?{_D}日"),
+    "yyyy年mm月": _parted(f"{_Y}年 ?{_M}月"),
+    "yyyy/mm": _parted(f"{_Y}/{_M}"),
+    "yyyy.mm": _parted(rf"{_Y}\.{_M}"),
+    "mm/yyyy": _parted(f"{_M}/{_Y}"),
+    "yymmdd": _yymmdd,
+    "yymm": _yymm,
+    "datetime": _moment,
+    "epoch_seconds": lambda text: _epoch(text, a_second=1),
+    "epoch_milliseconds": lambda text: _epoch(text, a_second=1000),
+    "excel": _excel,
+    "yyyy": _parted(_Y),
+    "m": _parted(_M),
+    "mm": _parted("(?P<m>[0-9]{2})"),
+}

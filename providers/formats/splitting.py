@@ -1,0 +1,101 @@
+"""A line of delimited text into cells, by whatever delimiter and quoting the profile names."""
+
+import csv
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from providers.formats.text import LINE_LIMIT
+from providers.profiles import Shape
+
+_PADDING: Final = " \t\u00a0\u3000"
+_LINES_OF_A_ROW: Final = 100
+Split = Callable[[str], list[str] | None]
+
+
+def splitter(shape: Shape) -> Split:
+    """Return what cuts a line into cells, or answers None where its quoting is broken."""
+    assert shape.delimiter is not None
+    split = _cutter(shape, shape.delimiter)
+    if not (shape.trim or shape.trailing_delimiter):
+        return split
+
+    def tidied(line: str) -> list[str] | None:
+        cells = split(line)
+        if cells is None:
+            return None
+        if shape.trailing_delimiter and len(cells) > 1 and not cells[-1].strip(_PADDING):
+            del cells[-1]
+        return [cell.strip(_PADDING) for cell in cells] if shape.trim else cells
+
+    return tidied
+
+
+def _cutter(shape: Shape, delimiter: str) -> Split:
+    if not shape.quoted and shape.escape is None:
+        return lambda line: line.split(delimiter)
+
+    def cut(line: str) -> list[str] | None:
+        one, single = line, delimiter
+        if len(delimiter) > 1:  # the csv module knows one character: lend it one that is not there
+            single = _unused(line)
+            one = line.replace(delimiter, single)
+        try:
+            cells = next(
+                csv.reader(
+                    [one],
+                    delimiter=single,
+                    quotechar=shape.quote if shape.quoted else None,
+                    quoting=csv.QUOTE_MINIMAL if shape.quoted else csv.QUOTE_NONE,
+                    escapechar=shape.escape,
+                    skipinitialspace=shape.trim and single != " ",
+                    strict=True,
+                ),
+                [],
+            )
+        except csv.Error:
+            return None
+        if single != delimiter:
+            cells = [cell.replace(single, delimiter) for cell in cells]
+        return cells
+
+    return cut
+
+
+def _unused(line: str) -> str:
+    return next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in line)
+
+
+def whole_rows(
+    lines: Iterator[tuple[int, str]], shape: Shape, split: Split
+) -> Iterator[tuple[int, str]]:
+    """Join the lines of a row whose quoted cells reach over line breaks; a break becomes a space.
+
+    A quotation mark that is never closed costs its own line only: the lines after it are looked
+    at again.
+    """
+    waiting: deque[tuple[int, str]] = deque()
+    while True:
+        first = waiting.popleft() if waiting else next(lines, None)
+        if first is None:
+            return
+        taken = [first]
+        size = len(first[1])
+        while _is_open(taken, shape) and size < LINE_LIMIT and len(taken) < _LINES_OF_A_ROW:
+            more = waiting.popleft() if waiting else next(lines, None)
+            if more is None:
+                break
+            taken.append(more)
+            size += len(more[1])
+        joined = " ".join(line for _, line in taken)
+        if len(taken) > 1 and (_is_open(taken, shape) or split(joined) is None):
+            waiting.extendleft(reversed(taken[1:]))
+            joined = first[1]
+        yield first[0], joined
+
+
+def _is_open(taken: list[tuple[int, str]], shape: Shape) -> bool:
+    marks = sum(line.count(shape.quote) for _, line in taken)
+    if shape.escape is not None and shape.escape != shape.quote:
+        marks -= sum(line.count(shape.escape + shape.quote) for _, line in taken)
+    return marks % 2 == 1

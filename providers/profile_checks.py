@@ -1,0 +1,350 @@
+"""Whether the tables of a profile agree with one another."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from providers.profile_facts import Facts
+from providers.profile_tables import REQUIRED, STANDARDS, STATED, Column, Role
+
+_MANY: Final = ("charge", "quantity", "unused")
+_MAY_LACK: Final = ("holder_name", "address", "version", "unused", *STATED)
+_TEXT: Final = ("delimited", "fixed_width")
+_MONTHS: Final = ("m", "mm")
+
+
+class Fault(ValueError):
+    """What is wrong between tables; ``path`` leads to the value that is nearest to blame."""
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def check_profile(profile: Facts) -> None:
+    """Hold the tables of a profile against one another.
+
+    Raises:
+        Fault: the first thing that does not fit, with the remedy.
+    """
+    if profile.file.format in STANDARDS:
+        return
+    if not profile.columns:
+        raise Fault("columns: is missing; add it")
+    _check_columns(profile)
+    _check_roles(profile)
+    _check_items(profile)
+    _check_gathering(profile)
+    _check_lines(profile)
+    if profile.file.format == "delimited":
+        _check_delimited(profile)
+    elif profile.file.format == "fixed_width":
+        _check_fixed_width(profile)
+    else:
+        _check_other(profile)
+
+
+def _check_columns(profile: Facts) -> None:
+    seen: dict[str, int] = {}
+    for at, column in enumerate(profile.columns):
+        for name in (column.name, *column.also):
+            if name in seen:
+                raise Fault(
+                    f"columns: {name!r} is named twice; every column needs its own name",
+                    "columns",
+                    at,
+                )
+            seen[name] = at
+    for at, column in enumerate(profile.columns):
+        dated = column.holds in ("billing_month", "billing_year", "early_until") or (
+            column.holds in ("period_from", "period_to", "issued", "due")
+        )
+        money = column.holds in ("amount", "charge", "early_amount", "late_amount") or (
+            column.holds == "minimum_amount"
+        )
+        if column.format is not None and not dated:
+            raise Fault(f"columns: {column.name!r} holds no date: leave format out", "columns", at)
+        if column.unit is not None and not money:
+            raise Fault(f"columns: {column.name!r} holds no amount: leave unit out", "columns", at)
+        if column.scale is not None and not (money or column.holds == "quantity"):
+            raise Fault(
+                f"columns: {column.name!r} holds no amount and no quantity: leave scale out",
+                "columns",
+                at,
+            )
+
+
+def _check_roles(profile: Facts) -> None:
+    roles = Counter(column.holds for column in _first_of_repeats(profile))
+    supplied = set(profile.defaults.supplies)
+    if any(segment.is_a == "item" for segment in profile.segments):
+        supplied.add("amount")
+    for role in REQUIRED:
+        if not roles[role] and role not in supplied:
+            raise Fault(
+                f"columns: no column holds {role!r}; add {{ holds = {role!r} }} to one", "columns"
+            )
+    for role in sorted(roles.keys() - set(_MANY)):
+        if roles[role] > 1:
+            raise Fault(f"columns: {roles[role]} columns hold {role!r}; only one may", "columns")
+    _check_defaults(profile, roles)
+    if bool(roles["status"]) != bool(profile.status):
+        raise Fault(
+            "status: a column that holds 'status' and a [status] table of its flags go together,"
+            ' such as "N" = "bill", "C" = "cancel"',
+            "status",
+        )
+    if bool(roles["original_no"]) != ("remind" in profile.status.values()):
+        raise Fault(
+            "status: a flag that means 'remind' and a column that holds 'original_no', the bill"
+            " it reminds of, go together",
+            "status",
+        )
+    if roles["early_amount"] != roles["early_until"]:
+        raise Fault(
+            "columns: 'early_amount' and 'early_until', its last day, go together", "columns"
+        )
+
+
+def _check_defaults(profile: Facts, roles: Counter[Role]) -> None:
+    defaults = profile.defaults
+    lacks_issued, lacks_end = not roles["issued"], not roles["period_to"]
+    if lacks_issued and defaults.issued == "file_day" and profile.file.format not in STANDARDS:
+        days = [cell for cell in profile.header.fields if cell.holds == "day"]
+        if len(days) != 1:
+            raise Fault(
+                "defaults: issued = 'file_day' needs one field of the header that holds 'day'",
+                "defaults", "issued",
+            )  # fmt: skip
+    if (
+        lacks_issued
+        and defaults.issued == "period_end"
+        and lacks_end
+        and not (roles["billing_month"])
+    ):
+        raise Fault(
+            "defaults: issued = 'period_end' needs a column that holds 'period_to' or"
+            " 'billing_month'", "defaults", "issued",
+        )  # fmt: skip
+    if defaults.billing_month == "period_end" and not roles["billing_month"] and lacks_end:
+        raise Fault(
+            "defaults: billing_month = 'period_end' needs a column that holds 'period_to'",
+            "defaults", "billing_month",
+        )  # fmt: skip
+    month = profile.column("billing_month")
+    in_two = month is not None and profile.date_format(month) in _MONTHS
+    if bool(roles["billing_year"]) != in_two:
+        raise Fault(
+            "columns: a column that holds 'billing_year' and a billing_month with format 'm' or"
+            " 'mm' go together",
+            "columns",
+        )
+
+
+def _first_of_repeats(profile: Facts) -> list[Column]:
+    """Return the columns that make the first bill of a row."""
+    others = {name for group in profile.repeat[1:] for name in group.columns}
+    return [column for column in profile.columns if column.name not in others]
+
+
+def _check_items(profile: Facts) -> None:
+    money = {c.name for c in profile.columns if c.holds in ("charge", "amount")}
+    metered = {c.name for c in profile.columns if c.holds == "quantity"}
+    for at, item in enumerate(profile.items):
+        if item.amount not in money:
+            raise Fault(
+                f"items: {item.name}: amount {item.amount!r} must be a column that holds"
+                f" 'charge' or 'amount': {_listed(money)}", "items", at, "amount",
+            )  # fmt: skip
+        if item.quantity is not None and item.quantity not in metered:
+            raise Fault(
+                f"items: {item.name}: quantity {item.quantity!r} must be a column that holds"
+                f" 'quantity': {_listed(metered)}", "items", at, "quantity",
+            )  # fmt: skip
+    for name in profile.usage:
+        if name not in metered:
+            raise Fault(
+                f"usage: {name!r} must be a column that holds 'quantity': {_listed(metered)}",
+                "usage",
+            )
+    for at, cell in enumerate(profile.trailer.fields if profile.trailer else ()):
+        if cell.of is not None and cell.of not in money | metered:
+            raise Fault(
+                f"trailer: {cell.name}: of = {cell.of!r} must be a column that holds an amount,"
+                f" a charge or a quantity: {_listed(money | metered)}", "trailer", "fields", at,
+            )  # fmt: skip
+
+
+def _check_gathering(profile: Facts) -> None:
+    """Only one of the ways in which rows and bills may not be one to one, and of known columns."""
+    ways = [bool(profile.rows), bool(profile.segments), bool(profile.repeat)]
+    if sum(ways) > 1:
+        raise Fault(
+            "rows: [rows], [[segments]] and [[repeat]] do not go together: keep one", "rows"
+        )
+    names = {column.name for column in profile.columns}
+    for at, group in enumerate(profile.repeat):
+        for name in group.columns:
+            if name not in names:
+                raise Fault(f"repeat: {name!r} is no column", "repeat", at, "columns")
+    for name in profile.rows.group_by if profile.rows else ():
+        if name not in names:
+            raise Fault(f"rows: group_by: {name!r} is no column", "rows", "group_by")
+    if profile.column("item_name") is not None and profile.rows is None:
+        raise Fault(
+            "columns: a column that holds 'item_name' needs [rows] group_by, the columns whose"
+            " cells are the same in all rows of a bill", "columns",
+        )  # fmt: skip
+    _check_segments(profile)
+
+
+def _check_segments(profile: Facts) -> None:
+    if profile.segments and profile.column("row_type") is None:
+        raise Fault(
+            "segments: the bill's own line needs a first column that holds 'row_type'", "segments"
+        )
+    for at, segment in enumerate(profile.segments):
+        roles = Counter(column.holds for column in segment.columns)
+        wanted = {"item": "charge", "subtotal": "amount"}.get(segment.is_a)
+        if wanted is not None and roles[wanted] != 1:  # type: ignore[index]
+            raise Fault(
+                f"segments: {segment.mark}: one column of it must hold {wanted!r}", "segments", at
+            )
+        fit = {"row_type", "item_name", "charge", "quantity", "amount", "unused"}
+        if not roles.keys() <= fit:
+            raise Fault(
+                f"segments: {segment.mark}: its columns hold {', '.join(sorted(fit))}",
+                "segments", at,
+            )  # fmt: skip
+
+
+def _check_lines(profile: Facts) -> None:
+    """The header, the rows and the trailer must be told apart by their first field."""
+    row_type = profile.column("row_type")
+    header = profile.header
+    if row_type is not None and (row_type.must_be is None or profile.columns[0] != row_type):
+        raise Fault("columns: the row_type column comes first and says its must_be", "columns")
+    if header.kind == "record" and not header.fields:
+        raise Fault("header: kind = 'record' needs its fields listed", "header")
+    if header.kind != "record" and header.fields:
+        raise Fault(
+            f"header: kind = {header.kind!r} takes its names from columns; leave fields out",
+            "header",
+        )
+    if header.kind != "names" and (header.search_lines > 1 or header.extra == "ignore"):
+        raise Fault("header: search_lines and extra belong to kind = 'names'; drop them", "header")
+    if profile.trailer is not None and profile.file.format in _TEXT:
+        mark = profile.trailer.fields[0].must_be
+        if mark is None or (row_type is not None and mark == row_type.must_be):
+            raise Fault(
+                "trailer: its first field needs a must_be that differs from that of the"
+                " row_type column, so that the two lines can be told apart",
+                "trailer",
+            )
+        if row_type is None and profile.file.format == "fixed_width":
+            raise Fault(
+                "trailer: its first field needs a must_be that differs from that of the"
+                " row_type column, so that the two lines can be told apart; there is none",
+                "trailer",
+            )
+    if profile.trailer is not None and profile.trailer.find("sequence") is not None:
+        raise Fault("trailer: the file's sequence stands in the header", "trailer")
+    if sum(cell.holds == "sequence" for cell in header.fields) > 1:
+        raise Fault("header: two fields hold 'sequence'; only one may", "header")
+
+
+def _check_delimited(profile: Facts) -> None:
+    shape = profile.file
+    if not shape.delimiter or set(shape.delimiter) & {"\r", "\n", shape.quote}:
+        raise Fault(
+            'file: delimited files need delimiter = one to eight characters, such as "|"',
+            "file", "delimiter",
+        )  # fmt: skip
+    if shape.escape == shape.delimiter:
+        raise Fault("file: escape must be another character than the delimiter", "file", "escape")
+    if shape.multiline and not shape.quoted:
+        raise Fault("file: multiline needs quoted = true", "file", "multiline")
+    widths = (shape.row_bytes, shape.widths, shape.short_rows, shape.line_breaks)
+    if widths != (None, "bytes", False, True) or any(
+        place.at is not None or place.bytes is not None for place in profile.places
+    ):
+        raise Fault(
+            "file: row_bytes, at and bytes belong to format = 'fixed_width'; drop them", "file"
+        )
+    _check_optional(profile)
+
+
+def _check_optional(profile: Facts) -> None:
+    ended = [column.name for column in profile.columns if column.optional]
+    if profile.header.kind != "names" and ended != [
+        column.name for column in profile.columns[len(profile.columns) - len(ended) :]
+    ]:
+        raise Fault("columns: optional columns stand at the row's end", "columns")
+    may_lack = {*_MAY_LACK, *profile.defaults.supplies, *_blank_status(profile)}
+    for at, column in enumerate(profile.columns):
+        if column.optional and column.holds not in may_lack:
+            raise Fault(
+                f"columns: {column.name!r} holds {column.holds!r}: not optional", "columns", at
+            )
+
+
+def _blank_status(profile: Facts) -> set[Role]:
+    """Return the role of the flag where a blank one has a meaning, too."""
+    return {"status"} if "" in profile.status else set()
+
+
+def _check_fixed_width(profile: Facts) -> None:
+    shape = profile.file
+    if shape.row_bytes is None:
+        raise Fault(
+            "file: fixed_width files need row_bytes, the length of a bill row in bytes", "file"
+        )
+    if shape.delimiter is not None or shape.quoted:
+        raise Fault("file: delimiter and quoted belong to format = 'delimited'; drop them", "file")
+    if profile.header.kind == "names":
+        raise Fault("header: a fixed_width file has kind = 'record'", "header")
+    if any(column.optional for column in profile.columns):
+        raise Fault("columns: a fixed_width row has all its fields; leave optional out", "columns")
+    if shape.widths == "bytes" and shape.encoding in ("detect", "utf-16"):
+        raise Fault(
+            "file: widths in bytes need the encoding they were counted in, and it cannot be"
+            " 'utf-16': name it, or say widths = 'characters'", "file", "encoding",
+        )  # fmt: skip
+    for place in profile.places:
+        if place.at is None or place.bytes is None:
+            raise Fault(f"{place.name}: say at (first byte, from 0) and bytes (how many)")
+    end = 0
+    for column in sorted(profile.columns, key=lambda column: column.span.start):
+        if column.span.start < end:
+            raise Fault(f"columns: {column.name!r} overlaps the column before it", "columns")
+        end = column.span.stop
+    if end > shape.row_bytes:
+        raise Fault(
+            f"columns: they reach byte {end}, past row_bytes {shape.row_bytes}",
+            "file", "row_bytes",
+        )  # fmt: skip
+
+
+def _check_other(profile: Facts) -> None:
+    """Formats whose cells have names or paths know no delimiters and no widths."""
+    shape = profile.file
+    if shape.delimiter is not None or shape.row_bytes is not None:
+        raise Fault(
+            "file: delimiter and row_bytes belong to 'delimited' and 'fixed_width'; drop them",
+            "file",
+        )
+    _check_optional_roles(profile)
+
+
+def _check_optional_roles(profile: Facts) -> None:
+    may_lack = {*_MAY_LACK, *profile.defaults.supplies, "charge", "quantity"}
+    may_lack |= _blank_status(profile)
+    for at, column in enumerate(profile.columns):
+        if column.optional and column.holds not in may_lack:
+            raise Fault(
+                f"columns: {column.name!r} holds {column.holds!r}: not optional", "columns", at
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "there is none"

@@ -1,0 +1,170 @@
+"""Which rows of a table are bills: told from a heading, column names, subtotals and a trailer."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from providers.proposing.grids import Grid, Row, Said, Segment
+from providers.proposing.values import Facts
+from providers.proposing.words import meaning
+
+_SEARCHED: Final = 50
+_SUMS = re.compile(
+    r"^(小计|小計|合计|合計|总计|總計|共计|共計|总额|本页合计"
+    r"|subtotal|grand total|total|sum|summe)",
+    re.IGNORECASE,
+)
+_REMARKS = re.compile(r"^(制表|製表|制单|审核|备注[:：]|注[:：]|说明[:：]|打印|导出|#|//|--)")
+_MARK_LENGTH: Final = 4
+_KINDS: Final = 6
+
+
+def arrange(grid: Grid, rows: list[Row]) -> None:
+    """Sort the rows of a table into a header, the bills and a trailer, and put them in the grid."""
+    rows = [row for row in rows if any(cell.strip() for cell in row.cells)]
+    if not rows:
+        return
+    at = _names_at(rows)
+    if at is not None:
+        _take_names(grid, rows, at)
+    elif not _take_marked(grid, rows):
+        _take_plain(grid, rows)
+
+
+def _names_at(rows: Sequence[Row]) -> int | None:
+    """Return where the row of column names stands, or None if there is none."""
+    best: tuple[int, int] | None = None
+    for at, row in enumerate(rows[:_SEARCHED]):
+        cells = [cell for cell in row.cells if cell.strip()]
+        if len(cells) < 3 or any(re.search(r"[0-9]{4,}", cell) for cell in cells):
+            continue
+        known = sum(meaning(cell) is not None for cell in cells)
+        if known >= 3 and 3 * known >= len(cells) and (best is None or known > best[0]):
+            best = known, at
+    if best is not None:
+        return best[1]
+    # Names nobody knows are names too, above rows that hold figures where they hold none.
+    if len(rows) > 1 and len(rows[0].cells) == len(rows[1].cells) >= 3:
+        first, below = rows[0].cells, rows[1].cells
+        bare = all(cell.strip() and not re.search("[0-9]", cell) for cell in first)
+        if bare and len(set(first)) == len(first) and any(re.search("[0-9]", c) for c in below):
+            return 0
+    return None
+
+
+def _take_names(grid: Grid, rows: Sequence[Row], at: int) -> None:
+    names, width = rows[at].cells, len(rows[at].cells)
+    while names and not names[-1].strip():
+        names = names[:-1]
+    grid.named = True
+    grid.search_lines = at + 1
+    grid.has_extra = any(not name.strip() for name in rows[at].cells)
+    twice = [name for name, count in Counter(names).items() if name.strip() and count > 1]
+    for name in twice:
+        grid.questions.append(f"the name {name!r} stands above two columns: rename one of them")
+    grid.names = [name.strip() for name in names]
+    grid.rows, ending = [], []
+    skipped: set[str] = set()
+    for row in rows[at + 1 :]:
+        first = next((cell.strip() for cell in row.cells if cell.strip()), "")
+        found = _SUMS.match(first) or _REMARKS.match(first)
+        if found:
+            ending.append((row, found[0], bool(_SUMS.match(first))))
+            skipped.add(found[0])
+        else:
+            grid.rows.append(row)
+    if ending:
+        _take_footer(grid, ending, skipped, width)
+
+
+def _take_footer(
+    grid: Grid, ending: list[tuple[Row, str, bool]], skipped: set[str], _width: int
+) -> None:
+    """Take the last row of sums for a trailer, and have the others passed over."""
+    last = max((row.line_no for row in grid.rows), default=0)
+    sums = [row for row, _, is_sum in ending if is_sum and row.line_no > last]
+    after = [row for row, _, _ in ending if row.line_no > last]
+    is_last = bool(sums) and (grid.format == "spreadsheet" or after[-1] is sums[-1])
+    if is_last:
+        cells = sums[-1].cells
+        grid.trailer = [cell for cell in cells if cell] if grid.format == "spreadsheet" else cells
+        own = next(mark for row, mark, _ in ending if row is sums[-1])
+        if not any(mark == own and row is not sums[-1] for row, mark, _ in ending):
+            skipped.discard(own)
+    if skipped:
+        grid.shape["skip"] = Said(sorted(skipped), "rows that begin so are no bills")
+
+
+def _take_marked(grid: Grid, rows: Sequence[Row]) -> bool:
+    """Take lines whose first cell says their kind: a header, bills, their items, a trailer."""
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(row.cells[0], []).append(row)
+    short = all(0 < len(mark) <= _MARK_LENGTH for mark in kinds)
+    if not short or len(kinds) > _KINDS or (len(kinds) == 1 and len(rows) > 1):
+        return False
+    single = {
+        mark for mark, own in kinds.items() if len(own) == 1 and own[0] in (rows[0], rows[-1])
+    }
+    bills = [mark for mark in kinds if mark not in single] or [
+        mark for mark, own in kinds.items() if own[0] not in (rows[0], rows[-1])
+    ]
+    if not bills or len(rows) < 2:
+        return False
+    own = max(bills, key=lambda mark: max(len(row.cells) for row in kinds[mark]))
+    widths = {len(row.cells) for row in kinds[own]}
+    if len(kinds) == 1 or max(widths) < 4:
+        return False
+    grid.mark = own
+    _take_width(grid, kinds[own])
+    if rows[0].cells[0] != own and len(kinds[rows[0].cells[0]]) == 1:
+        grid.header = rows[0].cells
+    if rows[-1].cells[0] != own and len(kinds[rows[-1].cells[0]]) == 1 and len(rows) > 2:
+        grid.trailer = rows[-1].cells
+    for mark in bills:
+        if mark != own:
+            grid.segments.append(Segment(mark=mark, rows=kinds[mark]))
+    return True
+
+
+def _take_plain(grid: Grid, rows: Sequence[Row]) -> None:
+    """Take rows without names or marks: what has another width at either end is no bill."""
+    widths = Counter(len(row.cells) for row in rows)
+    usual = max(widths, key=lambda width: (widths[width] * width, width))
+    rows = list(rows)
+    if len(rows) > 1 and (len(rows[0].cells) != usual or _is_other(rows)):
+        grid.header = rows.pop(0).cells
+    if len(rows) > 1 and len(rows[-1].cells) < usual - 1:
+        grid.questions.append(
+            f"line {rows[-1].line_no}, the last, has other cells than a bill: what does it say?"
+        )
+        rows.pop()
+    _take_width(grid, rows)
+
+
+def _is_other(rows: Sequence[Row]) -> bool:
+    """Tell whether the first row is of another kind: its cells are longer or shorter by far."""
+    first, *others = rows
+    if len(others) < 2:
+        return False
+    alike = [
+        at for at in range(min(len(row.cells) for row in rows))
+        if len({len(row.cells[at]) for row in others if at < len(row.cells)}) == 1
+    ]  # fmt: skip
+    differing = sum(len(first.cells[at]) != len(others[0].cells[at]) for at in alike)
+    return len(alike) > 1 and 2 * differing > len(alike)
+
+
+def _take_width(grid: Grid, rows: Sequence[Row]) -> None:
+    """Take bill rows, and name their columns by place: the file has no names."""
+    full = max(len(row.cells) for row in rows)
+    usual = [row for row in rows if full - len(row.cells) <= 3]
+    grid.optional = full - min(len(row.cells) for row in usual)
+    grid.rows = list(usual)
+    grid.names = [f"column {at + 1}" for at in range(full)]
+
+
+def is_figures(cells: Sequence[str]) -> bool:
+    """Tell whether all cells of a column are numbers."""
+    return Facts(cells).style is not None

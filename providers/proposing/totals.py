@@ -1,0 +1,121 @@
+"""What the cells of a header or a trailer are: counted and summed over, rather than believed."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from providers.formats.dates import DateFormat
+from providers.proposing.grids import Grid
+from providers.proposing.guesses import Guess
+from providers.proposing.values import WEAK, Facts, figure, is_month
+
+
+class Control(NamedTuple):
+    """A field of the header or the trailer; ``ask`` is what the company should say of it."""
+
+    holds: str = "text"
+    why: str = ""
+    must_be: str = ""
+    of: str = ""
+    unit: str = ""
+    layout: DateFormat | None = None
+    ask: str = ""
+
+
+class Sums:
+    """How many bills a sample holds, and what their figures add up to."""
+
+    def __init__(self, grid: Grid, guesses: Sequence[Guess]) -> None:
+        self.count = len(grid.rows)
+        self.lines = self.count + sum(len(segment.rows) for segment in grid.segments)
+        self.whole = grid.whole
+        self.amount = next((guess for guess in guesses if guess.holds == "amount"), None)
+        self.totals = {
+            guess.name: total
+            for guess in guesses
+            if guess.holds in ("amount", "charge", "quantity")
+            and (total := _sum(grid.column(guess.at), guess)) is not None
+        }
+
+    def control(self, text: str, *, first: bool, marked: bool) -> Control:
+        """Say what a cell holds."""
+        if first and marked:
+            return Control(must_be=text, why="the mark of this line")
+        facts = Facts([text] if text else [])
+        style = facts.style
+        number = figure(text, style) if style is not None else None
+        if number is not None and self.whole and text:
+            found = self._total(text, number)
+            if found is not None:
+                return found
+        days = [layout for layout in facts.layouts if not is_month(layout) and layout not in WEAK]
+        if days:
+            return Control("day", "a day", layout=days[0])
+        if text.isascii() and text.isdigit():
+            ask = "is this the file's own number, never used for another file? Then 'sequence'"
+            return Control("digits", "figures", ask=ask)
+        if first and text:
+            return Control(must_be=text, why="the beginning of this line", ask="is it always so?")
+        return Control()
+
+    def _total(self, text: str, number: Decimal) -> Control | None:
+        amount = self.amount
+        total = self.totals.get(amount.name) if amount is not None else None
+        if total is not None and number == total and (text != str(self.count)):
+            return Control("amount_sum", "the amounts of the sample add up to it")
+        if number == self.count and text.isdigit():
+            return Control("row_count", f"the sample holds {self.count} bills")
+        if number == self.lines and text.isdigit():
+            return Control("line_count", f"the sample holds {self.lines} lines")
+        if total is not None and number == total * 100 and total:
+            return Control("amount_sum", "the amounts add up to it in fen", unit="fen")
+        for name, other in self.totals.items():
+            if number == other and other and (amount is None or name != amount.name):
+                return Control("amount_sum", f"{name} adds up to it", of=name)
+        return None
+
+
+def summed_column(grid: Grid, figures: Sequence[Guess]) -> Guess | None:
+    """Return the one column whose sum the header or the trailer states, if it is one."""
+    if not grid.whole or len(grid.rows) < 2:
+        return None
+    found = []
+    for guess in figures:
+        total = _sum(grid.column(guess.at), guess)
+        if total and any(_states(cells, total, len(grid.rows), joined=bool(grid.places))
+                         for cells in (grid.header, grid.trailer)):  # fmt: skip
+            found.append(guess)
+    return found[0] if len(found) == 1 else None
+
+
+def _states(cells: Sequence[str], total: Decimal, count: int, *, joined: bool) -> bool:
+    run = "".join(cells[1:])
+    if joined and run.isdigit() and run.isascii():
+        return any(
+            int(run[:cut]) == count and int(run[cut:]) == total for cut in range(1, len(run))
+        )
+    stated = (figure(cell, style) for cell in cells[1:] if (style := Facts([cell]).style))
+    return total in list(stated)
+
+
+def _sum(cells: Sequence[str], guess: Guess) -> Decimal | None:
+    if guess.style is None:
+        return None
+    figures = [figure(cell, guess.style) for cell in cells if cell]
+    return sum((one for one in figures if one is not None), Decimal(0))
+
+
+def split_totals(cells: list[str], places: list[tuple[int, int]], sums: Sums) -> None:
+    """Cut the fields of a fixed-width trailer where the count and the sum meet, if they do."""
+    total = sums.totals.get(sums.amount.name) if sums.amount is not None else None
+    if total is None or len(cells) < 2:
+        return
+    run = "".join(cells[1:])
+    begin, end = places[1][0], places[-1][0] + places[-1][1]
+    if not run.isdigit() or len(run) != end - begin:
+        return
+    for cut in range(1, len(run)):
+        if int(run[:cut]) == sums.count and int(run[cut:]) == total:
+            cells[1:] = [run[:cut], run[cut:]]
+            places[1:] = [(begin, cut), (begin + cut, end - begin - cut)]
+            return

@@ -1,0 +1,136 @@
+"""The words by which companies name their columns, in Chinese, English and a little German."""
+
+import re
+import unicodedata
+from typing import Final, NamedTuple
+
+from providers.profile_tables import Role
+
+_ROLES: Final[dict[Role, str]] = {
+    "account_no": "户号 用户编号 客户编号 用户号 客户号 用户号码 用户代码 客户代码 用户编码"
+    " 缴费号 缴费户号 缴费号码 缴费编号 业务号码 服务号码 号码 手机号码 合同号 合同账户"
+    " accountno accountnumber acctno account acct accountid customerno customernumber customerid"
+    " custno consumerno userno contractno servicenumber number konto kontonummer kundennummer"
+    " kundennr",
+    "holder_name": "户名 用户名称 客户名称 用户名 客户名 姓名 用户姓名 客户姓名 户主 holder"
+    " holdername name customername custname accountname accountholder customer inhaber kunde",
+    "address": "地址 用水地址 用电地址 用气地址 装表地址 安装地址 用户地址 联系地址 住址 address"
+    " addr serviceaddress premises anschrift adresse",
+    "billing_month": "账期 账单月份 账单月 电费年月 水费年月 气费年月 电费月份 水费月份 气费月份"
+    " 费用月份 账务年月 账单年月 计费月份 计费年月 所属月份 所属年月 应收年月 月份 年月 月"
+    " billingmonth billmonth billym month billingperiod billperiod period accountmonth monat"
+    " abrechnungsmonat",
+    "billing_year": "年 年份 year jahr",
+    "bill_no": "账单号 账单编号 账单号码 账单流水号 账单标识 单据号 缴费单号 应收编号 流水号"
+    " 通知单号 billno billnumber billid invoiceno invoicenumber invoiceid statementno documentno"
+    " nr no nummer rechnungsnr rechnungsnummer",
+    "version": "版本 版本号 version ver",
+    "status": "状态 账单状态 冲销标志 冲正标志 作废标志 标志 类别 账单类别 记录状态 status flag"
+    " action billstatus",
+    "period_from": "起始日 起始日期 抄表起 起 开始日 开始日期 计费起始日 计费开始日期 用量起"
+    " 抄表起始日期 周期起 上次抄表日 上次抄表日期 上期抄表日期 from periodfrom periodstart start"
+    " startdate begin fromdate datefrom von",
+    "period_to": "截止日 抄表止 止 结束日 结束日期 终止日期 计费截止日 计费结束日期 用量止"
+    " 周期止 本次抄表日 本次抄表日期 本期抄表日期 抄表截止日期 to periodto periodend end enddate"
+    " todate dateto until bis",
+    "issued": "出账日 出账 出账日期 发行日期 账单日 账单日期 开账日期 出单日期 制单日期 开票日期"
+    " 生成日期 issued issuedate dateissued billdate billingdate invoicedate statementdate am"
+    " rechnungsdatum",
+    "due": "最后缴费日 最后缴费日期 缴费截止日期 缴费截止日 缴费期限 截止 截止日期 到期日"
+    " 到期日期 最迟缴费日 最晚缴费日 due duedate datedue payby paymentdue paymentduedate"
+    " lastpayday lastpaymentdate biszum faellig faelligam",
+    "amount": "应缴金额 应收电费 应收水费 应收气费 应缴 应收 应收金额 应缴费用 应缴费额 金额"
+    " 总金额 总额 合计 合计金额 账单金额 本期应缴 本期金额 应付 应付金额 费用合计 总费用"
+    " 电费金额 水费金额 燃气费金额 amount total amountdue totalamount totaldue sum sumpay money"
+    " shouldpayfee billamount betrag gesamtbetrag",
+    "quantity": "用水量 用电量 用气量 用量 水量 电量 气量 峰电量 谷电量 尖电量 平电量 总电量"
+    " 总用量 usage consumption quantity used kwh menge verbrauch waternum",
+    "charge": "供水费 排水费 水费 污水费 污水处理费 水资源费 电费 峰电费 谷电费 气费 燃气费"
+    " 基本费 月租费 套餐费 附加费 垃圾费 违约金 滞纳金 优惠 fee charge waterfee dirtyfee",
+    "item_name": "项目 费用项目 费项 费用名称 收费项目 item itemname feename position",
+    "original_no": "原账单号 原账单编号 originalno originalbillno",
+    "early_until": "优惠截止日 优惠截止日期 earlyuntil discountuntil",
+    "early_amount": "优惠金额 优惠后金额 earlyamount",
+    "late_amount": "逾期金额 逾期应缴 lateamount",
+    "minimum_amount": "最低应缴 最低缴费额 最低还款额 minimumamount minimumdue",
+    "unused": "序号 行号 备注 说明 读数 上次读数 本次读数 上期读数 本期读数 起度 止度 抄表员"
+    " 单价 电话 表号 remark remarks memo note notes lastreading currentreading reading seq rowno"
+    " lineno 已缴金额 余额 扣款账号 银行账号",
+}  # fmt: skip
+_TRADITIONAL: Final = str.maketrans(
+    "戶號帳單額賬電氣費應繳實發終開結稱編碼務聯繫區樓國際項備註計總數標誌狀態錄類別記錄間時期",
+    "户号账单额账电气费应缴实发终开结称编码务联系区楼国际项备注计总数标志状态录类别记录间时期",
+)
+_UNITS: Final = {
+    "元": "yuan", "圆": "yuan", "rmb": "yuan", "cny": "yuan", "yuan": "yuan", "分": "fen",
+    "fen": "fen", "cent": "fen", "cents": "fen", "角": "jiao", "厘": "li",
+}  # fmt: skip
+_IN_BRACKETS = re.compile(r"[((\[【]([^))\]】]*)[))\]】]")
+_UNIT_TAIL = re.compile(r"[_ -](yuan|fen|cents?|cny|rmb)$")
+_QUANTITIES: Final = {"m³": ("m3", "m³", "立方", "吨", "水", "气"), "kWh": ("kwh", "度", "电")}
+_HINTS: Final = {"水": "water", "电": "power", "燃气": "gas", "气": "gas", "话费": "telecom",
+                 "套餐": "telecom", "kwh": "power"}  # fmt: skip
+
+
+class Meaning(NamedTuple):
+    """What a name says; ``exact`` where the name is the word itself."""
+
+    role: Role
+    exact: bool
+    word: str
+
+
+def bare(name: str) -> str:
+    """Return a name without case, width, blanks, punctuation and what stands in brackets."""
+    text = unicodedata.normalize("NFKC", name).casefold().translate(_TRADITIONAL)
+    text = text.replace("ä", "ae").replace("ö", "oe").replace("ü", "ue").replace("帐", "账")
+    text = _UNIT_TAIL.sub("", _IN_BRACKETS.sub("", text))
+    return "".join(mark for mark in text if mark.isalnum())
+
+
+_WORDS: Final[dict[str, Role]] = {
+    word: role for role, words in _ROLES.items() for word in words.split()
+}
+
+
+def meaning(name: str) -> Meaning | None:
+    """Return what a column's name says it holds, or None."""
+    plain = bare(name)
+    if plain in _WORDS:
+        return Meaning(_WORDS[plain], True, plain)
+    inside = [
+        word
+        for word in _WORDS
+        if word in plain and (len(word) > 3 or (len(word) > 1 and not word.isascii()))
+    ]
+    if not inside:
+        return None
+    # The end of a compound says what it is: 居民用电量 is a quantity, 电费发行日期 a date.
+    best = max(inside, key=lambda word: (plain.endswith(word), len(word)))
+    return Meaning(_WORDS[best], False, best)
+
+
+def unit_in(name: str) -> str | None:
+    """Return the unit of an amount that a column's name states: ``金额(分)`` says fen."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    for found in (*_IN_BRACKETS.findall(text), *_UNIT_TAIL.findall(text)):
+        for part in re.split(r"[\s:;,/单位]+", found):
+            if part in _UNITS:
+                return _UNITS[part]
+    return None
+
+
+def usage_unit_in(name: str) -> str:
+    """Return the unit of a quantity that its column's name speaks of, or nothing."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    for unit, words in _QUANTITIES.items():
+        if any(unicodedata.normalize("NFKC", word).casefold() in text for word in words):
+            return unit
+    return ""
+
+
+def service_in(names: list[str]) -> str | None:
+    """Return the trade that the columns' names speak of, if they speak of one."""
+    plain = " ".join(map(bare, names))
+    found = {service for word, service in _HINTS.items() if word in plain}
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,45 @@
+"""A bill file as pages show it: to the city's staff, and to its own company."""
+
+from typing import Any
+
+from sqlmodel import Session
+
+from billing.bill_files import iter_rejects
+from billing.models import BillFile, BillFileStatus
+from billing.waiting import list_corrections
+from providers.registry import get_provider
+
+REJECTS_SHOWN = 200
+REFRESH_SECONDS = 2
+MOVING = {BillFileStatus.RECEIVED, BillFileStatus.IMPORTING}
+
+
+def provider_name(locale: str, code: str) -> str:
+    """Return a company's name in a language."""
+    provider = get_provider(code)
+    return provider.name_en if locale == "en" else provider.name
+
+
+def file_row(locale: str, row: BillFile) -> dict[str, Any]:
+    """Return a bill file as the templates show it."""
+    landing = max(row.rows - row.rejected, 1)
+    done = row.status is BillFileStatus.IMPORTED
+    return row.model_dump() | {
+        "provider_name": provider_name(locale, row.provider_code),
+        "progress_percent": 100 if done else min(row.rows_done * 100 // landing, 99),
+    }
+
+
+def file_facts(session: Session, locale: str, row: BillFile) -> dict[str, Any]:
+    """Return all that the page of one file shows of it."""
+    assert row.id is not None
+    return {
+        "file": file_row(locale, row),
+        "rejects": [
+            {"line_no": r.line_no, "column": r.column_name, "reason": r.reason, "raw": r.raw}
+            for r in iter_rejects(session, row.id, limit=REJECTS_SHOWN)
+        ],
+        "rejects_total": row.rejected,
+        "corrections": list_corrections(session, row.id),
+        "refresh_seconds": REFRESH_SECONDS if row.status in MOVING else None,
+    }
