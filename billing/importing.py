@@ -32,7 +32,7 @@ from core.errors import BillFileError, Conflict
 from providers.base import BillFileReader
 from providers.bulk import read_bulk
 
-CHUNK_ROWS = 25_000
+CHUNK_ROWS = 12_500  # twice as many cost the database a sixth more a row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

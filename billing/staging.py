@@ -18,7 +18,7 @@ import polars as pl
 
 from billing import limits
 from billing.rules.payable import check_pay_terms, pay_terms_json
-from core.keys import named_key
+from core.keys import named_key, named_keys
 from providers.base import BillRecord, Heading, RecordKind, Reject
 from providers.bulk import FRAME, Bulk, items_text
 
@@ -158,8 +158,9 @@ def _line_no(row: BillRecord | Reject) -> int:
 
 
 def _ids(months: pl.Series, bill_nos: pl.Series) -> pl.Series:
-    keys = map(named_key, months.to_list(), bill_nos.to_list())
-    return pl.Series("id", list(keys), pl.Int64)
+    if months.n_unique() == 1:
+        return pl.Series("id", named_keys(months[0], bill_nos.to_list()), pl.Int64)
+    return pl.Series("id", list(map(named_key, months.to_list(), bill_nos.to_list())), pl.Int64)
 
 
 def _framed(records: list[BillRecord]) -> pl.DataFrame:
