@@ -186,6 +186,7 @@ def _land_alone(
     """Land a chunk while nothing of this file is in its way: new bills, then all the others."""
     turns.await_alone(no)
     with transaction(on=own) as session:
+        _claim(session, chunk)
         arrivals.load(session, chunk)
         created, total_fen = arrivals.insert_new(session, chunk)
         counts = _counts(created=created, total_fen=total_fen)
@@ -200,6 +201,7 @@ def _counts(**found: int) -> dict[str, int]:
     return dict.fromkeys((*corrections.COUNTED, "created", "total_fen"), 0) | found
 
 
+_TAKEN_UP: Final = "another process has taken this file up"
 _COUNT = text("""
     UPDATE bill_file SET rows_done = :upto, created = created + :created,
         unchanged = unchanged + :unchanged, superseded = superseded + :superseded,
@@ -208,6 +210,22 @@ _COUNT = text("""
         total_fen = total_fen + :total_fen
     WHERE id = :bill_file_id AND rows_done = :after
 """)
+
+
+_CLAIM = text("""
+    SELECT FROM bill_file WHERE id = :bill_file_id AND rows_done = :after FOR UPDATE
+""")
+
+
+def _claim(session: Session, chunk: corrections.Chunk) -> None:
+    """Make sure that a chunk is ours to land, before a row of it is judged; see `_note`.
+
+    Raises:
+        Conflict: it is counted already.
+    """
+    place = {"bill_file_id": chunk.bill_file_id, "after": chunk.after}
+    if session.execute(_CLAIM, place).first() is None:
+        raise Conflict(_TAKEN_UP, code="bill_file.busy")
 
 
 def _note(session: Session, chunk: corrections.Chunk, counts: dict[str, int]) -> None:
@@ -219,7 +237,7 @@ def _note(session: Session, chunk: corrections.Chunk, counts: dict[str, int]) ->
     """
     place = {"bill_file_id": chunk.bill_file_id, "after": chunk.after, "upto": chunk.upto}
     if session.execute(_COUNT, place | counts).rowcount != 1:  # type: ignore[attr-defined]
-        raise Conflict("another process has taken this file up", code="bill_file.busy")
+        raise Conflict(_TAKEN_UP, code="bill_file.busy")
     facts = {name: count for name, count in counts.items() if name != "total_fen"}
     outbox.emit(
         session, "bills.recorded", chunk.bill_file_id, now=chunk.now,
