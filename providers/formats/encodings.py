@@ -6,11 +6,12 @@ UTF-16 is rewritten as UTF-8 as it is read, because its line ends are no single 
 import codecs
 import io
 import re
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from charset_normalizer import from_bytes
 
 from core.errors import BillFileError
+from providers.streams import read_fully, rejoined
 
 DETECT: Final = "detect"
 _SAMPLE: Final = 4_096
@@ -38,12 +39,10 @@ def opened(stream: BinaryIO, encoding: str) -> tuple[BinaryIO, str]:
     """
     if encoding not in ("utf-16", DETECT):
         return stream, "gb18030" if encoding in ("gbk", "gb2312") else encoding
-    opening = b""
-    while len(opening) < _SAMPLE and (part := stream.read(_SAMPLE - len(opening))):
-        opening += part
+    opening = read_fully(stream, _SAMPLE)
     order = _byte_order(opening)
     if order is not None:
-        return _FromUtf16(opening, stream, order), "utf-8"  # type: ignore[return-value]
+        return cast(BinaryIO, _FromUtf16(rejoined(opening, stream), order)), "utf-8"
     if encoding == "utf-16" and opening.strip():
         raise BillFileError(
             "the file must be UTF-16 but its bytes are not: save it as UTF-16 or say in the"
@@ -51,7 +50,7 @@ def opened(stream: BinaryIO, encoding: str) -> tuple[BinaryIO, str]:
             line_no=1,
         )
     settled = "utf-8" if opening.startswith(codecs.BOM_UTF8) else DETECT
-    return _Rejoined(opening, stream), settled  # type: ignore[return-value]
+    return rejoined(opening, stream), settled
 
 
 def _byte_order(opening: bytes) -> str | None:
@@ -69,28 +68,13 @@ def _byte_order(opening: bytes) -> str | None:
     return None
 
 
-class _Rejoined(io.RawIOBase):
-    """A stream with the bytes taken from it put back."""
-
-    def __init__(self, opening: bytes, stream: BinaryIO) -> None:
-        self._opening = opening
-        self._stream = stream
-
-    def read(self, size: int = -1) -> bytes:
-        if self._opening:
-            part, self._opening = self._opening[:size], self._opening[size:]
-            return part
-        return self._stream.read(size)
-
-
 class _FromUtf16(io.RawIOBase):
     """A UTF-16 stream read as UTF-8."""
 
-    def __init__(self, opening: bytes, stream: BinaryIO, order: str) -> None:
-        self._stream = _Rejoined(opening.removeprefix(codecs.lookup(order).encode("\ufeff")[0]),
-                                 stream)  # fmt: skip
+    def __init__(self, stream: BinaryIO, order: str) -> None:
+        self._stream = stream
         self._decoder = codecs.getincrementaldecoder(order)()
-        self._line_no = 1
+        self._line_no, self._begun = 1, False
 
     def read(self, size: int = -1) -> bytes:
         while True:
@@ -103,6 +87,8 @@ class _FromUtf16(io.RawIOBase):
                     "the text in UTF-16 is broken or was cut short: save it again and send it",
                     line_no=self._line_no + lines,
                 ) from None
+            if text and not self._begun:
+                self._begun, text = True, text.removeprefix("\ufeff")
             self._line_no += text.count("\n")
             if text or not chunk:
                 return text.encode()

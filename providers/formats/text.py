@@ -18,6 +18,7 @@ from providers.formats.encodings import (
     settle,
 )
 from providers.formats.encodings import shown_encoding as shown_encoding
+from providers.streams import read_fully
 
 LINE_LIMIT: Final = 64 * 1024
 _BLOCK: Final = LINE_LIMIT  # so that only a block's first line can pass the limit
@@ -83,7 +84,7 @@ def numbered_byte_lines(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, 
 
 def _blocks(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, bytes]]:
     """Yield whole lines by the block, with the number of the first; the last newline is cut off."""
-    opening = _read_fully(stream, _BLOCK)
+    opening = read_fully(stream, _BLOCK)
     refuse_not_text(opening)
     chunk = _without_bom(opening, encoding)
     if not chunk.strip():
@@ -104,15 +105,6 @@ def _blocks(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, bytes]]:
         chunk = stream.read(_BLOCK)
     if tail:
         yield line_no, _unix_ends(tail)
-
-
-def _read_fully(stream: BinaryIO, size: int) -> bytes:
-    """Read ``size`` bytes or up to the end, however little the stream gives at a time."""
-    parts = []
-    while size > 0 and (part := stream.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
 
 
 def _unix_ends(block: bytes) -> bytes:
@@ -249,7 +241,7 @@ class GuardedStream:
         if self._opened:
             chunk = self._stream.read(size)
         else:
-            chunk = _read_fully(self._stream, size)
+            chunk = read_fully(self._stream, size)
             self._opened = True
             refuse_not_text(chunk)
             if not chunk.removeprefix(_BOM).strip():

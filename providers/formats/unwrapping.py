@@ -16,6 +16,7 @@ from typing import IO, BinaryIO, Final
 from core.errors import BillFileError
 from providers.base import BillFileReader, BillRecord, Heading, Reject
 from providers.bulk import Bulk, read_bulk
+from providers.streams import read_fully, rejoined
 
 _GZIP, _ZIP, _EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"
 _PACKED: Final = (_GZIP, _ZIP, _EMPTY_ZIP, b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00",
@@ -58,8 +59,8 @@ def unwrapped(stream: BinaryIO, *, takes_zip: bool = False) -> Iterator[BinaryIO
     Raises:
         BillFileError: not exactly one file, a password, a broken archive, or far too much inside.
     """
-    opening = _read_fully(stream, _PEEK)
-    whole = _rejoined(opening, stream)
+    opening = read_fully(stream, _PEEK)
+    whole = rejoined(opening, stream)
     if opening.startswith(_GZIP):
         yield _buffered(_Gunzip(whole), takes_zip=takes_zip)
     elif opening.startswith(_ZIP) and not takes_zip:
@@ -67,43 +68,6 @@ def unwrapped(stream: BinaryIO, *, takes_zip: bool = False) -> Iterator[BinaryIO
             yield from _members(file)
     else:
         yield whole
-
-
-def _read_fully(stream: IO[bytes], size: int) -> bytes:
-    parts = []
-    while size > 0 and (part := stream.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def _rejoined(opening: bytes, stream: BinaryIO) -> BinaryIO:
-    """Return the stream from its beginning again."""
-    seekable = getattr(stream, "seekable", None)
-    if seekable is not None and seekable():
-        stream.seek(-len(opening), io.SEEK_CUR)
-        return stream
-    return _Rejoined(opening, stream)  # type: ignore[return-value]
-
-
-class _Rejoined(io.RawIOBase):
-    """A stream that cannot seek, with the bytes taken from it put back."""
-
-    def __init__(self, opening: bytes, stream: BinaryIO) -> None:
-        self._opening = opening
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._opening:
-            return self._stream.read(size)
-        if size < 0:
-            part, self._opening = self._opening + self._stream.read(), b""
-            return part
-        part, self._opening = self._opening[:size], self._opening[size:]
-        return part
 
 
 class _Inflating(io.RawIOBase):

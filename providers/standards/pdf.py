@@ -8,7 +8,8 @@ from pypdf import PdfReader
 from pypdf.errors import DependencyError, DeprecationError, PyPdfError
 
 from core.errors import BillFileError
-from providers.standards.xml_guard import BUDGET, read_up_to
+from providers.standards.xml_guard import BUDGET
+from providers.streams import read_fully, rejoined
 
 PDF_LIMIT: Final = 64 * 1024 * 1024
 _MAGIC: Final = b"%PDF-"
@@ -22,29 +23,17 @@ _DAMAGED: Final = (
 )  # fmt: skip
 
 
-class _Opened:
-    """A stream whose first bytes were looked at."""
-
-    def __init__(self, opening: bytes, stream: BinaryIO) -> None:
-        self._opening = opening
-        self._stream = stream
-
-    def read(self, size: int = -1) -> bytes:
-        opening, self._opening = self._opening, b""
-        return opening or self._stream.read(size)
-
-
 def xml_of(stream: BinaryIO) -> BinaryIO:
     """Return the XML in a PDF; what is no PDF comes back as it is.
 
     Raises:
         BillFileError: the PDF is damaged, encrypted, too large, or holds no invoice in XML.
     """
-    opening = read_up_to(stream, _MAGIC_WITHIN)
+    opening = read_fully(stream, _MAGIC_WITHIN)
     at = opening.find(_MAGIC)
     if at < 0 or opening[:at].strip().startswith(b"<"):
-        return _Opened(opening, stream)  # type: ignore[return-value]
-    data = opening + read_up_to(stream, PDF_LIMIT)
+        return rejoined(opening, stream)
+    data = opening + read_fully(stream, PDF_LIMIT)
     if len(data) > PDF_LIMIT:
         raise BillFileError(
             f"the PDF is larger than {PDF_LIMIT // 1024 // 1024} MB: send the invoice's XML alone",

@@ -14,6 +14,7 @@ from lxml import etree
 from core.errors import BillFileError
 from providers.formats.cells import date_reader
 from providers.formats.text import refuse_not_text
+from providers.streams import read_fully
 
 Element = etree._Element
 
@@ -46,15 +47,6 @@ def documents(
         yield from _Root(source, tags).documents()
 
 
-def read_up_to(stream: BinaryIO, size: int) -> bytes:
-    """Read ``size`` bytes or up to the end, however little the stream gives at a time."""
-    parts = []
-    while size > 0 and (part := stream.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
 class _Source:
     """The bytes of a stream: counted in lines and against the budget, and returnable."""
 
@@ -71,7 +63,7 @@ class _Source:
         Raises:
             BillFileError: they are an archive's, a workbook's, or there are none.
         """
-        self._kept = read_up_to(self._stream, _OPENING)
+        self._kept = read_fully(self._stream, _OPENING)
         if not self._kept.startswith(_UTF16):
             refuse_not_text(self._kept)
         if not self._kept.removeprefix(_BOM).strip():
