@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from billing.models import BillFile, BillFilePart, BillFileReject, BillFileStatus
 from core import outbox
 from core.clock import billing_date
-from core.db import transaction
+from core.db import count_changed, transaction
 from core.errors import BillFileError, Conflict, Invalid, NotFound
 
 PART_BYTES = 1 << 20
@@ -62,7 +62,7 @@ def register(
         BillFile.provider_code == provider_code, BillFile.sha256 == sha256
     )
     bill_file = session.exec(known.with_for_update()).one()
-    is_new = bool(inserted.rowcount)  # type: ignore[attr-defined]
+    is_new = count_changed(inserted) == 1
     if bill_file.status is BillFileStatus.REFUSED:
         bill_file.status, bill_file.status_at = BillFileStatus.RECEIVED, now
         bill_file.complaint = None

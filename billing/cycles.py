@@ -18,6 +18,7 @@ from billing.rules.terms import Cycle
 from billing.terms import terms_on
 from core import outbox
 from core.clock import add_months, month_start
+from core.db import count_changed
 from core.keys import month_range
 
 CHUNK_ACCOUNTS = 5_000
@@ -127,7 +128,7 @@ _ARRIVED = text("""
 def mark_arrived(session: Session, bill_file_id: int, *, now: datetime) -> int:
     """Note which missing bills of a file's company are here after all; returns how many."""
     done = session.execute(_ARRIVED, {"bill_file_id": bill_file_id, "now": now})
-    return int(done.rowcount)  # type: ignore[attr-defined]
+    return count_changed(done)
 
 
 def list_missing(

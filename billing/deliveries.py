@@ -14,6 +14,7 @@ from billing.bill_files import receive
 from billing.delivery_models import DeliveryArrival, DeliveryPoll
 from billing.models import BillFile, BillFileStatus
 from core import outbox
+from core.db import count_changed
 from core.errors import Invalid
 
 FINAL = (BillFileStatus.IMPORTED, BillFileStatus.REFUSED)
@@ -143,7 +144,7 @@ def plan_polls(session: Session, every: Iterable[tuple[str, timedelta]], *, now:
             ),
             {"code": code, "now": now, "next": now + pause},
         )
-        if taken.rowcount:  # type: ignore[attr-defined]
+        if count_changed(taken):
             outbox.emit(session, "delivery.due", code, now=now)
             due += 1
     return due

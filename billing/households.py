@@ -13,6 +13,7 @@ from billing.models import (
     UtilityAccount,
 )
 from billing.views import AccountView
+from core.db import count_changed
 from core.masking import mask_name, mask_no
 from providers.registry import get_provider
 
@@ -56,7 +57,7 @@ def bind_accounts(
             "numbers": [number for _, number in accounts],
         },
     )
-    return int(bound.rowcount)  # type: ignore[attr-defined]
+    return count_changed(bound)
 
 
 def find_household(session: Session, person_id: int) -> Household | None:

@@ -27,7 +27,7 @@ from billing import arrivals, corrections
 from billing.staging import Staged
 from billing.turns import GiveWay, Stopped, Turns
 from core import outbox
-from core.db import connection, transaction
+from core.db import connection, count_changed, transaction
 from core.errors import Conflict
 
 LANES: Final = 2  # beside two, the database has no core left
@@ -236,7 +236,7 @@ def _note(session: Session, chunk: corrections.Chunk, counts: dict[str, int]) ->
             find that another has taken the file up.
     """
     place = {"bill_file_id": chunk.bill_file_id, "after": chunk.after, "upto": chunk.upto}
-    if session.execute(_COUNT, place | counts).rowcount != 1:  # type: ignore[attr-defined]
+    if count_changed(session.execute(_COUNT, place | counts)) != 1:
         raise Conflict(_TAKEN_UP, code="bill_file.busy")
     facts = {name: count for name, count in counts.items() if name != "total_fen"}
     outbox.emit(

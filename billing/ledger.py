@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from billing import seals
 from core.clock import billing_date, day_bounds
+from core.db import count_changed
 from core.errors import AmountMismatch
 
 
@@ -143,10 +144,10 @@ def post(session: Session, moves: Sequence[Move], *, now: datetime) -> int:
     if not moves:
         return 0
     values = move_values(moves, now=now)
-    new = session.execute(_POST, values).rowcount  # type: ignore[attr-defined]
+    new = count_changed(session.execute(_POST, values))
     if new < len(moves):
         account_ids(session, {code for move in moves for code in (move.debit, move.credit)})
-        new += session.execute(_POST, values).rowcount  # type: ignore[attr-defined]
+        new += count_changed(session.execute(_POST, values))
     if new < len(moves) and session.execute(_SAME, values).scalar_one() != len(moves):
         raise AmountMismatch(
             "an entry was posted before with other figures", code="ledger.conflict"

@@ -9,7 +9,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from billing.models import BillFile, BillFilePart, BillFileStatus
 from core import outbox
-from core.db import UtcDateTime
+from core.db import UtcDateTime, count_changed
 from core.errors import Conflict, NotFound
 
 
@@ -141,4 +141,4 @@ _FORGET = text("""
 def forget_refused(session: Session, *, days: int, now: datetime) -> int:
     """Delete the bytes of files refused longer ago than that; returns how many pieces."""
     done = session.execute(_FORGET, {"days": days, "now": now})
-    return int(done.rowcount)  # type: ignore[attr-defined]
+    return count_changed(done)

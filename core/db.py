@@ -8,7 +8,16 @@ from enum import StrEnum
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, DateTime, Engine, Enum, TypeDecorator, create_engine
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    DateTime,
+    Engine,
+    Enum,
+    Result,
+    TypeDecorator,
+    create_engine,
+)
 from sqlalchemy.dialects.postgresql import JSON
 from sqlmodel import Session, SQLModel
 
@@ -138,6 +147,12 @@ class HotStatement:
         """Run it in the session's transaction and return its rows."""
         session.flush()
         return driver(session).execute(self._query, values).fetchall()
+
+
+def count_changed(done: Result[Any]) -> int:
+    """Return how many rows a statement that was just run has changed."""
+    assert isinstance(done, CursorResult)
+    return done.rowcount
 
 
 def driver(session: Session) -> psycopg.Connection[Any]:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from core import crypto
+from core.db import count_changed
 from core.errors import NotSignedIn
 from identity.keys import live_secrets
 from identity.models import CompanyKey
@@ -150,7 +151,7 @@ def _use_nonce(session: Session, signed: Signed, *, expires_at: datetime) -> Non
     used = session.execute(
         _USE, {"key_id": signed.key_id, "nonce": signed.nonce, "expires_at": expires_at}
     )
-    if not used.rowcount:  # type: ignore[attr-defined]
+    if not count_changed(used):
         raise NotSignedIn(
             "a request with this nonce came before: make a new nonce for each request, and ask"
             " what became of the first one",

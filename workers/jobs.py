@@ -19,7 +19,7 @@ from sqlmodel import Session
 
 from core import log
 from core.clock import utc_now
-from core.db import transaction
+from core.db import count_changed, transaction
 from core.errors import UpstreamUnavailable
 from workers.app import celery
 
@@ -183,4 +183,4 @@ def revive(session: Session, job_id: int, *, now: datetime) -> bool:
         ),
         {"id": job_id, "now": now},
     )
-    return bool(revived.rowcount)  # type: ignore[attr-defined]
+    return count_changed(revived) == 1

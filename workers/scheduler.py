@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from core import log
 from core.clock import billing_date, utc_now
-from core.db import transaction
+from core.db import count_changed, transaction
 from workers.relay import relay, ring
 from workers.start import start
 
@@ -48,7 +48,7 @@ def schedule(*, now: datetime) -> int:
                     "now": now,
                 },
             )
-            made += done.rowcount  # type: ignore[attr-defined]
+            made += count_changed(done)
     return made
 
 
