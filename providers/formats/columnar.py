@@ -72,7 +72,7 @@ class Columnar:
             .unnest("cells")
             .with_columns(pl.selectors.starts_with("field_").fill_null(""))
         )
-        rows = rows.with_columns(*self._values()).with_columns(sure=self._sure(rows))
+        rows = rows.with_columns(*self._values()).with_columns(sure=self._sure())
         rows = rows.with_columns(left_fen=pl.col("amount_fen") - self._printed_fen())
         sure = pl.col("whole") & pl.col("sure") & self._agree(rows)
         rows = rows.with_columns(sure.fill_null(value=False).alias("sure"))
@@ -103,7 +103,7 @@ class Columnar:
                 found.append(fen(cell).alias(name))
         return found
 
-    def _sure(self, rows: pl.DataFrame) -> pl.Expr:
+    def _sure(self) -> pl.Expr:
         """Return which rows have nothing but cells that mean one thing."""
         sure = pl.lit(value=True)
         for column in self._columns():
@@ -191,7 +191,7 @@ class Columnar:
             if item.quantity is not None:
                 metered = '"{}"'
                 values.append(self._cell(item.quantity))
-            name, unit = _literal(item.name), _literal(item.unit)
+            name, unit = quoted(item.name), quoted(item.unit)
             parts.append(f"[{name},{metered},{unit},{{}}]")
             printed = "amount_fen" if item.amount == amount.name else f"fen_{item.amount}"
             values.append(pl.col(printed))
@@ -199,7 +199,7 @@ class Columnar:
         rounding = self._profile.rounding_item
         if rounding is None:
             return items + "]"
-        rest = pl.format(f',[{_literal(rounding)},null,"",{{}}]]', pl.col("left_fen"))
+        rest = pl.format(f',[{quoted(rounding)},null,"",{{}}]]', pl.col("left_fen"))
         return items + pl.when(pl.col("left_fen") == 0).then(pl.lit("]")).otherwise(rest)
 
 
@@ -212,10 +212,6 @@ def is_columnar(profile: Profile) -> bool:
         return False  # braces are what `pl.format` fills in
     layouts = {profile.date_format(column) for column in profile.columns if column.holds in _DAYS}
     return layouts <= set(_LAYOUTS) and all(map(_whole, (profile.account_no, profile.bill_no)))
-
-
-def _literal(text: str) -> str:
-    return quoted(text)
 
 
 def _whole(rule: Rule) -> str:

@@ -32,26 +32,28 @@ class Line:
     raw: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file's head says of its rows: see `Rows`."""
+
+    order: dict[str, int] | None = None
+    width: int | None = None
+    file_day: date | None = None
+
+
 class Intake:
     """Makes one bill of each row."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        totals: Totals,
-        *,
-        order: dict[str, int] | None = None,
-        width: int | None = None,
-        file_day: date | None = None,
-    ) -> None:
+    def __init__(self, profile: Profile, totals: Totals, found: Found) -> None:
         self.profile = profile
         self.totals = totals
-        self._order, self._width, self._file_day = order, width, file_day
+        self._found = found
         self.rows = self.rows_of(profile)
 
     def rows_of(self, profile: Profile, *, adds_up: bool = True) -> Rows:
+        found = self._found
         return Rows(
-            profile, self._order, width=self._width, file_day=self._file_day, adds_up=adds_up
+            profile, found.order, width=found.width, file_day=found.file_day, adds_up=adds_up
         )
 
     def take(self, line_no: int, cells: list[str], raw: str) -> Iterator[BillRecord | Reject]:
@@ -97,16 +99,8 @@ class Intake:
 class SeveralInARow(Intake):
     """Makes a bill of each group of columns of a row; a blank group is none."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        totals: Totals,
-        *,
-        order: dict[str, int] | None = None,
-        width: int | None = None,
-        file_day: date | None = None,
-    ) -> None:
-        super().__init__(_one_of(profile, 0), totals, order=order, width=width, file_day=file_day)
+    def __init__(self, profile: Profile, totals: Totals, found: Found) -> None:
+        super().__init__(_one_of(profile, 0), totals, found)
         places = self.rows.places
         self._groups = [
             ([places[name] for name in group.columns], self.rows_of(_one_of(profile, at)))
@@ -150,16 +144,8 @@ def _one_of(profile: Profile, chosen: int) -> Profile:
 class SeveralRows(Intake):
     """Makes one bill of the rows that follow one another and say the same in ``group_by``."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        totals: Totals,
-        *,
-        order: dict[str, int] | None = None,
-        width: int | None = None,
-        file_day: date | None = None,
-    ) -> None:
-        super().__init__(profile, totals, order=order, width=width, file_day=file_day)
+    def __init__(self, profile: Profile, totals: Totals, found: Found) -> None:
+        super().__init__(profile, totals, found)
         assert profile.rows is not None
         self._rule = profile.rows.amount
         self.rows = self.rows_of(profile, adds_up=False)

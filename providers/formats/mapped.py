@@ -9,6 +9,7 @@ from typing import Final
 from core.errors import Invalid
 from providers.base import BillRecord, LineItem, Reject
 from providers.formats.cells import read_quantity, read_text
+from providers.formats.intake import Found
 from providers.formats.judging import items_complaint, shown_raw
 from providers.formats.numerals import amount_reader, quantity_reader
 from providers.formats.rows import RowFault, reject
@@ -86,7 +87,7 @@ class MappedBills:
     def __init__(self, profile: Profile, file_day: date | None = None) -> None:
         listed = profile.items_from
         self.totals = Totals(summed(profile))
-        self._intake = intake_of(profile, self.totals, file_day=file_day)
+        self._intake = intake_of(profile, self.totals, Found(file_day=file_day))
         self._waits = profile.rows is not None  # a row is judged when its bill is whole
         self._lines = None if listed is None else _Lines(profile, listed)
 

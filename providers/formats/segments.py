@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any, Final
 
 from core.errors import Invalid
 from core.money import yuan_text
 from providers.base import BillRecord, LineItem, Reject
 from providers.formats.converters import converters_of
-from providers.formats.intake import ROWS_OF_A_BILL, Intake, Line, closed, refused
+from providers.formats.intake import ROWS_OF_A_BILL, Found, Intake, Line, closed, refused
 from providers.formats.judging import items_complaint
 from providers.formats.rows import RowFault, reject
 from providers.formats.totals import Totals
@@ -63,16 +62,8 @@ class _Kind:
 class Segmented(Intake):
     """Makes one bill of a bill's line and the lines below it."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        totals: Totals,
-        *,
-        order: dict[str, int] | None = None,
-        width: int | None = None,
-        file_day: date | None = None,
-    ) -> None:
-        super().__init__(profile, totals, order=order, width=width, file_day=file_day)
+    def __init__(self, profile: Profile, totals: Totals, found: Found) -> None:
+        super().__init__(profile, totals, found)
         charges = {column.name for column in profile.columns if column.holds == "charge"}
         own = tuple(item for item in profile.items if item.amount in charges)
         self.rows = self.rows_of(profile.model_copy(update={"items": own}), adds_up=False)

@@ -12,7 +12,7 @@ from core.errors import BillFileError
 from providers.base import BillRecord, Heading, Reject
 from providers.formats.dates import date_reader
 from providers.formats.headers import Columns, columns_of
-from providers.formats.intake import Intake, SeveralInARow, SeveralRows
+from providers.formats.intake import Found, Intake, SeveralInARow, SeveralRows
 from providers.formats.rows import RowFault, reject
 from providers.formats.segments import Segmented
 from providers.formats.sources import ByteSource, CharacterSource, DelimitedSource, Source
@@ -66,9 +66,7 @@ class TabularReader:
             heading = read_heading(cells, profile.header.fields)
             if heading is not None:
                 yield heading
-        intake = intake_of(
-            profile, totals, order=columns.order, width=columns.width, file_day=file_day
-        )
+        intake = intake_of(profile, totals, Found(columns.order, columns.width, file_day))
         last_no = yield from self._rows(lines, intake, statements)
         yield from prove_statements(profile, statements, totals, last_no)
 
@@ -179,14 +177,7 @@ def _is_end(text: str) -> bool:
     return text == _END_OF_FILE
 
 
-def intake_of(
-    profile: Profile,
-    totals: Totals,
-    *,
-    order: dict[str, int] | None = None,
-    width: int | None = None,
-    file_day: date | None = None,
-) -> Intake:
+def intake_of(profile: Profile, totals: Totals, found: Found) -> Intake:
     """Return what makes bills of a profile's rows, wherever the rows come from."""
     kind = Intake
     if profile.rows is not None:
@@ -195,4 +186,4 @@ def intake_of(
         kind = Segmented
     elif profile.repeat:
         kind = SeveralInARow
-    return kind(profile, totals, order=order, width=width, file_day=file_day)
+    return kind(profile, totals, found)

@@ -4,20 +4,18 @@ The namespaces of the three generations differ and so do some names; what stands
 Source: docs/standards.md, CII.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from typing import BinaryIO, Final
 
-from core.errors import BillFileError, Invalid
-from providers.base import BillRecord, Heading, Reject
+from core.errors import Invalid
 from providers.formats.cells import date_reader
-from providers.formats.rows import RowFault, reject
-from providers.profiles import Profile
-from providers.standards.drafts import Judge, flat, last_of_month, read_decimal
-from providers.standards.en16931 import SELF_BILLED, Invoice, Line, Reference, draft_of, each_once
+from providers.formats.rows import RowFault
+from providers.standards.drafts import flat, last_of_month, read_decimal
+from providers.standards.en16931 import SELF_BILLED, Invoice, Line, Reference, each_once
+from providers.standards.invoice_reader import InvoiceReader
 from providers.standards.pdf import xml_of
-from providers.standards.xml_guard import Element, documents, every, first, read_day, text
+from providers.standards.xml_guard import Element, every, first, read_day, text
 
 _UNCEFACT: Final = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice"
 _ROOTS: Final = (
@@ -64,31 +62,24 @@ _NO_SUMS: Final = ("GROUP", "INFORMATION")  # lines whose amount others hold, or
 _day, _month = date_reader("yyyymmdd"), date_reader("yyyymm")
 
 
-class CiiReader:
-    """Reads a company's CII invoices; see `BillFileReader`."""
+class CiiReader(InvoiceReader):
+    """Reads a company's CII invoices."""
 
-    def __init__(self, profile: Profile) -> None:
-        self._profile = profile
-        self._judge = Judge(profile)
+    roots = _ROOTS
+    none_found = (
+        "there is no CrossIndustryInvoice in it: check that this is the bill file;"
+        ' Invoice and CreditNote of UBL are format = "ubl" in the profile'
+    )
 
-    def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
-        found = False
-        for line_no, element in documents(xml_of(stream), _ROOTS):
-            found = True
-            yield self._bill(element, line_no)
-        if not found:
-            raise BillFileError(
-                "there is no CrossIndustryInvoice in it: check that this is the bill file;"
-                ' Invoice and CreditNote of UBL are format = "ubl" in the profile',
-                line_no=1,
-            )
+    def xml_of(self, stream: BinaryIO) -> BinaryIO:
+        return xml_of(stream)
 
-    def _bill(self, element: Element, line_no: int) -> BillRecord | Reject:
-        try:
-            return self._judge(draft_of(self._profile, read_invoice(element, line_no)))
-        except RowFault as fault:
-            name = text(element, "ExchangedDocument/ID", "HeaderExchangedDocument/ID")
-            return reject(line_no, fault.column, fault.reason, f"CrossIndustryInvoice {name}")
+    def invoice_of(self, element: Element, line_no: int) -> Invoice:
+        return read_invoice(element, line_no)
+
+    def title_of(self, element: Element) -> str:
+        name = text(element, "ExchangedDocument/ID", "HeaderExchangedDocument/ID")
+        return f"CrossIndustryInvoice {name}"
 
 
 def read_invoice(element: Element, line_no: int) -> Invoice:

@@ -4,18 +4,16 @@ One file holds one document, or many: in a wrapper, in an SBDH envelope, one aft
 docs/standards.md, UBL.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import BinaryIO, Final
+from typing import Final
 
-from core.errors import BillFileError, Invalid
-from providers.base import BillRecord, Heading, Reject
-from providers.formats.rows import RowFault, reject
-from providers.profiles import Profile
-from providers.standards.drafts import Judge, flat, read_decimal
-from providers.standards.en16931 import SELF_BILLED, Invoice, Line, Reference, draft_of, each_once
-from providers.standards.xml_guard import Element, documents, every, first, read_day, text
+from core.errors import Invalid
+from providers.formats.rows import RowFault
+from providers.standards.drafts import flat, read_decimal
+from providers.standards.en16931 import SELF_BILLED, Invoice, Line, Reference, each_once
+from providers.standards.invoice_reader import InvoiceReader
+from providers.standards.xml_guard import Element, every, first, read_day, text
 
 _SPACE: Final = "urn:oasis:names:specification:ubl:schema:xsd:"
 _INVOICE, _CREDIT_NOTE = f"{{{_SPACE}Invoice-2}}Invoice", f"{{{_SPACE}CreditNote-2}}CreditNote"
@@ -65,31 +63,20 @@ _DUE: Final = (
 )
 
 
-class UblReader:
-    """Reads a company's UBL invoices; see `BillFileReader`."""
+class UblReader(InvoiceReader):
+    """Reads a company's UBL invoices and credit notes."""
 
-    def __init__(self, profile: Profile) -> None:
-        self._profile = profile
-        self._judge = Judge(profile)
+    roots = (_INVOICE, _CREDIT_NOTE)
+    none_found = (
+        "there is no Invoice or CreditNote of UBL 2 in it: check that this is the bill"
+        ' file; CrossIndustryInvoice is format = "cii" in the profile'
+    )
 
-    def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
-        found = False
-        for line_no, element in documents(stream, (_INVOICE, _CREDIT_NOTE)):
-            found = True
-            yield self._bill(element, line_no)
-        if not found:
-            raise BillFileError(
-                "there is no Invoice or CreditNote of UBL 2 in it: check that this is the bill"
-                ' file; CrossIndustryInvoice is format = "cii" in the profile',
-                line_no=1,
-            )
+    def invoice_of(self, element: Element, line_no: int) -> Invoice:
+        return read_invoice(element, line_no)
 
-    def _bill(self, element: Element, line_no: int) -> BillRecord | Reject:
-        try:
-            return self._judge(draft_of(self._profile, read_invoice(element, line_no)))
-        except RowFault as fault:
-            name = text(element, "ID")
-            return reject(line_no, fault.column, fault.reason, f"{_root(element)} {name}")
+    def title_of(self, element: Element) -> str:
+        return f"{_root(element)} {text(element, 'ID')}"
 
 
 def read_invoice(element: Element, line_no: int) -> Invoice:
