@@ -61,15 +61,17 @@ _MAKE = text("""
     ON CONFLICT (event_id, task) DO NOTHING
 """)
 
+# The rows are chosen once, apart: chosen in a subquery, a plan that runs it again for another row
+# takes more than the limit.
 _DUE = text("""
-    UPDATE job SET rung_at = :now
-    WHERE id IN (
+    WITH due AS MATERIALIZED (
         SELECT id FROM job
         WHERE state IN ('waiting', 'running') AND due_at <= :now
           AND (rung_at IS NULL OR rung_at < :again)
           AND (state = 'waiting' OR lease_until < :now)
         ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
-    RETURNING id, task
+    UPDATE job SET rung_at = :now FROM due WHERE job.id = due.id
+    RETURNING job.id, job.task
 """)
 
 
