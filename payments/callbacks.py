@@ -35,15 +35,18 @@ def receive(
         Invalid: not a callback of this gateway.
     """
     told = gateway.read_callback(headers, body, now=now)
+    if told is None:
+        return False
     kept = session.execute(
         text("""
-            INSERT INTO gateway_callback (gateway, external_id, order_no, body, received_at)
-            VALUES (:gateway, :external_id, :order_no, :body, :now)
+            INSERT INTO gateway_callback
+                (gateway, external_id, kind, reference, body, received_at)
+            VALUES (:gateway, :external_id, :kind, :reference, :body, :now)
             ON CONFLICT (gateway, external_id) DO NOTHING RETURNING id
         """),
         {
-            "gateway": gateway.code, "external_id": told.external_id, "order_no": told.order_no,
-            "body": body.decode("utf-8", "replace"), "now": now,
+            "gateway": gateway.code, "external_id": told.external_id, "kind": told.kind,
+            "reference": told.reference, "body": body.decode("utf-8", "replace"), "now": now,
         },
     ).scalar_one_or_none()  # fmt: skip
     if kept is not None:
@@ -66,10 +69,10 @@ def process(callback_id: int, gateways: dict[str, Gateway]) -> bool:
         if kept is None:
             raise NotFound("there is no such callback")
         gateway = gateway_named(gateways, kept.gateway)
-        payment = find_payment_by_order(session, kept.order_no)
+        payment = find_payment_by_order(session, kept.reference)
     if payment is None:
         raise NotFound("the gateway speaks of an order we do not know", code="callback.no_order")
-    reply = gateway.query(kept.order_no)
+    reply = gateway.query(payment.asked())
     if reply.status is GatewayStatus.UNKNOWN:
         return False
     with transaction() as session:

@@ -73,8 +73,9 @@ def create_payment(
     asked = quote(wanted, found, terms, mode=mode, channel=channel, now=now, sum_fen=sum_fen)
     _check_fresh(list(terms.values()), asked, quoted_at, shown_total_fen, now=now)
     payment = _new_payment(
-        session, asked, payer_id, gateway=gateway, channel=channel, return_url=return_url, now=now
-    )
+        session, asked, payer_id, gateway=gateway, mode=mode, channel=channel,
+        return_url=return_url, now=now,
+    )  # fmt: skip
     _keep(session, payment, asked, now=now)
     _remember(session, payment, idempotency_key, digest, now=now)
     if payment.gateway == NO_GATEWAY:
@@ -91,6 +92,7 @@ def _new_payment(
     payer_id: int,
     *,
     gateway: str,
+    mode: str,
     channel: str,
     return_url: str,
     now: datetime,
@@ -105,6 +107,7 @@ def _new_payment(
         order_no=f"CB{billing_date(now):%y%m}{payment_no:012d}",
         return_url=return_url.replace("{payment}", str(payment_id)),
         channel=channel,
+        mode=mode,
         amount_fen=asked.amount_fen,
         fee_fen=asked.fee_fen,
         fee_tax_fen=asked.fee_tax_fen,
@@ -254,6 +257,9 @@ def open_at_gateway(payment_id: int, gateway: Gateway, *, notify_url: str) -> Pa
         notify_url=notify_url,
         return_url=payment.return_url,
         expires_at=payment.expires_at,
+        asked_at=payment.created_at,
+        mode=payment.mode,
+        channel=payment.channel,
     )
     try:
         reply = gateway.open_order(order)
@@ -278,11 +284,11 @@ def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime
         payment = session.get_one(Payment, payment_id)
     if payment.status not in PENDING:
         return payment
-    reply = gateway.query(payment.order_no)
+    reply = gateway.query(payment.asked())
     waiting = reply.status in {GatewayStatus.OPEN, GatewayStatus.NOT_FOUND}
     if waiting and now >= payment.expires_at:
         if reply.status is GatewayStatus.OPEN:
-            reply = gateway.close(payment.order_no)
+            reply = gateway.close(payment.asked())
         else:
             reply = GatewayReply(status=GatewayStatus.CLOSED)
     elif waiting and payment.status is PaymentStatus.CREATED:

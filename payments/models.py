@@ -19,6 +19,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from core.db import UtcDateTime, text_enum
 from core.errors import IllegalTransition, NotFound
+from payments.gateways.base import Asked, CallbackKind, RefundOrder
 from payments.states import OUTCOME_MOVES, PAYMENT_MOVES, Outcome, PaymentStatus
 
 
@@ -56,6 +57,9 @@ class Payment(SQLModel, table=True):
     channel: str = Field(
         default="web", sa_column=Column(String, nullable=False, server_default="web")
     )
+    mode: str = Field(
+        default="wallet", sa_column=Column(String, nullable=False, server_default="wallet")
+    )
     amount_fen: int = Field(sa_type=BigInteger)  # the bills and the fee with its tax
     fee_fen: int = Field(
         default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
@@ -70,6 +74,13 @@ class Payment(SQLModel, table=True):
     status_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
     paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    def asked(self) -> Asked:
+        """Return the order as its gateway is asked about it."""
+        return Asked(
+            order_no=self.order_no, amount_fen=self.amount_fen, asked_at=self.created_at,
+            mode=self.mode, gateway_ref=self.gateway_ref,
+        )  # fmt: skip
 
     def move_to(self, status: PaymentStatus, *, now: datetime) -> None:
         """Change state, or raise IllegalTransition; the only writer of ``status``."""
@@ -176,6 +187,13 @@ class Refund(SQLModel, table=True):
     requested_at: datetime = Field(sa_type=UtcDateTime)
     succeeded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
+    def order(self, payment: Payment) -> RefundOrder:
+        """Return what the payment's gateway is asked to send back."""
+        return RefundOrder(
+            refund_no=self.refund_no, amount_fen=self.amount_fen, reason=self.reason,
+            asked_at=self.requested_at, paid=payment.asked(),
+        )  # fmt: skip
+
 
 class ReceiptState(StrEnum):
     """What became of money that came unasked, twice, or in another amount."""
@@ -227,7 +245,10 @@ class GatewayCallback(SQLModel, table=True):
     )
     gateway: str
     external_id: str
-    order_no: str
+    kind: CallbackKind = Field(
+        default=CallbackKind.PAYMENT, sa_column=Column(text_enum(CallbackKind), nullable=False)
+    )
+    reference: str
     body: str
     received_at: datetime = Field(sa_type=UtcDateTime)
     processed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -10,7 +10,7 @@ from core.clock import utc_now
 from core.db import transaction
 from core.errors import Conflict, NotFound
 from payments.gateways import gateway_named
-from payments.gateways.base import Gateway, RefundReply
+from payments.gateways.base import Gateway, RefundReply, RefundState
 from payments.models import (
     Payment,
     PaymentItem,
@@ -76,13 +76,11 @@ def send(refund_no: str, gateways: dict[str, Gateway]) -> bool:
         payment = session.get_one(Payment, refund.payment_id)
     if refund.status is RefundStatus.SUCCEEDED:
         return True
-    reply = gateway_named(gateways, payment.gateway).refund(
-        refund_no=refund_no, order_no=payment.order_no, amount_fen=refund.amount_fen
-    )
-    if reply.succeeded is None:
-        return False
-    if not reply.succeeded:
+    reply = gateway_named(gateways, payment.gateway).refund(refund.order(payment))
+    if reply.state is RefundState.REFUSED:
         raise Conflict("the gateway refuses this refund", code="refund.refused")
+    if reply.state is not RefundState.SENT:
+        return False
     with transaction() as session:
         book(session, refund_no, reply, now=utc_now())
     return True

@@ -5,6 +5,7 @@ Two kinds: another amount than we asked for (rule 32), and a second payment of t
 (rules 38, 39).
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import text
@@ -17,7 +18,7 @@ from core.db import transaction
 from core.errors import AmountMismatch, Conflict, NotFound
 from core.keys import month_key
 from payments.gateways import gateway_named
-from payments.gateways.base import Gateway, GatewayReply
+from payments.gateways.base import Gateway, GatewayReply, RefundOrder, RefundState
 from payments.models import Payment, Receipt, ReceiptState, get_payment
 
 _KEEP = text("""
@@ -87,13 +88,16 @@ def send_back(receipt_id: int, gateways: dict[str, Gateway]) -> bool:
         payment = session.get_one(Payment, receipt.payment_id)
     if receipt.state is ReceiptState.RETURNED:
         return True
-    reply = gateway_named(gateways, receipt.source).refund(
-        refund_no=return_no(receipt), order_no=payment.order_no, amount_fen=receipt.amount_fen
-    )
-    if reply.succeeded is None:
-        return False
-    if not reply.succeeded:
+    paid = replace(payment.asked(), amount_fen=receipt.amount_fen, gateway_ref=receipt.source_ref)
+    order = RefundOrder(
+        refund_no=return_no(receipt), amount_fen=receipt.amount_fen, reason=receipt.reason,
+        asked_at=receipt.received_at, paid=paid,
+    )  # fmt: skip
+    reply = gateway_named(gateways, receipt.source).refund(order)
+    if reply.state is RefundState.REFUSED:
         raise Conflict("the gateway refuses to take this money back", code="refund.refused")
+    if reply.state is not RefundState.SENT:
+        return False
     with transaction() as session:
         book_returned(session, receipt_id, reply.refund_ref, reply.refunded_at, now=utc_now())
     return True

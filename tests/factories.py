@@ -29,11 +29,17 @@ from identity.models import Role
 from identity.people import add_person
 from payments.checkout import create_payment
 from payments.gateways.base import (
+    Asked,
     Callback,
+    CallbackAnswer,
+    Capabilities,
+    FileState,
     GatewayReply,
     GatewayStatus,
     Order,
+    RefundOrder,
     RefundReply,
+    SettlementFetch,
     SettlementRecord,
 )
 from payments.models import Payment, PaymentItem, get_payment, list_items
@@ -308,6 +314,9 @@ def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
     return found
 
 
+CAN = Capabilities(modes=("wallet",), channels=frozenset({"web", "api", "tv", "counter", "kiosk"}))
+
+
 @dataclass
 class FarGateway:
     """A gateway's far side that says what a test tells it to; ``asked`` is what it was asked."""
@@ -315,7 +324,7 @@ class FarGateway:
     code: str = "sandbox"
     name: str = "Far"
     description: str = ""
-    mode: str = "wallet"
+    capabilities: Capabilities = CAN
     replies: list[GatewayReply | Exception] = field(default_factory=list)
     refund_replies: list[RefundReply | Exception] = field(default_factory=list)
     rows: list[SettlementRecord] = field(default_factory=list)
@@ -331,21 +340,32 @@ class FarGateway:
     def open_order(self, order: Order) -> GatewayReply:
         return self._next("open", order.order_no)
 
-    def query(self, order_no: str) -> GatewayReply:
-        return self._next("query", order_no)
+    def query(self, asked: Asked) -> GatewayReply:
+        return self._next("query", asked.order_no)
 
-    def close(self, order_no: str) -> GatewayReply:
-        return self._next("close", order_no)
+    def close(self, asked: Asked) -> GatewayReply:
+        return self._next("close", asked.order_no)
 
-    def refund(self, *, refund_no: str, order_no: str, amount_fen: int) -> RefundReply:
-        self.asked.append((f"refund {amount_fen}", refund_no))
+    def refund(self, order: RefundOrder) -> RefundReply:
+        self.asked.append((f"refund {order.amount_fen}", order.refund_no))
         reply = self.refund_replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
         return reply
 
-    def read_callback(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Callback:
+    def query_refund(self, order: RefundOrder) -> RefundReply:
+        return self.refund(order)
+
+    def read_callback(
+        self, headers: Mapping[str, str], body: bytes, *, now: datetime
+    ) -> Callback | None:
         raise NotImplementedError
+
+    def answer_callback(self, *, taken: bool) -> CallbackAnswer:
+        return CallbackAnswer(204 if taken else 400)
+
+    def fetch_settlement(self, day: date) -> SettlementFetch:
+        return SettlementFetch(FileState.NOT_YET)
 
     def read_settlement(self, stream: BinaryIO, *, day: date) -> Iterator[SettlementRecord]:
         return iter(self.rows)

@@ -29,7 +29,7 @@ from core.clock import add_months, billing_date
 from core.db import transaction
 from core.errors import AmountMismatch, CityBillError, Conflict, Invalid
 from payments import refunds, suspense, write_offs
-from payments.gateways.base import GatewayStatus, RefundReply
+from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment
 from payments.quotes import Wanted, offers_for
 from providers.base import AmountRule, Exactness, OptionKind, PayOption, PayTerms, RecordKind
@@ -234,7 +234,7 @@ class City(RuleBasedStateMachine):
         number = self._one("SELECT refund_no FROM refund ORDER BY status, refund_no LIMIT 1")
         for _ in range(times if number else 0):
             with transaction() as session:
-                refunds.book(session, number, RefundReply(succeeded=True), now=self.tick())
+                refunds.book(session, number, RefundReply(state=RefundState.SENT), now=self.tick())
 
     @rule(times=st.integers(1, 2))
     def suspended_money_is_sent(self, times):

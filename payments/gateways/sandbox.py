@@ -19,11 +19,18 @@ from core.errors import Invalid, NotAllowed, SettlementFileError, UpstreamUnavai
 from core.money import parse_yuan
 from core.settings import Settings
 from payments.gateways.base import (
+    Asked,
     Callback,
+    CallbackAnswer,
+    Capabilities,
+    FileState,
     GatewayReply,
     GatewayStatus,
     Order,
+    RefundOrder,
     RefundReply,
+    RefundState,
+    SettlementFetch,
     SettlementRecord,
 )
 
@@ -49,7 +56,9 @@ _COLUMNS = [
 class Sandbox:
     code = "sandbox"
     name = "沙箱支付 Sandbox Pay"
-    mode = "wallet"
+    capabilities = Capabilities(
+        modes=("wallet",), channels=frozenset({"web", "api", "tv", "kiosk"})
+    )
     description = "演示用，不涉及真实资金 · for demonstration, no real money moves"
 
     def __init__(
@@ -71,38 +80,38 @@ class Sandbox:
         }
         return _order_reply(self._call("POST", "/sandbox/orders", body), {200, 201})
 
-    def query(self, order_no: str) -> GatewayReply:
-        answer = self._call("GET", f"/sandbox/orders/{order_no}")
+    def query(self, asked: Asked) -> GatewayReply:
+        answer = self._call("GET", f"/sandbox/orders/{asked.order_no}")
         if answer is not None and answer.status_code == httpx.codes.NOT_FOUND:
             return GatewayReply(status=GatewayStatus.NOT_FOUND)
         return _order_reply(answer, {200})
 
-    def close(self, order_no: str) -> GatewayReply:
-        answer = self._call("POST", f"/sandbox/orders/{order_no}/close", {})
+    def close(self, asked: Asked) -> GatewayReply:
+        answer = self._call("POST", f"/sandbox/orders/{asked.order_no}/close", {})
         if answer is not None and answer.status_code == httpx.codes.NOT_FOUND:
             return GatewayReply(status=GatewayStatus.NOT_FOUND)
         return _order_reply(answer, {200, 409})
 
-    def refund(self, *, refund_no: str, order_no: str, amount_fen: int) -> RefundReply:
-        body = {"refund_no": refund_no, "order_no": order_no, "amount_fen": amount_fen}
+    def refund(self, order: RefundOrder) -> RefundReply:
+        body = {
+            "refund_no": order.refund_no,
+            "order_no": order.paid.order_no,
+            "amount_fen": order.amount_fen,
+        }
         answer = self._call("POST", "/sandbox/refunds", body)
-        if answer is None or answer.status_code not in {200, 201, 409}:
-            return RefundReply(succeeded=None)
-        if answer.status_code == httpx.codes.CONFLICT:
-            return RefundReply(succeeded=False)
-        told = _json(answer)
-        done = told.get("status") == "succeeded" and told.get("amount_fen") == amount_fen
-        if not done:
-            return RefundReply(succeeded=None)
-        try:
-            refunded_at = _moment(told["refunded_at"])
-        except (KeyError, ValueError, TypeError):
-            return RefundReply(succeeded=None)
-        return RefundReply(
-            succeeded=True, refund_ref=told.get("refund_ref"), refunded_at=refunded_at
-        )
+        if answer is not None and answer.status_code == httpx.codes.CONFLICT:
+            return RefundReply(state=RefundState.REFUSED)
+        return _refund_reply(answer, order, {200, 201})
 
-    def read_callback(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Callback:
+    def query_refund(self, order: RefundOrder) -> RefundReply:
+        answer = self._call("GET", f"/sandbox/refunds/{order.refund_no}")
+        if answer is not None and answer.status_code == httpx.codes.NOT_FOUND:
+            return RefundReply(state=RefundState.NOT_FOUND)
+        return _refund_reply(answer, order, {200})
+
+    def read_callback(
+        self, headers: Mapping[str, str], body: bytes, *, now: datetime
+    ) -> Callback | None:
         sent_at = headers.get("x-sandbox-time", "")
         signature = headers.get("x-sandbox-signature", "")
         fresh = (
@@ -114,12 +123,23 @@ class Sandbox:
             raise NotAllowed("the callback's signature is wrong or stale", code="callback.forged")
         try:
             told = json.loads(body)
-            callback = Callback(external_id=str(told["event_id"]), order_no=str(told["order_no"]))
+            callback = Callback(external_id=str(told["event_id"]), reference=str(told["order_no"]))
             if not "".join(callback).isprintable():
                 raise ValueError("a number with control characters in it")
             return callback
         except (ValueError, KeyError, TypeError, RecursionError) as wrong:
             raise Invalid("not a sandbox notification", code="callback.malformed") from wrong
+
+    def answer_callback(self, *, taken: bool) -> CallbackAnswer:
+        return CallbackAnswer() if taken else CallbackAnswer(status_code=400)
+
+    def fetch_settlement(self, day: date) -> SettlementFetch:
+        answer = self._call("GET", f"/sandbox/settlements/{day}.csv")
+        if answer is None or answer.status_code not in {200, 404}:
+            return SettlementFetch(FileState.UNKNOWN)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return SettlementFetch(FileState.NOT_YET)
+        return SettlementFetch(FileState.READY, f"sandbox-{day}.csv", answer.content)
 
     def hang_up(self) -> None:
         self._http.close()
@@ -168,6 +188,23 @@ def _order_reply(answer: httpx.Response | None, expected: set[int]) -> GatewayRe
         amount_fen=amount_fen if type(amount_fen) is int else None,  # JSON's true is no amount
         paid_at=paid_at,
         pay_url=told.get("pay_url"),
+    )
+
+
+def _refund_reply(
+    answer: httpx.Response | None, order: RefundOrder, expected: set[int]
+) -> RefundReply:
+    if answer is None or answer.status_code not in expected:
+        return RefundReply(state=RefundState.UNKNOWN)
+    told = _json(answer)
+    if told.get("status") != "succeeded" or told.get("amount_fen") != order.amount_fen:
+        return RefundReply(state=RefundState.UNKNOWN)
+    try:
+        refunded_at = _moment(told["refunded_at"])
+    except (KeyError, ValueError, TypeError):
+        return RefundReply(state=RefundState.UNKNOWN)
+    return RefundReply(
+        state=RefundState.SENT, refund_ref=told.get("refund_ref"), refunded_at=refunded_at
     )
 
 

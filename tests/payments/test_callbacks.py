@@ -72,7 +72,7 @@ class TestReceive:
         assert receive(signed(body), body)
 
         with transaction() as session:
-            row = session.execute(text("SELECT order_no, body FROM gateway_callback")).one()
+            row = session.execute(text("SELECT reference, body FROM gateway_callback")).one()
         assert tuple(row) == ("CB1", body.decode())
         assert topics() == ["gateway_callback.received"]
 
@@ -150,7 +150,7 @@ class TestJunk:
             told = GATEWAY.read_callback(signed(body), body, now=NOW)
         except Invalid:
             return
-        assert told.order_no
+        assert told.reference
 
 
 @pytest.mark.usefixtures("city")

@@ -12,7 +12,7 @@ from core.db import transaction
 from core.errors import Conflict, Invalid
 from core.keys import named_key
 from payments import write_offs
-from payments.gateways.base import GatewayStatus, RefundReply
+from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment
 from payments.quotes import Wanted
 from payments.refunds import book as book_refund
@@ -248,7 +248,7 @@ class TestFee:
             assert violations() == []
         for item in (first, second):
             with transaction() as session:
-                sent = RefundReply(succeeded=True)
+                sent = RefundReply(state=RefundState.SENT)
                 book_refund(session, f"R{item.write_off_no[1:]}", sent, now=NOW)
 
         assert "gateway:sandbox" not in balances()

@@ -15,7 +15,7 @@ from core.db import transaction
 from core.errors import NotFound, SettlementFileError
 from core.money import yuan_text
 from payments import refunds, suspense, write_offs
-from payments.gateways.base import GatewayStatus, RefundReply
+from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.gateways.sandbox import Sandbox
 from payments.models import BreakKind, Payment, ReconciliationBreak, list_receipts
 from payments.quotes import Wanted
@@ -93,7 +93,7 @@ def a_refund(*, at: datetime) -> tuple[Payment, str]:
     number = f"R{item.write_off_no[1:]}"
     with transaction() as session:
         write_offs.book(session, item.write_off_no, REFUSED, now=NOW)
-        reply = RefundReply(succeeded=True, refund_ref="rf-1", refunded_at=at)
+        reply = RefundReply(state=RefundState.SENT, refund_ref="rf-1", refunded_at=at)
         refunds.book(session, number, reply, now=NOW + timedelta(days=1))
     return payment, number
 
@@ -263,7 +263,9 @@ def all_refused(payment: Payment) -> list[tuple[str, int]]:
             write_offs.book(session, item.write_off_no, REFUSED, now=NOW)
             number = f"R{item.write_off_no[1:]}"
             reply = RefundReply(
-                succeeded=True, refund_ref=f"rf-{number}", refunded_at=NOW + timedelta(hours=1)
+                state=RefundState.SENT,
+                refund_ref=f"rf-{number}",
+                refunded_at=NOW + timedelta(hours=1),
             )
             refunds.book(session, number, reply, now=NOW)
             sent.append((number, refunds.get_refund(session, number).amount_fen))

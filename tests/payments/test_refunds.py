@@ -8,7 +8,7 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import Conflict, NotFound, UpstreamUnavailable
 from payments import refunds, write_offs
-from payments.gateways.base import RefundReply
+from payments.gateways.base import RefundReply, RefundState
 from payments.models import Payment, Refund, RefundStatus
 from payments.states import Outcome
 from payments.views import PublicStatus, view
@@ -27,8 +27,10 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.usefixtures("city")
-SENT = RefundReply(succeeded=True, refund_ref="sent-1", refunded_at=NOW + timedelta(hours=1))
-UNKNOWN = RefundReply(succeeded=None)
+SENT = RefundReply(
+    state=RefundState.SENT, refund_ref="sent-1", refunded_at=NOW + timedelta(hours=1)
+)
+UNKNOWN = RefundReply(state=RefundState.UNKNOWN)
 
 
 def a_refund(*amounts_fen: int) -> tuple[Payment, str]:
@@ -109,7 +111,8 @@ class TestSend:
 
         with pytest.raises(Conflict) as refused:
             refunds.send(
-                number, {"sandbox": FarGateway(refund_replies=[RefundReply(succeeded=False)])}
+                number,
+                {"sandbox": FarGateway(refund_replies=[RefundReply(state=RefundState.REFUSED)])},
             )
 
         assert refused.value.code == "refund.refused"

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from core.db import transaction
 from payments import refunds, write_offs
 from payments.checkout import create_payment
-from payments.gateways.base import GatewayStatus, RefundReply
+from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.settlement import book_reply
 from providers.base import WriteOffReply
 from tests.conftest import empty_city
@@ -69,7 +69,7 @@ def returning(home: Home) -> Act:
     with transaction() as session:
         for number in numbers:
             write_offs.book(session, number, REFUSED, now=NOW)
-    sent = RefundReply(succeeded=True, refund_ref="sent-1")
+    sent = RefundReply(state=RefundState.SENT, refund_ref="sent-1")
     return lambda session: [
         refunds.book(session, f"R{number[1:]}", sent, now=NOW) for number in numbers
     ]

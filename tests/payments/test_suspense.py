@@ -8,7 +8,7 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import AmountMismatch, Conflict, NotFound
 from payments import suspense
-from payments.gateways.base import GatewayStatus, RefundReply
+from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment, Receipt, ReceiptState
 from payments.states import PaymentStatus
 from payments.views import PaymentView, PublicStatus, view
@@ -29,7 +29,9 @@ from tests.factories import (
 
 pytestmark = pytest.mark.usefixtures("city")
 PAID = GatewayStatus.PAID
-SENT = RefundReply(succeeded=True, refund_ref="sent-1", refunded_at=NOW + timedelta(hours=1))
+SENT = RefundReply(
+    state=RefundState.SENT, refund_ref="sent-1", refunded_at=NOW + timedelta(hours=1)
+)
 
 
 def receipts() -> list[Receipt]:
@@ -159,7 +161,7 @@ class TestSendingBack:
 
     def test_without_word_the_same_number_is_tried_again(self):
         _, number = self.a_receipt()
-        far = FarGateway(refund_replies=[RefundReply(succeeded=None), SENT])
+        far = FarGateway(refund_replies=[RefundReply(state=RefundState.UNKNOWN), SENT])
 
         assert not suspense.send_back(number, {"sandbox": far})
         assert receipts()[0].state is ReceiptState.SUSPENDED
@@ -172,7 +174,8 @@ class TestSendingBack:
 
         with pytest.raises(Conflict):
             suspense.send_back(
-                number, {"sandbox": FarGateway(refund_replies=[RefundReply(succeeded=False)])}
+                number,
+                {"sandbox": FarGateway(refund_replies=[RefundReply(state=RefundState.REFUSED)])},
             )
         with pytest.raises(type(AWAY)):
             suspense.send_back(number, {"sandbox": FarGateway(refund_replies=[AWAY])})

@@ -11,7 +11,7 @@ from billing.days import close_day
 from core import db
 from core.db import transaction
 from payments import refunds, verification, write_offs
-from payments.gateways.base import GatewayStatus, RefundReply
+from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.verification import verify
 from tests.conftest import empty_city
 from tests.factories import (
@@ -39,7 +39,7 @@ def worked_city(database_url: str) -> Iterator[None]:
         if refunded:
             with transaction() as session:
                 number = f"R{item.write_off_no[1:]}"
-                refunds.book(session, number, RefundReply(succeeded=True), now=NOW)
+                refunds.book(session, number, RefundReply(state=RefundState.SENT), now=NOW)
     held = a_home(1_000)
     a_payment(held)
     held.correct(0, version=2, amount_fen=900)

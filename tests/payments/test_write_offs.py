@@ -8,7 +8,7 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import IllegalTransition, NotFound, UpstreamUnavailable
 from payments import refunds, write_offs
-from payments.gateways.base import GatewayStatus, RefundReply
+from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment, PaymentItem
 from payments.states import Outcome
 from providers.base import WriteOffReply
@@ -155,7 +155,7 @@ class TestAnswers:
         answer(item, REFUSED)
         with transaction() as session:
             number = session.execute(text("SELECT refund_no FROM refund")).scalar_one()
-            refunds.book(session, number, RefundReply(succeeded=True), now=NOW)
+            refunds.book(session, number, RefundReply(state=RefundState.SENT), now=NOW)
 
         answer(item, REFUSED)
 

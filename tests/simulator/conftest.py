@@ -18,6 +18,7 @@ import httpx
 import pytest
 import uvicorn
 
+from payments.gateways.base import CallbackAnswer, Gateway
 from simulator.app import Options, build_app
 from simulator.utility import UtilityOptions, build_utility
 
@@ -137,11 +138,16 @@ def water(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @dataclass
 class Shop:
-    """A receiver of notifications; ``answers`` are the statuses to give, then 204."""
+    """A receiver of notifications; ``answers`` are the statuses to give, then ``taken``."""
 
     notify_url: str = ""
     answers: list[int] = field(default_factory=list)
+    taken: CallbackAnswer = CallbackAnswer()  # noqa: RUF009  a tuple
     received: list[tuple[dict[str, str], str]] = field(default_factory=list)
+
+    def speak(self, gateway: Gateway) -> None:
+        """Answer as that gateway wants to hear it."""
+        self.taken = gateway.answer_callback(taken=True)
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(body) for _, body in self.received]
@@ -155,11 +161,13 @@ def shop() -> Iterator[Shop]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status = shop.answers.pop(0) if shop.answers else 204
+            said = CallbackAnswer(shop.answers.pop(0)) if shop.answers else shop.taken
             shop.received.append((headers, body))
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
+            self.send_response(said.status_code)
+            self.send_header("Content-Type", said.content_type)
+            self.send_header("Content-Length", str(len(said.body.encode())))
             self.end_headers()
+            self.wfile.write(said.body.encode())
 
         def log_message(self, *_: object) -> None:
             pass

@@ -152,8 +152,8 @@ def quote(request: Request, body: ChoiceIn, caller: Resident) -> QuoteOut:
     gateway, now = gateway_named(request.app.state.gateways, body.gateway), utc_now()
     with transaction() as session:
         quoted = reviews.quote_for(
-            session, caller.id, body.wanted(), mode=gateway.mode, channel=CHANNEL, now=now,
-            sum_fen=body.amount_fen,
+            session, caller.id, body.wanted(), mode=gateway.capabilities.modes[0],
+            channel=CHANNEL, now=now, sum_fen=body.amount_fen,
         )  # fmt: skip
     asked = quoted.quote
     return QuoteOut(
@@ -197,9 +197,9 @@ def create(
         payment = checkout.create_payment(
             session, payer_id=caller.id, wanted=body.wanted(), gateway=body.gateway,
             return_url=own if body.return_url is None else body.return_url,
-            idempotency_key=idempotency_key, now=utc_now(), mode=gateway.mode, channel=CHANNEL,
-            sum_fen=body.amount_fen, quoted_at=body.quoted_at,
-            shown_total_fen=body.shown_total_fen,
+            idempotency_key=idempotency_key, now=utc_now(),
+            mode=gateway.capabilities.modes[0], channel=CHANNEL, sum_fen=body.amount_fen,
+            quoted_at=body.quoted_at, shown_total_fen=body.shown_total_fen,
         )  # fmt: skip
     checkout.open_at_gateway(
         payment.id, gateway, notify_url=callbacks.notify_url(settings().public_url, gateway.code)
@@ -250,7 +250,7 @@ def _read(caller: Caller, payment_id: int) -> PaymentOut:
     )  # fmt: skip
 
 
-@router.post("/callbacks/{gateway}", status_code=204, dependencies=[Anyone])
+@router.post("/callbacks/{gateway}", dependencies=[Anyone])
 async def callback(request: Request, gateway: str) -> Response:
     """Take in a gateway's callback: checked over its raw bytes, kept, acted upon afterwards."""
     known = gateway_named(request.app.state.gateways, gateway)
@@ -265,4 +265,5 @@ async def callback(request: Request, gateway: str) -> Response:
             callbacks.receive(session, known, request.headers, body, now=utc_now())
 
     await run_in_threadpool(keep)
-    return Response(status_code=204)
+    said = known.answer_callback(taken=True)
+    return Response(said.body, said.status_code, media_type=said.content_type)

@@ -62,7 +62,7 @@ def pay(
                 return_url=f"{settings().public_url}/payments/{{payment}}",
                 idempotency_key=idempotency_key,
                 now=utc_now(),
-                mode=chosen.mode,
+                mode=chosen.capabilities.modes[0],
                 channel=CHANNEL,
                 quoted_at=quoted_at,
                 shown_total_fen=total_fen,

@@ -77,7 +77,7 @@ def review_page(
     gateways = request.app.state.gateways
     chosen = gateways.get(gateway) or next(iter(gateways.values()), None)
     with transaction() as session:
-        mode = chosen.mode if chosen else ""
+        mode = chosen.capabilities.modes[0] if chosen else ""
         found = reviews.review(
             session, caller.id, choice.bills, mode=mode, channel=CHANNEL, now=now
         )

@@ -1,0 +1,49 @@
+"""The sandbox gateway, held to the contract against the simulator."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from core.clock import billing_date, utc_now
+from payments.gateways.base import Asked, Gateway, GatewayReply, GatewayStatus, Order
+from payments.gateways.sandbox import Sandbox
+from tests.payments.gateways.contract import FarSide, GatewayContract, saying
+from tests.simulator.conftest import SECRET, Simulator
+
+
+@pytest.fixture(scope="module")
+def far(simulator: Simulator) -> Iterator[FarSide]:
+    made: list[Sandbox] = []
+
+    def at(url: str) -> Gateway:
+        made.append(Sandbox(url, SECRET))
+        return made[-1]
+
+    def choose(order: Order, opened: GatewayReply, choice: str) -> None:
+        answer = simulator.client.post(opened.pay_url or "", data={"choice": choice})
+        assert answer.status_code == 303, answer.text
+
+    def settlement() -> bytes:
+        day = billing_date(utc_now())
+        return simulator.sandbox("GET", f"/sandbox/settlements/{day}.csv").content
+
+    def fault(order_no: str, name: str) -> None:
+        answer = simulator.client.post(
+            "/sandbox/faults", json={"order_no": order_no, "fault": name}
+        )
+        assert answer.status_code == 204, answer.text
+
+    yield FarSide(at(str(simulator.client.base_url)), at, choose, settlement, fault)
+    for one in made:
+        one.hang_up()
+
+
+class TestSandbox(GatewayContract):
+    @pytest.mark.parametrize("paid_at", ['"yesterday"', '"2026-11-20T04:00:00"', "17", "[]"])
+    def test_paid_at_a_time_nobody_can_read_is_not_knowing(self, far, paid_at):
+        body = f'{{"status": "paid", "gateway_ref": "s", "amount_fen": 1, "paid_at": {paid_at}}}'
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+
+        with saying((head + body).encode()) as url:
+            told = far.at(url).query(Asked(order_no="CB1", amount_fen=1, asked_at=utc_now()))
+        assert told.status is GatewayStatus.UNKNOWN
