@@ -9,11 +9,13 @@ from payments.gateways.base import Gateway
 
 
 def load_gateways(settings: Settings) -> dict[str, Gateway]:
-    """Make every installed gateway from the configuration; edges call it once."""
+    """Make every installed gateway that is configured; edges call it once."""
     made: dict[str, Gateway] = {}
     for point in entry_points(group="citybill.gateways"):
-        make: Callable[[Settings], Gateway] = point.load()
-        made[point.name] = make(settings)
+        make: Callable[[Settings], Gateway | None] = point.load()
+        gateway = make(settings)
+        if gateway is not None:
+            made[point.name] = gateway
     return made
 
 
