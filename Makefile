@@ -8,7 +8,7 @@ UV := 0.13.8
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate pyproject.toml --override overrides.txt --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench prove kill fuzz shots lock up clean
+.PHONY: help setup run test check format bench prove weeks kill fuzz shots lock up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: setup ## Measure, each figure against its limit in the same run
 
 prove: setup ## Walk a city at random for a long time; the books must hold (STEPS=1000000)
 	@$(BIN)/python -m tests.prove --steps $(or $(STEPS),100000)
+
+weeks: setup ## Live through random city weeks of payments; at the end every fen is found (SEEDS=1000, FROM=1)
+	@$(BIN)/python -m tests.weeks --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 
 kill: setup ## Kill imports at random moments; what is left must be what a clean one leaves (TIMES=100)
 	@$(BIN)/python -m tests.kill --times $(or $(TIMES),100) --what $(or $(WHAT),import)

@@ -97,7 +97,7 @@ def pgbench_script(households: int) -> str:
         "paid": "ARRAY[1000, 2000, 3000]", "adjusts": "ARRAY[0, 0, 0]",
         "outcomes": "ARRAY['paid', 'paid', 'paid']",
         "reasons": "CAST(ARRAY[NULL, NULL, NULL] AS text[])",
-        "unpaid": "ARRAY['created', 'open', 'refused', 'expired']",
+        "unpaid": "ARRAY['created', 'unknown', 'open', 'refused', 'expired']",
         "undecided": "ARRAY['waiting', 'not_paid']", "gateway_ref": "'ref' || :n",
         "paid_at": "now()", "now": "now()", "stray": "''",
         "stray_nos": "'{}'", "stray_accounts": "'{}'",

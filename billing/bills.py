@@ -47,6 +47,8 @@ def parse_ref(text: str) -> BillRef:
 
 def state_of(bill: Bill, *, pay_by_on: date, today: date) -> BillState:
     """Tell what a bill is to the resident; it follows from amounts, dates and payments alone."""
+    if bill.paid_elsewhere_at is not None:
+        return BillState.PAID_ELSEWHERE
     if bill.cancelled_at is not None:
         return BillState.CANCELLED
     if bill.amount_fen < 0:

@@ -228,7 +228,8 @@ _REPLACE = text("""
         issued_on = v.issued_on, period_from_on = v.period_from_on, period_to_on = v.period_to_on,
         usage = v.usage, usage_unit = v.usage_unit, items = v.items::json,
         pay_terms = v.pay_terms::json, adjusted_fen = 0,
-        bill_file_id = :bill_file_id, file_line_no = v.line_no, cancelled_at = NULL
+        bill_file_id = :bill_file_id, file_line_no = v.line_no, cancelled_at = NULL,
+        paid_elsewhere_at = NULL
     FROM verdict v
     WHERE v.verdict = 'superseded' AND b.account_id = v.account_id AND b.id = v.id
 """)

@@ -212,6 +212,9 @@ class Bill(SQLModel, table=True):
             "cancelled_at IS NULL OR (paid_fen = 0 AND credited_fen = 0 AND adjusted_fen = 0)",
             name="cancelled_owes_nothing",
         ),
+        CheckConstraint(
+            "paid_elsewhere_at IS NULL OR cancelled_at IS NOT NULL", name="elsewhere_is_void_here"
+        ),
         Index("ix_bill_bill_file_id", "bill_file_id", postgresql_using="brin"),
         Index("ix_bill_credit", "account_id", postgresql_where=text("amount_fen < 0")),
         {"postgresql_partition_by": "RANGE (id)"},
@@ -240,6 +243,8 @@ class Bill(SQLModel, table=True):
     held_by: int | None = Field(default=None, sa_type=BigInteger)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     cancelled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # The company says that it has the money by another way; the bill is then void here (rule 37).
+    paid_elsewhere_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     billing_month: date
     period_from_on: date
     period_to_on: date

@@ -7,8 +7,6 @@ An entry key's last part makes it unique on its subject: a version, a day, or th
 payment, receipt or file the act is about.
 """
 
-from collections.abc import Iterable
-
 from billing import ledger
 from billing.ledger import Move
 
@@ -152,20 +150,31 @@ def unpaid(
     )
 
 
-def returned(key: Key, gateway: str, payment_id: int, amount_fen: int) -> list[Move]:
-    """The gateway sent money back to who paid it."""
-    return _moves(
-        key, (f"returned:{payment_id}", ledger.RETURNS, ledger.gateway(gateway), amount_fen)
-    )
+def returned(key: Key, way: str, why: str, amount_fen: int) -> list[Move]:
+    """Money on its way back has gone back, once.
+
+    Args:
+        way: the ledger account it left by: its gateway's or our bank's.
+        why: the number of staff's refund; of an automatic one its payment's id.
+    """
+    return _moves(key, (f"returned:{why}", ledger.RETURNS, way, amount_fen))
 
 
-def refunded(key: Key, company: str, refund_no: str, amount_fen: int) -> list[Move]:
-    """A bill the company had confirmed is paid back, at the company's cost; it owes again."""
+def refunded(
+    key: Key, company: str, refund_no: str, amount_fen: int, *, advance_fen: int = 0
+) -> list[Move]:
+    """A bill the company had confirmed is paid back, at the company's cost; it owes again.
+
+    Args:
+        advance_fen: of it, what had been paid above the bill: nothing owes that again.
+    """
+    cost, of_bill_fen = ledger.payable(company), amount_fen - advance_fen
     return _moves(
         key,
-        (f"refunded:{refund_no}", ledger.payable(company), ledger.RETURNS, amount_fen),
+        (f"refunded:{refund_no}", cost, ledger.RETURNS, of_bill_fen),
+        (f"advance_refunded:{refund_no}", cost, ledger.RETURNS, advance_fen),
         (f"owes_again:{refund_no}", ledger.receivable(company), ledger.uncollected(company),
-         amount_fen),
+         of_bill_fen),
     )  # fmt: skip
 
 
@@ -182,12 +191,17 @@ def suspended(receipt_id: int, gateway: str, amount_fen: int) -> list[Move]:
     )
 
 
-def released(receipt_id: int, gateway: str, amount_fen: int) -> list[Move]:
-    """Suspended money is sent back."""
+def taken_back(key: Key, source: str, chargeback_id: int, amount_fen: int) -> list[Move]:
+    """The payer's bank took money that waited to go back on ``source``: it is not sent again."""
+    return _moves(key, (f"taken_back:{chargeback_id}", source, ledger.CHARGEBACKS, amount_fen))
+
+
+def released(receipt_id: int, gateway: str, way: str, amount_fen: int) -> list[Move]:
+    """Suspended money has gone back; ``way`` as of ``returned``."""
     return _moves(
         about(receipt_id),
         (f"suspense_out:{receipt_id}", ledger.suspense(gateway), ledger.RETURNS, amount_fen),
-        (f"returned:{receipt_id}", ledger.RETURNS, ledger.gateway(gateway), amount_fen),
+        (f"returned:{receipt_id}", ledger.RETURNS, way, amount_fen),
     )
 
 
@@ -214,31 +228,65 @@ def remitted(remittance_id: int, company: str, amount_fen: int) -> list[Move]:
     )
 
 
-def charged_back(payment_id: int, gateway: str, amount_fen: int) -> list[Move]:
+def charged_back(
+    chargeback_id: int, payment_id: int, gateway: str, amount_fen: int
+) -> list[Move]:  # fmt: skip
     """A payer's bank took the money back from the gateway, and the gateway from us."""
+    taken = ledger.gateway(gateway)
     return _moves(
-        about(payment_id),
-        (f"chargeback:{payment_id}", ledger.CHARGEBACKS, ledger.gateway(gateway), amount_fen),
+        about(payment_id), (f"chargeback:{chargeback_id}", ledger.CHARGEBACKS, taken, amount_fen)
     )
 
 
-def chargeback_won(payment_id: int, gateway: str, amount_fen: int) -> list[Move]:
+def dispute_fee(chargeback_id: int, payment_id: int, gateway: str, fee_fen: int) -> list[Move]:
+    """The gateway asks a fee for a dispute, whoever wins it."""
+    taken = ledger.gateway(gateway)
+    return _moves(
+        about(payment_id), (f"dispute_fee:{chargeback_id}", ledger.GATEWAY_FEES, taken, fee_fen)
+    )
+
+
+def dispute_fee_returned(
+    chargeback_id: int, payment_id: int, gateway: str, fee_fen: int
+) -> list[Move]:  # fmt: skip
+    """Some gateways give that fee back with a dispute that is won."""
+    why, taken = f"dispute_fee_returned:{chargeback_id}", ledger.gateway(gateway)
+    return _moves(about(payment_id), (why, taken, ledger.GATEWAY_FEES, fee_fen))
+
+
+def chargeback_won(
+    chargeback_id: int, payment_id: int, gateway: str, amount_fen: int
+) -> list[Move]:  # fmt: skip
     """The dispute is decided for us: the gateway has the money again."""
+    why, taken = f"chargeback_won:{chargeback_id}", ledger.gateway(gateway)
+    return _moves(about(payment_id), (why, taken, ledger.CHARGEBACKS, amount_fen))
+
+
+def chargeback_lost(
+    chargeback_id: int, key: Key, company: str, amount_fen: int, *, advance_fen: int = 0
+) -> list[Move]:
+    """The dispute is decided against us: the company bears its bill, which owes again.
+
+    Args:
+        advance_fen: of it, what had been paid above the bill.
+    """
+    cost, of_bill_fen = ledger.payable(company), amount_fen - advance_fen
+    return _moves(
+        key,
+        (f"chargeback_lost:{chargeback_id}", cost, ledger.CHARGEBACKS, of_bill_fen),
+        (f"chargeback_advance:{chargeback_id}", cost, ledger.CHARGEBACKS, advance_fen),
+        (f"owes_again:{chargeback_id}", ledger.receivable(company), ledger.uncollected(company),
+         of_bill_fen),
+    )  # fmt: skip
+
+
+def chargeback_borne(
+    chargeback_id: int, payment_id: int, *, fee_fen: int, tax_fen: int, loss_fen: int
+) -> list[Move]:
+    """What no bill bears of a lost dispute: our fee with its tax, and what had gone back before."""
     return _moves(
         about(payment_id),
-        (f"chargeback_won:{payment_id}", ledger.gateway(gateway), ledger.CHARGEBACKS, amount_fen),
+        (f"chargeback_fee:{chargeback_id}", ledger.FEES, ledger.CHARGEBACKS, fee_fen),
+        (f"chargeback_fee_tax:{chargeback_id}", ledger.FEE_TAX, ledger.CHARGEBACKS, tax_fen),
+        (f"chargeback_borne:{chargeback_id}", ledger.LOSSES, ledger.CHARGEBACKS, loss_fen),
     )
-
-
-def chargeback_lost(payment_id: int, bills: Iterable[tuple[Key, str, int]]) -> list[Move]:
-    """The dispute is decided against us: each company bears its bill, which owes again."""
-    moves = []
-    for key, company, amount_fen in bills:
-        moves += _moves(
-            key,
-            (f"chargeback_lost:{payment_id}", ledger.payable(company), ledger.CHARGEBACKS,
-             amount_fen),
-            (f"owes_again:{payment_id}", ledger.receivable(company), ledger.uncollected(company),
-             amount_fen),
-        )  # fmt: skip
-    return moves

@@ -22,6 +22,7 @@ class BillState(StrEnum):
     CREDIT_USED = "credit_used"  # and has given it back by covering other bills
     NOTHING_DUE = "nothing_due"  # a bill of zero
     CANCELLED = "cancelled"
+    PAID_ELSEWHERE = "paid_elsewhere"  # the company has the money by another way
 
     @property
     def payable(self) -> bool:

@@ -1,4 +1,4 @@
-"""``citybill keys``: what companies sign their requests with."""
+"""``citybill keys``: what companies and agents sign their requests with."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ from rich.table import Table
 
 from core.clock import utc_now
 from core.db import transaction
+from core.errors import NotFound
 from core.settings import settings
 from identity import keys
 from identity.keys import IssuedKey
-from identity.models import CompanyKey
+from identity.models import CompanyKey, Holder
 from providers.registry import get_provider
 
 
@@ -24,6 +25,22 @@ def issue(code: str) -> IssuedKey:
     with transaction() as session:
         return keys.issue_signing_key(
             session, get_provider(code).code, issued_by="citybill keys", now=utc_now(),
+            secret_key=settings().secret_key.get_secret_value(),
+        )  # fmt: skip
+
+
+def issue_to_agent(code: str) -> IssuedKey:
+    """Make a key for an agent that takes cash for us.
+
+    Raises:
+        NotFound: the settings name no such agent.
+        Conflict: it has two live keys.
+    """
+    if code not in settings().counter_agents:
+        raise NotFound(f"there is no agent {code!r}: name it in CITYBILL_COUNTER_AGENTS first")
+    with transaction() as session:
+        return keys.issue_signing_key(
+            session, code, issued_by="citybill keys", now=utc_now(), holder=Holder.AGENT,
             secret_key=settings().secret_key.get_secret_value(),
         )  # fmt: skip
 
@@ -47,9 +64,10 @@ def listed(code: str | None) -> list[dict[str, Any]]:
 
 def print_list(rows: list[dict[str, Any]]) -> None:
     """Print keys as a table."""
-    table = Table("key", "company", "issued", "by", "last used", "revoked", box=None)
+    table = Table("key", "of", "", "issued", "by", "last used", "revoked", box=None)
     for row in rows:
         moments = (row["created_at"], row["last_used_at"], row["revoked_at"])
         issued, used, revoked = (f"{at:%Y-%m-%d %H:%M} UTC" if at else "–" for at in moments)
-        table.add_row(row["id"], row["provider_code"], issued, row["issued_by"], used, revoked)
+        whose = row["provider_code"], row["holder"]
+        table.add_row(row["id"], *whose, issued, row["issued_by"], used, revoked)
     Console().print(table)

@@ -36,7 +36,15 @@ class Health(StrEnum):
 def examine() -> bool:
     """Print one line for each part; tells whether all are well."""
     today = billing_date(utc_now())
-    findings = [_database(), _redis(), *_endpoints(), *_backlog(), *deliveries(), *calendars(today)]
+    findings = [
+        _database(),
+        _redis(),
+        *_endpoints(),
+        *_backlog(),
+        autopay(),
+        *deliveries(),
+        *calendars(today),
+    ]
     table = Table("", "part", "finding", box=None)
     for health, part, finding in findings:
         table.add_row(health.value, part, finding)
@@ -127,6 +135,25 @@ def _backlog() -> list[Finding]:
         (_well(events < 1000), "outbox", f"{events} events waiting"),
         (_well(dead == 0), "dead jobs", f"{dead} gave up and wait for a person"),
     ]
+
+
+def autopay() -> Finding:
+    """Tell whether debits are behind: of an earlier day, or without an outcome for a day."""
+    with transaction() as session:
+        late, stuck, today = session.execute(
+            text("""
+                SELECT count(*) FILTER (WHERE state IN ('announced', 'retry')
+                                          AND debit_on < :today),
+                       count(*) FILTER (WHERE state = 'debiting'
+                                          AND state_at < :now - interval '1 day'),
+                       count(*) FILTER (WHERE state IN ('announced', 'retry')
+                                          AND debit_on = :today)
+                FROM autopay_run WHERE state IN ('announced', 'retry', 'debiting')
+            """),
+            {"today": billing_date(utc_now()), "now": utc_now()},
+        ).one()
+    told = f"{today} debits to come today, {late} of earlier days, {stuck} without an outcome"
+    return _well(late == 0 and stuck == 0), "autopay", told
 
 
 def deliveries() -> list[Finding]:

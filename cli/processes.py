@@ -17,8 +17,9 @@ _HUSH = "ignore:You're running the worker with superuser"  # said by us, in the 
 class Family:
     """Processes started together; when one dies, or a signal comes, all are stopped."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, out: int | None = None) -> None:
+        """Work in ``folder``; ``out`` is a file descriptor for what they print (None: ours)."""
+        self._folder, self._out = folder, out
         self._members: dict[str, subprocess.Popen[bytes]] = {}
         self._told_to_stop = False
 
@@ -31,6 +32,7 @@ class Family:
             [sys.executable, "-m", *module],
             cwd=self._folder,
             env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": _HUSH},
+            stdout=self._out,
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )

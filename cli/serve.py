@@ -15,6 +15,10 @@ from rich.console import Console
 
 from cli import demo
 from cli.connect import CHECKOUT, data_dir, note_settings, use
+from cli.demo_alipay import alipay
+from cli.demo_counters import counters, open_shop, shop_file
+from cli.demo_unionpay import unionpay
+from cli.demo_wechatpay import far_side_file, wechatpay
 from cli.migrations import migrate
 from cli.processes import Family
 from cli.servers import ServerError, Servers
@@ -58,6 +62,9 @@ def serve(*, demo_city: bool, port: int | None) -> None:
         stack.enter_context(note_settings(folder))
         if demo_city:
             demo.seed_once(folder, now=utc_now())
+            secret_key = settings().secret_key.get_secret_value()
+            city_url = f"http://127.0.0.1:{port}"
+            open_shop(folder, city_url, secret_key=secret_key, now=utc_now())
         db.engine().dispose()
         family = Family(CHECKOUT)
         stack.callback(family.stop)
@@ -123,6 +130,13 @@ def _configure_children(folder: Path, port: int, *, demo_city: bool) -> None:
         os.environ |= {
             "CITYBILL_ENVIRONMENT": "demo",
             "CITYBILL_SANDBOX_URL": far_side,
+            "CITYBILL_STRIPE_URL": f"{far_side}/stripe",
+            "CITYBILL_STRIPE_SECRET_KEY": f"sk_test_{DEMO_SECRET}",
+            "CITYBILL_STRIPE_WEBHOOK_SECRET": f"whsec_{DEMO_SECRET}",
+            **alipay(folder, far_side),
+            **unionpay(folder, far_side),
+            **wechatpay(folder, far_side),
+            **counters(far_side),
             "CITYBILL_UTILITIES": json.dumps(utilities),
             "CITYBILL_SMTP_PORT": str(port + 2),
             "CITYBILL_DEMO_INBOX_DIR": str(folder / "simulator" / "inbox"),
@@ -139,9 +153,12 @@ def _company_urls(port: int) -> dict[str, str]:
 def _start(family: Family, folder: Path, port: int, *, demo_city: bool) -> None:
     if demo_city:
         memory = ("--data", str(folder / "simulator"), "--secret", DEMO_SECRET)
+        webhook = f"http://127.0.0.1:{port}/api/v1/callbacks/stripe"
         pages = [f"--company={code}={url}" for code, url in _company_urls(port).items()]
         family.start(
             "simulator", "simulator", "--port", str(port + 1), "--smtp-port", str(port + 2),
+            "--stripe-notify-url", webhook, "--wechatpay", str(far_side_file(folder)),
+            "--shop", str(shop_file(folder)),
             *pages, *memory,
         )  # fmt: skip
         for at, code in enumerate(COMPANIES, start=port + 3):

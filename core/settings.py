@@ -4,10 +4,11 @@ Only edges (web, workers, cli) read it; the domain takes what it needs as argume
 ``docs/settings.md`` lists every field; a test holds the two together.
 """
 
+from datetime import time
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,6 +46,17 @@ class DeliveryLogin(BaseModel):
     bearer: SecretStr = SecretStr("")
 
 
+AgentCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,15}$")]
+
+
+class CounterAgent(BaseModel):
+    """A shop or bank that takes cash for us, by its code; what it may take in a day."""
+
+    name: str
+    most_fen: int | None = Field(default=None, ge=1, description="of one payment")
+    float_fen: int | None = Field(default=None, ge=1, description="of one day; none: no end")
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="CITYBILL_", env_nested_delimiter="__", env_file=".env", extra="ignore"
@@ -65,6 +77,9 @@ class Settings(BaseSettings):
     )
     refused_file_days: int = Field(default=30, ge=1, description="how long its bytes are kept")
     database_pool_size: int = Field(default=15, ge=3)
+    refund_approval_above_fen: int = Field(
+        default=20_000, ge=0, description="a refund by staff above it needs a second person"
+    )
 
     profiles_dir: Path | None = Field(
         default=None, description="companies' profiles beside the built-in ones"
@@ -83,6 +98,50 @@ class Settings(BaseSettings):
     sftp_keep_days: int = Field(default=30, ge=1)
     sandbox_url: str = "http://127.0.0.1:8001"
     sandbox_secret: SecretStr = SecretStr(DEMO_SECRET)
+    stripe_secret_key: SecretStr = Field(default=SecretStr(""), description="empty: no Stripe")
+    stripe_webhook_secret: SecretStr = SecretStr("")
+    stripe_url: str = Field(default="", description="empty: Stripe's own")
+    wechatpay_appid: str = Field(default="", description="empty: no WeChat Pay")
+    wechatpay_mchid: str = ""
+    wechatpay_merchant_serial: str = Field(default="", description="of our certificate")
+    wechatpay_private_key: Path | None = Field(default=None, description="a PEM file")
+    wechatpay_api_v3_key: SecretStr = SecretStr("")
+    wechatpay_public_key: Path | None = Field(default=None, description="theirs, a PEM file")
+    wechatpay_public_key_id: str = ""
+    wechatpay_url: str = "https://api.mch.weixin.qq.com"
+    counter_agents: dict[AgentCode, CounterAgent] = Field(default_factory=dict)
+    counter_hold_minutes: int = Field(default=5, ge=1, le=60)
+    counter_reversal_until: time = Field(
+        default=time(22, 30), description="of the same day, the city's time"
+    )
+    counter_days_after_due: int = Field(default=90, ge=0, le=730)
+    bank_debit_url: str = Field(default="", description="the bank's; empty: no bank debit")
+    bank_debit_secret: SecretStr = SecretStr("")
+    bank_debit_creditor: str = Field(default="", description="our number at the bank")
+    bank_debit_account: str = Field(default="", description="where it collects to")
+    bank_debit_cut_off: time = Field(default=time(16, 0), description="the city's time")
+    bank_debit_xml: bool = Field(default=False, description="pain.008 instead of its layout")
+    bank_debit_silence_days: int = Field(default=3, ge=1, le=30, description="working days")
+    alipay_url: str = "https://openapi.alipay.com/gateway.do"
+    alipay_app_id: str = Field(default="", description="empty, as all of these: no Alipay")
+    alipay_seller_id: str = ""
+    alipay_private_key: str = Field(default="", description="the path of a PEM file, as below")
+    alipay_public_key: str = Field(default="", description="Alipay's, not ours")
+    alipay_app_cert: str = Field(default="", description="certificates in place of its key")
+    alipay_root_cert: str = ""
+    alipay_cert: str = ""
+    alipay_refund_days: int = Field(default=90, ge=0, le=365, description="as our contract says")
+    alipay_cost_ppm: int = Field(default=6_000, ge=0, description="of an amount, as it says")
+    unionpay_url: str = "https://gateway.95516.com"
+    unionpay_files_url: str = "https://filedownload.95516.com/"
+    unionpay_mer_id: str = Field(default="", description="empty, as the paths: no UnionPay")
+    unionpay_private_key: str = Field(default="", description="the path of a PEM file, as below")
+    unionpay_cert: str = Field(default="", description="ours: its serial number is our certId")
+    unionpay_root_cert: str = ""
+    unionpay_middle_cert: str = ""
+    unionpay_signer: str = Field(default="中国银联股份有限公司", description="in its certificates")
+    unionpay_refund_days: int = Field(default=330, ge=0, le=365, description="as our contract")
+    unionpay_cost_ppm: int = Field(default=6_000, ge=0, description="of an amount, as it says")
 
     smtp_host: str = "127.0.0.1"
     smtp_port: int = Field(default=1025, ge=1, le=65535)
@@ -94,7 +153,7 @@ class Settings(BaseSettings):
     demo_inbox_dir: Path | None = Field(default=None, description="Maildir of the demo inbox")
     demo_inbox_url: str | None = None
 
-    @field_validator("profiles_dir", mode="before")
+    @field_validator("profiles_dir", "wechatpay_private_key", "wechatpay_public_key", mode="before")
     @classmethod
     def _empty_is_no_folder(cls, path: object) -> object:
         return path or None
@@ -111,6 +170,42 @@ class Settings(BaseSettings):
         return self.environment is not Environment.PRODUCTION
 
     @model_validator(mode="after")
+    def _stripe_is_whole(self) -> Self:
+        key = self.stripe_secret_key.get_secret_value()
+        secret = self.stripe_webhook_secret.get_secret_value()
+        if bool(key) != bool(secret):
+            raise ValueError(
+                "Stripe is half configured: set both CITYBILL_STRIPE_SECRET_KEY and"
+                " CITYBILL_STRIPE_WEBHOOK_SECRET, or neither"
+            )
+        if self.environment is not Environment.PRODUCTION or not key:
+            return self
+        live = key.startswith(("sk_live_", "rk_live_")) and secret.startswith("whsec_")
+        if not live or DEMO_SECRET in key + secret or min(len(key), len(secret)) < 16:
+            raise ValueError(
+                "production takes a live key (sk_live_…, rk_live_…) and the secret of its webhook"
+                " (whsec_…): set CITYBILL_STRIPE_SECRET_KEY and CITYBILL_STRIPE_WEBHOOK_SECRET"
+            )
+        if self.stripe_url and not self.stripe_url.startswith("https://"):
+            raise ValueError("production speaks TLS with Stripe: leave CITYBILL_STRIPE_URL empty")
+        return self
+
+    @model_validator(mode="after")
+    def _bank_debit_is_whole(self) -> Self:
+        parts = {
+            "CITYBILL_BANK_DEBIT_URL": self.bank_debit_url,
+            "CITYBILL_BANK_DEBIT_SECRET": self.bank_debit_secret.get_secret_value(),
+            "CITYBILL_BANK_DEBIT_CREDITOR": self.bank_debit_creditor,
+            "CITYBILL_BANK_DEBIT_ACCOUNT": self.bank_debit_account,
+        }
+        missing = [name for name, value in parts.items() if not value]
+        if missing and len(missing) < len(parts):
+            raise ValueError(
+                f"bank debit is set up whole or not at all: set {', '.join(missing)} as well"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _production_has_its_own_secrets(self) -> Self:
         if self.environment is not Environment.PRODUCTION:
             return self
@@ -121,6 +216,8 @@ class Settings(BaseSettings):
             f"CITYBILL_UTILITIES__{code}__SECRET": api.secret
             for code, api in self.utilities.items()
         }
+        if self.bank_debit_url:
+            secrets["CITYBILL_BANK_DEBIT_SECRET"] = self.bank_debit_secret
         weak = [
             name
             for name, secret in secrets.items()

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from core import crypto
 from core.errors import Conflict, NotAllowed, NotFound, NotSignedIn
-from identity.models import ApiKey, CompanyKey
+from identity.models import ApiKey, CompanyKey, Holder
 
 _PREFIX = "cbk_"
 _SIGNING_PREFIX = "ck_"
@@ -65,9 +65,15 @@ class IssuedKey(NamedTuple):
 
 
 def issue_signing_key(
-    session: Session, provider_code: str, *, issued_by: str, secret_key: str, now: datetime
+    session: Session,
+    provider_code: str,
+    *,
+    issued_by: str,
+    secret_key: str,
+    now: datetime,
+    holder: Holder = Holder.COMPANY,
 ) -> IssuedKey:
-    """Make a key for a company to sign with, beside at most one other.
+    """Make a key for a company, or an agent, to sign with, beside at most one other.
 
     Raises:
         Conflict: the company has two live keys: revoke one first.
@@ -77,7 +83,8 @@ def issue_signing_key(
         done = session.execute(
             insert(CompanyKey)
             .values(
-                id=made.id, provider_code=provider_code, slot=slot, issued_by=issued_by,
+                id=made.id, holder=holder, provider_code=provider_code, slot=slot,
+                issued_by=issued_by,
                 secret_sealed=crypto.seal(secret_key, made.secret, about=made.id), created_at=now,
             )
             .on_conflict_do_nothing()
@@ -91,11 +98,15 @@ def issue_signing_key(
     )
 
 
-def list_signing_keys(session: Session, provider_code: str | None = None) -> list[CompanyKey]:
+def list_signing_keys(
+    session: Session, provider_code: str | None = None, *, holder: Holder = Holder.COMPANY
+) -> list[CompanyKey]:
     """Return a company's keys, or everybody's, the newest first; revoked ones among them."""
     wanted = select(CompanyKey).order_by(col(CompanyKey.created_at).desc(), CompanyKey.id)
     if provider_code is not None:
-        wanted = wanted.where(CompanyKey.provider_code == provider_code)
+        wanted = wanted.where(
+            CompanyKey.provider_code == provider_code, CompanyKey.holder == holder
+        )
     return list(session.exec(wanted))
 
 
@@ -111,7 +122,8 @@ def revoke_signing_key(
         NotFound: there is no such key, or it is another company's.
     """
     key = session.get(CompanyKey, key_id, with_for_update=True)
-    if key is None or provider_code not in {None, key.provider_code}:
+    whose = None if key is None or key.holder is Holder.AGENT else key.provider_code
+    if key is None or provider_code not in {None, whose}:
         raise NotFound("there is no such key")
     if key.revoked_at is None:
         key.revoked_at = now
@@ -121,7 +133,9 @@ def revoke_signing_key(
 def live_secrets(session: Session, provider_code: str, *, secret_key: str) -> list[str]:
     """Return the secrets a company may sign with at this moment."""
     live = select(CompanyKey).where(
-        CompanyKey.provider_code == provider_code, col(CompanyKey.revoked_at).is_(None)
+        CompanyKey.provider_code == provider_code,
+        CompanyKey.holder == Holder.COMPANY,
+        col(CompanyKey.revoked_at).is_(None),
     )
     return [
         crypto.unseal(secret_key, key.secret_sealed, about=key.id) for key in session.exec(live)

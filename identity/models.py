@@ -23,16 +23,21 @@ class Role(StrEnum):
     RESIDENT = "resident"
     STAFF = "staff"  # customer service and finance
     OPERATOR = "operator"  # a utility's own people
+    GUEST = "guest"  # somebody who only pays: no sign-in, an hour at most
 
 
 class Person(SQLModel, table=True):
-    """Somebody who can sign in; one-time codes go to ``contact``, an E.164 phone or e-mail."""
+    """Somebody who can sign in, or a guest who only pays.
+
+    One-time codes go to ``contact``, a phone or e-mail; a guest has none and cannot sign in.
+    """
 
     __tablename__ = "person"
     __table_args__ = (
         CheckConstraint(
             "(role = 'operator') = (provider_code IS NOT NULL)", name="operator_of_company"
         ),
+        CheckConstraint("(role = 'guest') = (contact IS NULL)", name="guest_without_contact"),
     )
 
     id: int | None = Field(
@@ -40,7 +45,7 @@ class Person(SQLModel, table=True):
     )
     role: Role = Field(sa_column=Column(text_enum(Role), nullable=False))
     name: str
-    contact: str = Field(unique=True)
+    contact: str | None = Field(default=None, unique=True)
     email: str | None = None  # where receipts go
     provider_code: str | None = None
     locale: str = "zh_CN"
@@ -97,22 +102,34 @@ class ApiKey(SQLModel, table=True):
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class Holder(StrEnum):
+    """Who signs with a key: a code may be a company's and an agent's, and they are two."""
+
+    COMPANY = "company"  # a utility
+    AGENT = "agent"  # a shop or bank that takes cash for us
+
+
 class CompanyKey(SQLModel, table=True):
     """A key a company signs its requests with; its secret is here sealed (``core.crypto``).
 
-    ``slot`` holds a company to two live keys: the one in use and the next.
+    ``slot`` holds a company to two live keys: the one in use and the next. Of an agent,
+    ``provider_code`` is the agent's code.
     """
 
     __tablename__ = "company_key"
     __table_args__ = (
         CheckConstraint("slot BETWEEN 1 AND 2", name="two_at_most"),
         Index(
-            "ix_company_key_live", "provider_code", "slot", unique=True,
+            "ix_company_key_live", "holder", "provider_code", "slot", unique=True,
             postgresql_where=text("revoked_at IS NULL"),
         ),
     )  # fmt: skip
 
     id: str = Field(primary_key=True)
+    holder: Holder = Field(
+        default=Holder.COMPANY,
+        sa_column=Column(text_enum(Holder), nullable=False, server_default="company"),
+    )
     provider_code: str
     slot: int = Field(sa_type=SmallInteger)
     secret_sealed: bytes = Field(sa_type=LargeBinary)

@@ -22,6 +22,11 @@ def normalise_contact(text: str) -> str:
     return plain if "@" in plain else plain.replace("-", "")
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text is one e-mail address and nothing beside it."""
+    return "@" in text and text.isascii() and _CONTACT.fullmatch(text) is not None
+
+
 def find_person(session: Session, contact: str) -> Person | None:
     """Return the person a contact belongs to."""
     known = select(Person).where(Person.contact == normalise_contact(contact))

@@ -11,7 +11,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from core import crypto
 from core.errors import NotSignedIn, TooMany
-from identity.models import Person, SignInCode, WebSession
+from identity.models import Person, Role, SignInCode, WebSession
 from identity.people import find_person
 
 CODE_MINUTES = 5
@@ -19,6 +19,7 @@ CODE_TRIES = 5
 CODES_AN_HOUR = 5
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
+GUEST_ABSOLUTE = timedelta(hours=1)  # to begin within half of it, and half for the payment
 
 
 def issue_code(
@@ -100,21 +101,17 @@ def find_session(session: Session, token: str, *, now: datetime) -> tuple[Person
     """Return who a cookie belongs to.
 
     Raises:
-        NotSignedIn: unknown, ended, idle for thirty minutes, or twelve hours old.
+        NotSignedIn: unknown, ended, idle for thirty minutes, or twelve hours old; a guest's one.
     """
     row = session.get(WebSession, crypto.fingerprint(token))
-    live = (
-        row is not None
-        and row.ended_at is None
-        and row.seen_at > now - IDLE
-        and row.created_at > now - ABSOLUTE
-    )
-    if not live:
+    if row is None or row.ended_at is not None or row.seen_at <= now - IDLE:
         raise NotSignedIn("please sign in")
-    assert row is not None
+    person = session.get_one(Person, row.person_id)
+    if row.created_at <= now - (GUEST_ABSOLUTE if person.role is Role.GUEST else ABSOLUTE):
+        raise NotSignedIn("please sign in")
     if row.seen_at < now - timedelta(minutes=1):
         row.seen_at = now
-    return session.get_one(Person, row.person_id), row
+    return person, row
 
 
 def end_session(session: Session, token: str, *, now: datetime) -> None:

@@ -19,7 +19,7 @@ from core import crypto
 from core.db import count_changed
 from core.errors import NotSignedIn
 from identity.keys import live_secrets
-from identity.models import CompanyKey
+from identity.models import CompanyKey, Holder
 
 WINDOW = timedelta(seconds=300)  # how far a sender's clock may be off
 _NOTE_USE_EVERY = timedelta(minutes=1)
@@ -64,10 +64,12 @@ def check_request(
     body_sha256: str,
     secret_key: str,
     now: datetime,
+    holder: Holder = Holder.COMPANY,
 ) -> str:
     """Make sure a request is its company's own, fresh and the first of its kind; returns whose.
 
-    Once it is, its nonce is used up, so the caller's transaction must commit.
+    An agent's key opens nothing of companies, nor a company's of agents. Once it is, its nonce is
+    used up, so the caller's transaction must commit.
 
     Raises:
         NotSignedIn: the code and the words say which of these does not hold.
@@ -75,7 +77,7 @@ def check_request(
     _check_headers(signed)
     sent_at = _check_clock(signed.time, now=now, code="request.clock")
     key = session.get(CompanyKey, signed.key_id)
-    if key is None:
+    if key is None or key.holder is not holder:
         raise NotSignedIn(
             "there is no key of this id: send X-CityBill-Key as it was issued, without the secret",
             code="request.key_unknown",

@@ -7,9 +7,11 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 from sqlmodel import SQLModel
 
+import billing.challenges
 import billing.delivery_models
 import billing.ledger_models
 import billing.models
+import billing.pay_grants
 import billing.resending
 import billing.terms
 import billing.webhooks
@@ -18,7 +20,12 @@ import core.outbox
 import identity.company_logins
 import identity.models
 import notifications.models
+import payments.attempts
+import payments.collection_models
+import payments.counter_models
+import payments.mandate_models
 import payments.models
+import payments.return_models
 from core.db import sqlalchemy_url
 from core.settings import settings
 
@@ -29,12 +36,19 @@ ROOMS = (
     identity.models,
     identity.company_logins,
     billing.models,
+    billing.pay_grants,
+    billing.challenges,
     billing.ledger_models,
     billing.delivery_models,
     billing.terms,
     billing.resending,
     billing.webhooks,
     payments.models,
+    payments.attempts,
+    payments.mandate_models,
+    payments.collection_models,
+    payments.counter_models,
+    payments.return_models,
     notifications.models,
 )
 

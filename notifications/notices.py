@@ -12,12 +12,15 @@ from core import outbox
 from core.clock import billing_date
 from core.db import transaction
 from core.errors import NotFound, Upstream, UpstreamUnavailable
-from identity.models import Person
+from identity.models import Person, Role
 from identity.sign_in import CODE_MINUTES, issue_code
 from notifications import words
 from notifications.channels.base import Channel, Message
 from notifications.models import Notice, NoticeState
-from payments.models import Payment, Refund
+from payments.models import Payment
+from payments.receipt_links import receipt_path
+from payments.return_models import Refund
+from payments.transfers import find_transfer
 from payments.views import view as payment_view
 
 _INSERT = text("""
@@ -65,6 +68,7 @@ def send_sign_in_code(session: Session, contact: str, *, secret: str, now: datet
     if issued is None:
         return
     person, code, code_id = issued
+    assert person.contact is not None  # it was found by it
     make_notice(
         session, person, event="sign_in.code", subject_ref=str(code_id),
         channel="email" if "@" in person.contact else "console", address=person.contact,
@@ -72,22 +76,33 @@ def send_sign_in_code(session: Session, contact: str, *, secret: str, now: datet
     )  # fmt: skip
 
 
-def tell_paid(session: Session, payment_id: int, *, public_url: str, now: datetime) -> None:
-    """Send the payer a receipt: by e-mail if there is an address, and to the inbox always."""
+def tell_paid(
+    session: Session, payment_id: int, *, public_url: str, now: datetime, secret: str = ""
+) -> None:
+    """Send the payer a receipt: by e-mail if there is an address, and to the inbox always.
+
+    Args:
+        secret: the installation's, which signs a guest's link; empty: the link asks to sign in.
+    """
     payment = session.get_one(Payment, payment_id)
     _tell_about(
         session, payment, event="payment.receipt", subject_ref=str(payment.id),
-        public_url=public_url, now=now,
+        public_url=public_url, now=now, secret=secret,
     )  # fmt: skip
 
 
-def tell_returned(session: Session, refund_no: str, *, public_url: str, now: datetime) -> None:
+def tell_returned(
+    session: Session, refund_no: str, *, public_url: str, now: datetime, secret: str = ""
+) -> None:
     """Tell the payer that a bill's money was sent back, and why."""
     refund = session.get_one(Refund, refund_no)
     payment = session.get_one(Payment, refund.payment_id)
+    transfer = find_transfer(session, refund_no)
     _tell_about(
         session, payment, event="payment.returned", subject_ref=refund_no,
-        public_url=public_url, now=now, returned_fen=refund.amount_fen, reason=refund.reason,
+        by_bank=transfer is not None and transfer.sent_at is not None,
+        public_url=public_url, now=now, secret=secret,
+        returned_fen=refund.to_send_fen, reason=refund.told,
     )  # fmt: skip
 
 
@@ -99,17 +114,26 @@ def _tell_about(
     subject_ref: str,
     public_url: str,
     now: datetime,
+    secret: str,
     returned_fen: int = 0,
     reason: str = "",
+    by_bank: bool = False,
 ) -> None:
+    if payment.payer_id is None:  # cash at a counter: the shop gave the receipt
+        return
     person = session.get_one(Person, payment.payer_id)
     shown = payment_view(session, payment, gateway_name="", today=billing_date(now))
     link = f"{public_url}/payments/{payment.id}"
+    if person.role is Role.GUEST and secret:
+        link = public_url + receipt_path(payment.id, secret=secret, now=now)
     if event == "payment.receipt":
         told = words.receipt(shown, name=person.name, link=link, locale=person.locale)
     else:
-        told = words.returned(returned_fen, reason, link=link, locale=person.locale)
-    addresses = {"inbox": str(person.id)} | ({"email": person.email} if person.email else {})
+        told = words.returned(
+            returned_fen, reason, by_bank=by_bank, link=link, locale=person.locale
+        )
+    addresses = {} if person.role is Role.GUEST else {"inbox": str(person.id)}
+    addresses |= {"email": person.email} if person.email else {}
     for channel, address in addresses.items():
         make_notice(
             session, person, event=event, subject_ref=subject_ref, channel=channel,

@@ -41,27 +41,33 @@ def receipt(payment: PaymentView, *, name: str, link: str, locale: str) -> Words
         )
     if english:
         title = f"Receipt: {total} paid"
-        head = f"Dear {name}, we have received your payment of {total}."
+        head = f"Dear {name}, we" if name else "We"
+        head += f" have received your payment of {total}."
         tail = "We will show here when each company has confirmed it:"
     else:
         title = f"缴费回执：已收到 {total}"
-        head = f"{name}，您好！我们已收到您的缴费 {total}。"
+        head = f"{name}，您好！" if name else "您好！"
+        head += f"我们已收到您的缴费 {total}。"
         tail = "各公司确认销账的进度可在此查看："
     listed = "\n".join(f"  {what}  {amount}" for what, amount in lines)
     body = f"{head}\n\n{listed}\n\n{tail}\n{link}\n"
     return Words(title, body, _page(title, head, lines, tail, link, locale))
 
 
-def returned(amount_fen: int, reason: str, *, link: str, locale: str) -> Words:
-    """Return the message that money was sent back."""
+def returned(
+    amount_fen: int, reason: str, *, link: str, locale: str, by_bank: bool = False
+) -> Words:
+    """Return the message that money was sent back; ``by_bank``: to an account of the payer's."""
     amount = format_yuan(amount_fen)
     if locale == "en":
         title = f"{amount} has been sent back to you"
-        head = f"{amount} went back the way it came. Why: {reason}."
+        way = "was transferred to your bank account" if by_bank else "went back the way it came"
+        head = f"{amount} {way}. Why: {reason}."
         tail = "Details:"
     else:
-        title = f"{amount} 已原路退回"
-        head = f"{amount} 已按原支付方式退回。原因：{reason}。"
+        title = f"{amount} 已退至您的银行账户" if by_bank else f"{amount} 已原路退回"
+        way = "已转入您提供的银行账户" if by_bank else "已按原支付方式退回"
+        head = f"{amount} {way}。原因：{reason}。"
         tail = "查看详情："
     return Words(title, f"{head}\n\n{tail}\n{link}\n", _page(title, head, [], tail, link, locale))
 

@@ -4,20 +4,23 @@ A callback says that there is news. What the news *is* we ask the gateway itself
 or reordered callback can cause a question and nothing else.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlmodel import Session
 
 from core import outbox
-from core.clock import utc_now
 from core.db import transaction
 from core.errors import NotFound
+from payments import chargebacks, mandates, refunds
 from payments.gateways import gateway_named
-from payments.gateways.base import Gateway, GatewayStatus
+from payments.gateways.base import CallbackKind, Gateway, GatewayStatus
 from payments.models import GatewayCallback, find_payment_by_order
+from payments.pauses import pause_seconds
 from payments.settlement import book_reply
+
+PARKED_FOR = timedelta(days=2)
 
 
 def notify_url(public_url: str, gateway_code: str) -> str:
@@ -46,7 +49,7 @@ def receive(
         """),
         {
             "gateway": gateway.code, "external_id": told.external_id, "kind": told.kind,
-            "reference": told.reference, "body": body.decode("utf-8", "replace"), "now": now,
+            "reference": told.reference, "body": body, "now": now,
         },
     ).scalar_one_or_none()  # fmt: skip
     if kept is not None:
@@ -54,28 +57,58 @@ def receive(
     return kept is not None
 
 
-def process(callback_id: int, gateways: dict[str, Gateway]) -> bool:
-    """Ask the gateway what became of the order a kept callback is about, and book the answer.
+def process(callback_id: int, gateways: dict[str, Gateway], *, now: datetime) -> bool:
+    """Ask the gateway about what a kept callback is about, and book the answer.
+
+    One that speaks of something we do not know yet waits: it may have been faster than we.
 
     Returns:
-        Whether the gateway could say; otherwise ask again later.
+        Whether that is done; otherwise ask again later.
 
     Raises:
-        NotFound: no such callback, or an order we do not know: a person must look.
+        NotFound: no such callback; or nothing of ours that it could be about, for two days: a
+            person must look.
         UpstreamUnavailable: the gateway could not be reached; try again later.
     """
     with transaction() as session:
         kept = session.get(GatewayCallback, callback_id)
-        if kept is None:
-            raise NotFound("there is no such callback")
-        gateway = gateway_named(gateways, kept.gateway)
-        payment = find_payment_by_order(session, kept.reference)
-    if payment is None:
-        raise NotFound("the gateway speaks of an order we do not know", code="callback.no_order")
+    if kept is None:
+        raise NotFound("there is no such callback")
+    try:
+        done = _LOOK[kept.kind](kept.reference, gateway_named(gateways, kept.gateway), now)
+    except NotFound as unknown:
+        if now < kept.received_at + PARKED_FOR:
+            return False
+        raise NotFound(
+            f"the gateway speaks of a {kept.kind} we do not know", code="callback.no_order"
+        ) from unknown
+    if done:
+        with transaction() as session:
+            session.get_one(GatewayCallback, callback_id).processed_at = now
+    return done
+
+
+def look_again_seconds(session: Session, callback_id: int, *, now: datetime) -> int:
+    """Tell when to try a callback again: seconds, then minutes, then hours after it came."""
+    return pause_seconds(now - session.get_one(GatewayCallback, callback_id).received_at)
+
+
+def _look_at_payment(order_no: str, gateway: Gateway, now: datetime) -> bool:
+    with transaction() as session:
+        payment = find_payment_by_order(session, order_no)
+    if payment is None or payment.gateway != gateway.code:
+        raise NotFound("there is no such payment")
     reply = gateway.query(payment.asked())
     if reply.status is GatewayStatus.UNKNOWN:
         return False
     with transaction() as session:
-        book_reply(session, payment.id, reply, now=utc_now())
-        session.get_one(GatewayCallback, callback_id).processed_at = utc_now()
+        book_reply(session, payment.id, reply, now=now)
     return True
+
+
+_LOOK: dict[CallbackKind, Callable[[str, Gateway, datetime], bool]] = {
+    CallbackKind.PAYMENT: _look_at_payment,
+    CallbackKind.REFUND: refunds.look,
+    CallbackKind.DISPUTE: chargebacks.look,
+    CallbackKind.MANDATE: mandates.look,
+}

@@ -6,28 +6,31 @@ second time nor corrected until the outcome is known.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlmodel import Session, select
 
 from billing.bills import BillRef, resolve_ref
-from billing.households import visible_accounts
+from billing.pay_grants import payable_accounts
 from billing.rules.payable import Chosen
 from billing.rules.terms import Terms
 from core import outbox
-from core.clock import billing_date, month_start, utc_now
+from core.clock import billing_date, month_start
 from core.db import transaction
 from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_key
-from payments.gateways.base import Gateway, GatewayReply, GatewayStatus, Order
+from payments.gateways.base import Gateway, GatewayReply, GatewayStatus
 from payments.models import IdempotentRequest, Payment, PaymentItem, get_payment
+from payments.opening import ask_to_open, is_nowhere
+from payments.pauses import pause_seconds
 from payments.quotes import Quote, Wanted, check_unchanged, quote, standing, valid_until
-from payments.settlement import book_reply
-from payments.states import PENDING, PaymentStatus
+from payments.settlement import book_reply, give_up
+from payments.states import PENDING, UNOPENED, News
 
 PAY_WITHIN = timedelta(minutes=30)
+ASK_FOR = timedelta(days=2)  # what became of a payment, of a gateway that does not know or answer
 IDEMPOTENCY_HOURS = 24
 MAX_BILLS = 50
 NO_GATEWAY = "none"  # of a payment of nothing
@@ -47,6 +50,7 @@ def create_payment(
     sum_fen: int | None = None,
     quoted_at: datetime | None = None,
     shown_total_fen: int | None = None,
+    pick: Callable[[int], str] | None = None,
 ) -> Payment:
     """Make a payment and hold its bills, or return the one this key already made (rule 30).
 
@@ -55,6 +59,7 @@ def create_payment(
         sum_fen: one sum for all the bills, of one company, divided in its order (rule 9).
         quoted_at: when the payer was shown the amounts; None: this moment.
         shown_total_fen: the total they were shown, fee and tax included; None: whatever it is.
+        pick: which gateway collects an amount, where ``gateway`` is a way to pay; see routing.
 
     Raises:
         Invalid: no, too many or doubled bills, or an amount that is not taken.
@@ -67,17 +72,24 @@ def create_payment(
     earlier = _find_earlier(session, payer_id, idempotency_key, digest, now=now)
     if earlier is not None:
         return earlier
-    check_may_pay(session, payer_id, wanted)
+    check_may_pay(session, payer_id, wanted, now=now)
     found, terms = standing(session, [want.ref for want in wanted], now=now, lock=True)
-    check_unchanged(session, wanted, found)
+    check_unchanged(session, wanted, found, payer_id=payer_id)
     asked = quote(wanted, found, terms, mode=mode, channel=channel, now=now, sum_fen=sum_fen)
     _check_fresh(list(terms.values()), asked, quoted_at, shown_total_fen, now=now)
-    payment = _new_payment(
+    if pick is not None and asked.amount_fen:
+        gateway = pick(asked.amount_fen)
+    payment = new_payment(
         session, asked, payer_id, gateway=gateway, mode=mode, channel=channel,
         return_url=return_url, now=now,
     )  # fmt: skip
-    _keep(session, payment, asked, now=now)
+    keep(session, payment, asked, now=now)
     _remember(session, payment, idempotency_key, digest, now=now)
+    return _begin(session, payment, now=now)
+
+
+def _begin(session: Session, payment: Payment, *, now: datetime) -> Payment:
+    """Have a new payment followed to its end; one of nothing is there already."""
     if payment.gateway == NO_GATEWAY:
         book_reply(session, payment.id, _nothing_taken(now), now=now)
         return get_payment(session, payment.id)
@@ -86,10 +98,10 @@ def create_payment(
     return payment
 
 
-def _new_payment(
+def new_payment(
     session: Session,
     asked: Quote,
-    payer_id: int,
+    payer_id: int | None,
     *,
     gateway: str,
     mode: str,
@@ -117,12 +129,15 @@ def _new_payment(
     )
 
 
-def _keep(session: Session, payment: Payment, asked: Quote, *, now: datetime) -> None:
+def keep(
+    session: Session, payment: Payment, asked: Quote, *, now: datetime, hold: bool = True
+) -> None:
     """Write a payment with its items, and hold its bills for it."""
     session.add(payment)
     session.flush()
     session.add_all(_items(payment, asked.chosen, now=now))
-    session.execute(_HOLD, _keys(asked.chosen) | {"payment_id": payment.id})
+    if hold:
+        session.execute(_HOLD, _keys(asked.chosen) | {"payment_id": payment.id})
     session.flush()
 
 
@@ -138,9 +153,11 @@ def check_choice(wanted: Sequence[Wanted]) -> None:
         raise Invalid("a bill is named twice", code="payment.bill_twice")
 
 
-def check_may_pay(session: Session, payer_id: int, wanted: Sequence[Wanted]) -> None:
+def check_may_pay(
+    session: Session, payer_id: int, wanted: Sequence[Wanted], *, now: datetime
+) -> None:
     """Refuse bills that are not this person's to pay (NotFound: nobody is told more)."""
-    may_pay = visible_accounts(session, payer_id, to_pay=True)
+    may_pay = payable_accounts(session, payer_id, now=now)
     if any(bill.ref[0] not in may_pay for bill in wanted):
         raise NotFound("there is no such bill")
 
@@ -193,6 +210,7 @@ def _find_earlier(
 
 
 def _remember(session: Session, payment: Payment, key: str, digest: str, *, now: datetime) -> None:
+    assert payment.payer_id is not None  # only cash at a counter has no payer
     session.merge(
         IdempotentRequest(
             person_id=payment.payer_id,
@@ -241,33 +259,7 @@ def _check_fresh(
         )
 
 
-def open_at_gateway(payment_id: int, gateway: Gateway, *, notify_url: str) -> Payment:
-    """Ask the gateway to collect a payment; without an answer the payment stays as it is.
-
-    Repeating is safe: the gateway knows our order number. No transaction is open while we wait.
-    """
-    with transaction() as session:
-        payment = session.get_one(Payment, payment_id)
-    if payment.status is not PaymentStatus.CREATED:
-        return payment
-    order = Order(
-        order_no=payment.order_no,
-        amount_fen=payment.amount_fen,
-        subject="水电燃气通信账单 Utility bills",
-        notify_url=notify_url,
-        return_url=payment.return_url,
-        expires_at=payment.expires_at,
-        asked_at=payment.created_at,
-        mode=payment.mode,
-        channel=payment.channel,
-    )
-    try:
-        reply = gateway.open_order(order)
-    except UpstreamUnavailable:
-        return payment
-    with transaction() as session:
-        book_reply(session, payment_id, reply, now=utc_now())
-        return get_payment(session, payment_id)
+_FINAL = {GatewayStatus.PAID, GatewayStatus.REFUSED, GatewayStatus.CLOSED}
 
 
 def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime) -> Payment:
@@ -275,37 +267,52 @@ def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime
 
     A payment the gateway has never heard of is opened there again, under the same number; so is one
     whose opening was never answered, because only that answer says where to pay. A close that finds
-    it paid after all counts as paid.
+    it paid after all counts as paid. After two days without an answer we stop asking and set the
+    bills free; money that turns up later still finds its payment.
 
     Raises:
         UpstreamUnavailable: the gateway could not be reached; try again later.
     """
     with transaction() as session:
         payment = session.get_one(Payment, payment_id)
-    if payment.status not in PENDING:
-        return payment
+    if payment.status not in PENDING or payment.gateway != gateway.code:
+        return payment  # it ended, or another gateway took it over a moment ago
+    given_up = now >= max(payment.created_at + ASK_FOR, payment.expires_at)
+    try:
+        reply = _ask(payment, gateway, notify_url=notify_url, now=now)
+    except UpstreamUnavailable:
+        if now >= payment.expires_at and is_nowhere(payment_id):
+            reply = GatewayReply(status=GatewayStatus.CLOSED)
+        elif given_up:
+            reply = GatewayReply(status=GatewayStatus.UNKNOWN)
+        else:
+            raise
+    with transaction() as session:
+        if given_up and reply.status not in _FINAL:
+            give_up(session, payment_id, News.NEVER_ANSWERED, now=now)
+        else:
+            book_reply(session, payment_id, reply, now=now)
+        return get_payment(session, payment_id)
+
+
+def _ask(payment: Payment, gateway: Gateway, *, notify_url: str, now: datetime) -> GatewayReply:
+    """Ask about a payment, and do what its gateway's answer asks for."""
     reply = gateway.query(payment.asked())
     waiting = reply.status in {GatewayStatus.OPEN, GatewayStatus.NOT_FOUND}
     if waiting and now >= payment.expires_at:
         if reply.status is GatewayStatus.OPEN:
-            reply = gateway.close(payment.asked())
-        else:
-            reply = GatewayReply(status=GatewayStatus.CLOSED)
-    elif waiting and payment.status is PaymentStatus.CREATED:
-        return open_at_gateway(payment_id, gateway, notify_url=notify_url)
-    with transaction() as session:
-        book_reply(session, payment_id, reply, now=now)
-        return get_payment(session, payment_id)
+            return gateway.close(payment.asked())
+        return GatewayReply(status=GatewayStatus.CLOSED)
+    if waiting and payment.status in UNOPENED:
+        return ask_to_open(payment.id, gateway, notify_url=notify_url, now=now) or reply
+    return reply
 
 
 def poll_again_seconds(payment: Payment, *, now: datetime) -> int | None:
     """Tell when to ask again: seconds, then minutes, then hours; None when the outcome is final."""
     if payment.status not in PENDING:
         return None
-    age = now - payment.created_at
-    if age < timedelta(minutes=3):
-        return 5
-    return 60 if age < timedelta(hours=1) else 3_600
+    return pause_seconds(now - payment.created_at)
 
 
 def get_own_payment(session: Session, payment_id: int, payer_id: int) -> Payment:

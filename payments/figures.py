@@ -39,6 +39,9 @@ class Attention(NamedTuple):
     refused_corrections: int
     refused_in_file: int | None
     missing_bills: int
+    proposed_refunds: int
+    waiting_transfers: int
+    open_chargebacks: int
 
 
 _FIGURES = text("""
@@ -50,9 +53,9 @@ _FIGURES = text("""
          (SELECT count(*) AS payments, coalesce(sum(amount_fen), 0)::bigint AS fen
           FROM payment WHERE paid_at >= :started AND paid_at < :ended) p,
          (SELECT count(*) AS items FROM payment_item WHERE outcome = 'paid') u,
-         (SELECT coalesce(sum(amount_fen), 0)::bigint AS fen
-          FROM refund WHERE status = 'requested') r,
-         (SELECT coalesce(sum(amount_fen), 0)::bigint AS fen
+         (SELECT coalesce(sum(amount_fen - charged_back_fen), 0)::bigint AS fen
+          FROM refund WHERE status IN ('requested', 'pending', 'by_transfer')) r,
+         (SELECT coalesce(sum(amount_fen - charged_back_fen), 0)::bigint AS fen
           FROM receipt WHERE state = 'suspended') s
 """)
 
@@ -79,7 +82,11 @@ _ATTENTION = text("""
             WHERE effective_on > :today AND approved_at IS NULL AND withdrawn_at IS NULL
            ) AS proposed_terms,
            c.refused_corrections, c.refused_in_file,
-           (SELECT count(*) FROM missing_bill WHERE arrived_at IS NULL) AS missing_bills
+           (SELECT count(*) FROM missing_bill WHERE arrived_at IS NULL) AS missing_bills,
+           (SELECT count(*) FROM refund WHERE status = 'proposed') AS proposed_refunds,
+           (SELECT count(*) FROM bank_transfer
+            WHERE sent_at IS NULL AND dropped_at IS NULL) AS waiting_transfers,
+           (SELECT count(*) FROM chargeback WHERE state = 'open') AS open_chargebacks
     FROM (SELECT count(*) AS refused_corrections,
                  (array_agg(bill_file_id ORDER BY decided_at DESC, id DESC))[1] AS refused_in_file
           FROM bill_correction WHERE state = 'refused' AND decided_at >= :refused_since) c

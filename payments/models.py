@@ -11,16 +11,24 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    LargeBinary,
     String,
     UniqueConstraint,
     text,
 )
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from core.db import UtcDateTime, text_enum
+from core.db import UtcDateTime, json_text, text_enum
 from core.errors import IllegalTransition, NotFound
-from payments.gateways.base import Asked, CallbackKind, RefundOrder
-from payments.states import OUTCOME_MOVES, PAYMENT_MOVES, Outcome, PaymentStatus
+from payments.gateways.base import Asked, CallbackKind
+from payments.states import (
+    OUTCOME_MOVES,
+    PAYMENT_MOVES,
+    ItemNews,
+    News,
+    Outcome,
+    PaymentStatus,
+)
 
 
 class Payment(SQLModel, table=True):
@@ -38,6 +46,7 @@ class Payment(SQLModel, table=True):
             name="fee_within",
         ),
         CheckConstraint("(status = 'paid') = (paid_at IS NOT NULL)", name="paid_says_when"),
+        CheckConstraint("payer_id IS NOT NULL OR gateway = 'counter'", name="payer_known"),
         UniqueConstraint("gateway", "gateway_ref"),
         Index(
             "ix_payment_gateway_paid_at", "gateway", "paid_at",
@@ -46,13 +55,17 @@ class Payment(SQLModel, table=True):
     )  # fmt: skip
 
     id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    payer_id: int = Field(
-        sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=False, index=True)
+    # None: cash at a counter, of whoever laid it down.
+    payer_id: int | None = Field(
+        sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=True, index=True)
     )
     gateway: str
     order_no: str = Field(unique=True)
     gateway_ref: str | None = None
     pay_url: str | None = None
+    pay_code: str | None = None  # shown as a QR code
+    # What a script hands to the wallet, or a form posts to pay_url.
+    pay_fields: dict[str, str] | None = Field(default=None, sa_column=Column(json_text()))
     return_url: str
     channel: str = Field(
         default="web", sa_column=Column(String, nullable=False, server_default="web")
@@ -67,6 +80,7 @@ class Payment(SQLModel, table=True):
     fee_tax_fen: int = Field(
         default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
     )
+    mandate_ref: str | None = None  # of a debit: the payer is not there
     status: PaymentStatus = Field(
         default=PaymentStatus.CREATED, sa_column=Column(text_enum(PaymentStatus), nullable=False)
     )
@@ -82,24 +96,28 @@ class Payment(SQLModel, table=True):
             mode=self.mode, gateway_ref=self.gateway_ref,
         )  # fmt: skip
 
-    def move_to(self, status: PaymentStatus, *, now: datetime) -> None:
-        """Change state, or raise IllegalTransition; the only writer of ``status``."""
-        if status not in PAYMENT_MOVES[self.status]:
-            raise IllegalTransition(f"a {self.status} payment cannot become {status}")
-        self.status, self.status_at = status, now
+    def hear(self, news: News, *, now: datetime) -> bool:
+        """Change state by the table; tells whether it did. The only writer of ``status``."""
+        after = PAYMENT_MOVES[self.status].get(news)
+        if after is None:
+            return False
+        self.status, self.status_at = after, now
+        return True
 
 
 class PaymentItem(SQLModel, table=True):
     """One bill in a payment, and what became of it.
 
     ``amount_fen`` less ``advance_fen`` goes to the bill. ``adjust_fen`` is what the chosen option
-    changes of the bill: below zero a discount, above zero a surcharge.
+    changes of the bill: below zero a discount, above zero a surcharge. ``returned_fen`` is what
+    refunds, from their proposal on, and lost chargebacks have taken of it: never more than all.
     """
 
     __tablename__ = "payment_item"
     __table_args__ = (
         CheckConstraint("amount_fen >= 0", name="amount_not_negative"),
         CheckConstraint("advance_fen BETWEEN 0 AND amount_fen", name="advance_within"),
+        CheckConstraint("returned_fen BETWEEN 0 AND amount_fen", name="returned_within"),
         CheckConstraint(
             "adjust_fen = 0 OR (option_code IS NOT NULL AND advance_fen = 0)",
             name="adjusted_by_option",
@@ -127,6 +145,9 @@ class PaymentItem(SQLModel, table=True):
     adjust_fen: int = Field(
         default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
     )
+    returned_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
     option_code: str | None = None
     write_off_no: str = Field(unique=True)  # the idempotency key at the company
     outcome: Outcome = Field(
@@ -136,63 +157,21 @@ class PaymentItem(SQLModel, table=True):
     utility_ref: str | None = None
     reason: str | None = None
 
-    def move_to(self, outcome: Outcome, *, now: datetime) -> None:
-        """Change the outcome, or raise IllegalTransition; the only writer of ``outcome``."""
-        if outcome not in OUTCOME_MOVES[self.outcome]:
-            raise IllegalTransition(f"an item {self.outcome} cannot become {outcome}")
-        self.outcome, self.outcome_at = outcome, now
+    def hear(self, news: ItemNews, *, now: datetime) -> None:
+        """Change the outcome by the table; the only writer of ``outcome``.
+
+        Raises:
+            IllegalTransition: what is heard cannot be true of an item in this state.
+        """
+        after = OUTCOME_MOVES[self.outcome].get(news)
+        if after is None:
+            raise IllegalTransition(f"an item that is {self.outcome} cannot be {news}")
+        self.outcome, self.outcome_at = after, now
 
 
 def refund_no_of(write_off_no: str) -> str:
-    """Return the number under which a gateway sends an item's money back: one refund an item."""
+    """Return the number under which a gateway sends back by itself what a bill cannot take."""
     return f"R{write_off_no[1:]}"
-
-
-class RefundStatus(StrEnum):
-    REQUESTED = "requested"
-    SUCCEEDED = "succeeded"
-
-
-class Refund(SQLModel, table=True):
-    """Money of one payment item on its way back to who paid. ``refund_no`` is its name there."""
-
-    __tablename__ = "refund"
-    __table_args__ = (
-        CheckConstraint("amount_fen > 0", name="amount_positive"),
-        CheckConstraint("fee_fen BETWEEN 0 AND amount_fen", name="fee_within"),
-        CheckConstraint(
-            "(status = 'succeeded') = (succeeded_at IS NOT NULL)", name="success_says_when"
-        ),
-        UniqueConstraint("payment_id", "account_id", "bill_id"),
-        ForeignKeyConstraint(
-            ["payment_id", "account_id", "bill_id"],
-            ["payment_item.payment_id", "payment_item.account_id", "payment_item.bill_id"],
-        ),
-    )
-
-    refund_no: str = Field(primary_key=True)
-    payment_id: int = Field(sa_type=BigInteger)
-    account_id: int = Field(sa_type=BigInteger)
-    bill_id: int = Field(sa_type=BigInteger)
-    amount_fen: int = Field(sa_type=BigInteger)
-    # Of it, the payment's fee with its tax: it goes back with the last of the payment's bills.
-    fee_fen: int = Field(
-        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
-    )
-    reason: str
-    status: RefundStatus = Field(
-        default=RefundStatus.REQUESTED, sa_column=Column(text_enum(RefundStatus), nullable=False)
-    )
-    gateway_ref: str | None = None
-    requested_at: datetime = Field(sa_type=UtcDateTime)
-    succeeded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-
-    def order(self, payment: Payment) -> RefundOrder:
-        """Return what the payment's gateway is asked to send back."""
-        return RefundOrder(
-            refund_no=self.refund_no, amount_fen=self.amount_fen, reason=self.reason,
-            asked_at=self.requested_at, paid=payment.asked(),
-        )  # fmt: skip
 
 
 class ReceiptState(StrEnum):
@@ -215,6 +194,7 @@ class Receipt(SQLModel, table=True):
         CheckConstraint(
             "(state = 'returned') = (returned_at IS NOT NULL)", name="return_says_when"
         ),
+        CheckConstraint("charged_back_fen BETWEEN 0 AND amount_fen", name="charged_back_within"),
         UniqueConstraint("source", "source_ref"),
     )
 
@@ -230,8 +210,18 @@ class Receipt(SQLModel, table=True):
         default=ReceiptState.SUSPENDED, sa_column=Column(text_enum(ReceiptState), nullable=False)
     )
     received_at: datetime = Field(sa_type=UtcDateTime)
+    # Of it, what the payer's bank took back before it was sent.
+    charged_back_fen: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    # When the gateway was first asked to send it back.
+    asked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     return_ref: str | None = None
     returned_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    @property
+    def to_send_fen(self) -> int:
+        return self.amount_fen - self.charged_back_fen
 
 
 class GatewayCallback(SQLModel, table=True):
@@ -249,7 +239,7 @@ class GatewayCallback(SQLModel, table=True):
         default=CallbackKind.PAYMENT, sa_column=Column(text_enum(CallbackKind), nullable=False)
     )
     reference: str
-    body: str
+    body: bytes = Field(sa_type=LargeBinary)
     received_at: datetime = Field(sa_type=UtcDateTime)
     processed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

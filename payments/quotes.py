@@ -224,6 +224,7 @@ def preview(
     channel: str,
     now: datetime,
     sum_fen: int | None = None,
+    payer_id: int | None = None,
 ) -> Quote:
     """Return what a payment would ask for at this moment; nothing is held and nothing promised.
 
@@ -231,30 +232,37 @@ def preview(
         NotFound, Invalid, Conflict: as ``create_payment`` does.
     """
     found, terms = standing(session, [want.ref for want in wanted], now=now)
-    check_unchanged(session, wanted, found)
+    check_unchanged(session, wanted, found, payer_id=payer_id)
     return quote(wanted, found, terms, mode=mode, channel=channel, now=now, sum_fen=sum_fen)
 
 
 def check_unchanged(
-    session: Session, wanted: Sequence[Wanted], found: Mapping[BillRef, Standing]
+    session: Session,
+    wanted: Sequence[Wanted],
+    found: Mapping[BillRef, Standing],
+    *,
+    payer_id: int | None = None,
 ) -> None:
     """Compare every bill with what the payer was shown.
 
     Raises:
         NotFound: a bill that does not exist.
-        Conflict: another payment holds it (with the time it is free again), or it has changed.
+        Conflict: another payment holds it (with the time it is free again, and which it is if it
+            is the payer's own), or it has changed.
     """
     if len(found) < len(wanted):
         raise NotFound("there is no such bill")
     shown = {want.ref: want.shown_fen for want in wanted}
     for ref, bill in sorted(found.items()):
         if bill.held_by is not None:
-            free_at = free_again_at(session, bill.held_by)
+            holder = holder_of(session, bill.held_by, payer_id=payer_id)
             raise Conflict(
-                "a payment of this bill is under way already",
+                "a payment of this bill is under way already: wait until its time is over, or go"
+                " on with it or close it if it is yours",
                 code="bill.being_paid",
                 bill=format_ref(ref),
-                free_at=free_at.isoformat() if free_at else None,
+                free_at=holder.free_at.isoformat() if holder.free_at else None,
+                **({"payment": holder.own} if holder.own else {}),
             )
         paid = bill.facts.amount_fen > 0 and bill.open_fen <= 0
         if paid or shown[ref] not in (None, max(bill.open_fen, 0)):
@@ -267,11 +275,20 @@ def check_unchanged(
             )
 
 
-def free_again_at(session: Session, held_by: int) -> datetime | None:
-    """Return when a bill that a payment holds can be paid again, at the latest (rule 31)."""
+class Holder(NamedTuple):
+    """The payment a bill waits for: when the bill can be paid again, at the latest (rule 31)."""
+
+    free_at: datetime | None
+    own: str | None  # its public name, if it is the asker's own
+
+
+def holder_of(session: Session, held_by: int, *, payer_id: int | None) -> Holder:
+    """Return what somebody may know of the payment that holds a bill."""
     # Asked only now: who lost the race for the lock could not see the winner before.
-    holder = session.get(Payment, held_by)
-    return holder.expires_at if holder else None
+    payment = session.get(Payment, held_by)
+    if payment is None:
+        return Holder(None, None)
+    return Holder(payment.expires_at, str(payment.id) if payment.payer_id == payer_id else None)
 
 
 def offers_for(session: Session, ref: BillRef, *, now: datetime) -> tuple[Offer, ...]:

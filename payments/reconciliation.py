@@ -15,7 +15,9 @@ from sqlmodel import Session, col, select
 from core.clock import day_bounds
 from core.db import driver
 from core.errors import NotFound
+from payments.counter_days import take_in
 from payments.gateways.base import Gateway, SettlementRecord
+from payments.gateways.counter import CODE as COUNTER
 from payments.models import BreakKind, Reconciliation, ReconciliationBreak, SettlementFile
 
 MAX_FILE_BYTES = 512 << 20
@@ -70,6 +72,8 @@ def reconcile(
 ) -> ReconciliationResult:
     """Take in a day's settlement file and match it; the same file again gives the same result.
 
+    Cash that an agent's file tells of and we have not heard of is booked first.
+
     Raises:
         SettlementFileError: the file is refused; nothing changed.
     """
@@ -78,6 +82,8 @@ def reconcile(
         text("SELECT pg_advisory_xact_lock(hashtext('reconciliation'), hashtext(:what))"),
         {"what": f"{gateway.code} {day}"},
     )
+    if gateway.code == COUNTER:
+        take_in(session, content, day=day, now=now)
     file_id = _keep(session, gateway, content, day=day, file_name=file_name, now=now)
     started, ended = day_bounds(day)
     values = {
@@ -154,7 +160,7 @@ _PAID = _MOVED.format(
 _REFUNDED = _MOVED.format(
     side="credit",
     subjects="SELECT r.account_id, r.bill_id UNION ALL SELECT 0, r.payment_id WHERE r.fee_fen > 0",
-    keys="'returned:' || r.payment_id",
+    keys="'returned:' || r.payment_id, 'returned:' || r.refund_no",
 )
 _SUSPENDED = _MOVED.format(side="debit", subjects="SELECT 0, m.id", keys="'suspense_in:' || m.id")
 _RELEASED = _MOVED.format(side="credit", subjects="SELECT 0, m.id", keys="'returned:' || m.id")
@@ -170,17 +176,24 @@ _MATCH = text(f"""
         FROM payment p
         WHERE p.gateway = :source AND p.paid_at >= :started AND p.paid_at < :ended
         UNION ALL
-        SELECT 'refund', r.refund_no, -r.amount_fen, -({_REFUNDED}), r.succeeded_at
+        SELECT 'refund', r.refund_no, r.charged_back_fen - r.amount_fen, -({_REFUNDED}),
+               r.succeeded_at
         FROM refund r JOIN payment p ON p.id = r.payment_id
         WHERE p.gateway = :source AND r.succeeded_at >= :started AND r.succeeded_at < :ended
+          AND NOT EXISTS (SELECT FROM bank_transfer t
+                          WHERE t.number = r.refund_no AND t.sent_at IS NOT NULL)
         UNION ALL
         SELECT 'payment', p.order_no, m.amount_fen, ({_SUSPENDED}), m.received_at
         FROM receipt m JOIN payment p ON p.id = m.payment_id
         WHERE m.source = :source AND m.received_at >= :started AND m.received_at < :ended
         UNION ALL
-        SELECT 'refund', 'S' || m.id, -m.amount_fen, -({_RELEASED}), m.returned_at
+        SELECT 'refund', 'S' || m.id, m.charged_back_fen - m.amount_fen, -({_RELEASED}),
+               m.returned_at
         FROM receipt m
         WHERE m.source = :source AND m.returned_at >= :started AND m.returned_at < :ended
+          AND m.charged_back_fen < m.amount_fen
+          AND NOT EXISTS (SELECT FROM bank_transfer t
+                          WHERE t.number = 'S' || m.id AND t.sent_at IS NOT NULL)
     ), ours AS (
         SELECT kind, reference, count(*) AS times, sum(fen)::bigint AS fen,
                sum(ledger_fen)::bigint AS ledger_fen, min(happened_at) AS happened_at

@@ -20,9 +20,9 @@ from core import outbox
 from core.clock import billing_date
 from core.db import HotStatement
 from core.errors import IllegalTransition, NotFound
-from payments.gateways.base import GatewayReply, GatewayStatus
+from payments.gateways.base import GatewayReply
 from payments.models import lock_payment, refund_no_of
-from payments.states import PENDING, Outcome, PaymentStatus, sources_of
+from payments.states import NEWS, PENDING, News, Outcome, PaymentStatus, sources_of
 from payments.suspense import suspend
 
 STRAY_REASON = "the bill was settled or changed before this payment arrived"
@@ -80,23 +80,26 @@ def book_reply(session: Session, payment_id: int, reply: GatewayReply, *, now: d
         NotFound: no such payment.
         AmountMismatch: the gateway took money and does not say how much, or said otherwise before.
     """
-    match reply.status:
-        case GatewayStatus.PAID:
+    match NEWS[reply.status]:
+        case None:
+            return
+        case News.PAID:
             _book_paid(session, payment_id, reply, now=now)
-        case GatewayStatus.REFUSED:
-            _give_up(session, payment_id, PaymentStatus.REFUSED, now=now)
-        case GatewayStatus.CLOSED:
-            _give_up(session, payment_id, PaymentStatus.EXPIRED, now=now)
-        case GatewayStatus.OPEN:
+        case News.OPENED:
             _book_open(session, payment_id, reply, now=now)
+        case News.NO_ANSWER:
+            lock_payment(session, payment_id).hear(News.NO_ANSWER, now=now)
+            session.flush()
+        case ended:
+            give_up(session, payment_id, ended, now=now)
 
 
 def _book_open(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:
     payment = lock_payment(session, payment_id)
-    if payment.status is PaymentStatus.CREATED:
-        payment.move_to(PaymentStatus.OPEN, now=now)
+    if payment.hear(News.OPENED, now=now):
         payment.gateway_ref = reply.gateway_ref
-        payment.pay_url = reply.pay_url
+        payment.pay_url, payment.pay_code = reply.pay_url, reply.pay_code
+        payment.pay_fields = dict(reply.pay_fields) or None
         session.flush()
 
 
@@ -109,7 +112,7 @@ def _book_paid(session: Session, payment_id: int, reply: GatewayReply, *, now: d
         return
     if reply.amount_fen != payment.amount_fen:
         suspend(session, payment_id, reply, reason="another amount than we asked for", now=now)
-        _give_up(session, payment_id, PaymentStatus.REFUSED, now=now)
+        give_up(session, payment_id, News.OTHER_AMOUNT, now=now)
         return
     paid_at = reply.paid_at or now
     if payment.status not in PENDING:
@@ -204,7 +207,8 @@ _APPLY = HotStatement(f"""
         RETURNING b.id
     ), items AS (
         UPDATE payment_item i
-        SET outcome = l.outcome, outcome_at = :now, reason = coalesce(l.reason, i.reason)
+        SET outcome = l.outcome, outcome_at = :now, reason = coalesce(l.reason, i.reason),
+            returned_fen = CASE l.outcome WHEN 'returning' THEN i.amount_fen ELSE 0 END
         FROM line l
         WHERE i.payment_id = :payment_id AND i.account_id = l.account_id
           AND i.bill_id = l.bill_id AND i.outcome = ANY(:undecided)
@@ -309,15 +313,14 @@ _RELEASE = text("""
 """)
 
 
-def _give_up(session: Session, payment_id: int, status: PaymentStatus, *, now: datetime) -> None:
+def give_up(session: Session, payment_id: int, news: News, *, now: datetime) -> None:
     """End a payment that came to nothing, and set its bills free; one that has ended stays.
 
     What waited for its end, a correction of a bill, lands now (rule 13).
     """
     payment = lock_payment(session, payment_id)
-    if payment.status not in PENDING:
+    if not payment.hear(news, now=now):
         return
-    payment.move_to(status, now=now)
     outbox.emit(session, f"payment.{payment.status}", payment.id, now=now)
     _, lines = _lock(session, payment_id)
     values = {

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing import ledger_checks
+from payments import return_checks
 
 
 class Check(NamedTuple):
@@ -51,6 +52,8 @@ _INVARIANTS: dict[str, str] = {
             JOIN ledger_account c ON c.id = t.credit_account_id
             -- Not what was paid above a bill, nor what is about no bill.
             WHERE t.account_id <> 0 AND d.code NOT LIKE 'advance:%'
+              AND t.entry_key NOT LIKE 'advance_refunded:%'
+              AND t.entry_key NOT LIKE 'chargeback_advance:%'
               AND (c.code LIKE 'payable:%' OR d.code LIKE 'payable:%')
             GROUP BY 1, 2) t USING (account_id, id)
         WHERE coalesce(b.written_off_fen, 0) <> coalesce(t.fen, 0)
@@ -102,6 +105,9 @@ _INVARIANTS: dict[str, str] = {
                       adjusted)
         FROM (
             SELECT i.write_off_no, i.outcome, i.amount_fen AS fen, i.adjust_fen AS adjust,
+                   coalesce((SELECT sum(charged_back_fen) FROM refund r
+                             WHERE (r.payment_id, r.account_id, r.bill_id)
+                                   = (i.payment_id, i.account_id, i.bill_id)), 0) AS kept_fen,
                    coalesce(sum(t.amount_fen) FILTER (WHERE act IN ('paid', 'advance')), 0) AS paid,
                    coalesce(sum(t.amount_fen) FILTER (WHERE act = 'stray'), 0) AS stray,
                    coalesce(sum(t.amount_fen) FILTER (
@@ -124,16 +130,20 @@ _INVARIANTS: dict[str, str] = {
                 (paid, stray, confirmed, unpaid, returned, adjusted) = (fen, 0, 0, 0, 0, adjust)
               WHEN 'written_off' THEN
                 (paid, stray, confirmed, unpaid, returned, adjusted) = (fen, 0, fen, 0, 0, adjust)
+              -- Confirmed, and then all of it taken back: "every refund's state" has the rest.
               WHEN 'returning' THEN paid IN (0, fen) AND
-                (stray, confirmed, unpaid, returned, adjusted) = (fen - paid, 0, paid, 0, 0)
+                (stray, confirmed, unpaid, returned, adjusted) IN (
+                    (fen - paid, 0, paid, 0, 0), (0, paid, 0, 0, adjust))
               WHEN 'returned' THEN paid IN (0, fen) AND
-                (stray, confirmed, unpaid, returned, adjusted) = (fen - paid, 0, paid, fen, 0)
+                (stray, confirmed, unpaid, returned, adjusted) IN (
+                    (fen - paid, 0, paid, greatest(fen - kept_fen, 0), 0), (0, paid, 0, 0, adjust))
               ELSE (paid, stray, confirmed, unpaid, returned, adjusted) = (0, 0, 0, 0, 0, 0) END
     """,
     "suspended money is what stands in suspense": """
         SELECT format('%s: %s fen of receipts are suspended, the ledger says %s',
                       source, coalesce(r.fen, 0), coalesce(l.fen, 0))
-        FROM (SELECT source, sum(amount_fen) AS fen FROM receipt WHERE state = 'suspended'
+        FROM (SELECT source, sum(amount_fen - charged_back_fen) AS fen FROM receipt
+              WHERE state = 'suspended'
               GROUP BY 1) r
         FULL JOIN (
             SELECT split_part(a.code, ':', 2) AS source,
@@ -154,18 +164,6 @@ _INVARIANTS: dict[str, str] = {
         HAVING sum(CASE WHEN t.debit_account_id = a.id THEN t.amount_fen
                         ELSE -t.amount_fen END) <> 0
     """,
-    "refunds wait in the ledger until they are sent": """
-        SELECT format('%s fen of refunds are under way, the ledger says %s', r.fen, l.fen)
-        FROM (SELECT coalesce(sum(amount_fen), 0) AS fen
-              FROM refund WHERE status = 'requested') r,
-             (SELECT coalesce(sum(amount_fen * CASE WHEN c.code = 'returns' THEN 1
-                                                    WHEN d.code = 'returns' THEN -1
-                                                    ELSE 0 END), 0) AS fen
-              FROM ledger_transfer t
-              JOIN ledger_account d ON d.id = t.debit_account_id
-              JOIN ledger_account c ON c.id = t.credit_account_id) l
-        WHERE r.fen <> l.fen
-    """,
     "a correction waits only while its bill is being paid": """
         SELECT format('the correction in row %s of file %s waits for bill %s.%s, which is free',
                       c.row_no, c.bill_file_id, c.account_id, c.bill_id)
@@ -176,7 +174,7 @@ _INVARIANTS: dict[str, str] = {
         SELECT format('bill %s.%s is held by payment %s, which is %s',
                       b.account_id, b.id, b.held_by, coalesce(p.status, 'not there'))
         FROM bill b LEFT JOIN payment p ON p.id = b.held_by
-        WHERE b.held_by IS NOT NULL AND coalesce(p.status, '') NOT IN ('created', 'open')
+        WHERE b.held_by IS NOT NULL AND coalesce(p.status, '') NOT IN ('created', 'unknown', 'open')
     """,
     "every row of every imported file is accounted for": """
         SELECT format('file %s: %s rows, %s accounted for', id, rows,
@@ -188,7 +186,7 @@ _INVARIANTS: dict[str, str] = {
 }
 
 
-_CHECKS = _INVARIANTS | ledger_checks.INVARIANTS
+_CHECKS = _INVARIANTS | return_checks.INVARIANTS | ledger_checks.INVARIANTS
 NAMES = (*_CHECKS, ledger_checks.SEALS)
 
 # One statement: every check sees the books at the same moment. It names each by its place.

@@ -1,6 +1,7 @@
 """What a payer may see of a payment."""
 
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -10,8 +11,10 @@ from sqlmodel import Session, col, select
 from billing.bills import BillRef
 from billing.bills import views as bill_views
 from billing.models import Bill, UtilityAccount
+from billing.pay_grants import as_payer_sees as bill_as_payer_sees
 from billing.views import BillView
 from payments.models import Payment, PaymentItem, list_items, list_receipts
+from payments.refund_views import RefundView, refund_views
 from payments.states import Outcome, PaymentStatus
 
 
@@ -69,7 +72,10 @@ class PaymentView:
     created_at: datetime
     paid_at: datetime | None
     pay_url: str | None
+    pay_code: str | None  # to be shown as a QR code
+    pay_fields: Mapping[str, str]  # for a script, or a form posted to pay_url
     items: tuple[PaymentItemView, ...]
+    refunds: tuple[RefundView, ...]
 
     @property
     def settled(self) -> bool:
@@ -93,10 +99,10 @@ def view(session: Session, payment: Payment, *, gateway_name: str, today: date) 
         )
         for item, bill in _items(session, payment, today=today)
     ]
-    open_url = payment.pay_url if payment.status is PaymentStatus.OPEN else None
+    is_open = payment.status is PaymentStatus.OPEN
     return PaymentView(
         ref=str(payment.id),
-        public_status=_public_status(payment.status, {item.outcome for item in items}),
+        public_status=public_status(payment.status, {item.outcome for item in items}),
         amount_fen=payment.amount_fen,
         fee_fen=payment.fee_fen,
         fee_tax_fen=payment.fee_tax_fen,
@@ -110,9 +116,18 @@ def view(session: Session, payment: Payment, *, gateway_name: str, today: date) 
         gateway_name=gateway_name,
         created_at=payment.created_at,
         paid_at=payment.paid_at,
-        pay_url=open_url,
+        pay_url=payment.pay_url if is_open else None,
+        pay_code=payment.pay_code if is_open else None,
+        pay_fields=(payment.pay_fields or {}) if is_open else {},
         items=tuple(items),
+        refunds=refund_views(session, payment),
     )  # fmt: skip
+
+
+def as_payer_sees(shown: PaymentView, own: Container[int]) -> PaymentView:
+    """Return a payment without what of its bills only their household may see."""
+    items = tuple(replace(item, bill=bill_as_payer_sees(item.bill, own)) for item in shown.items)
+    return replace(shown, items=items)
 
 
 def _items(
@@ -138,9 +153,15 @@ def _items(
     return list(zip(items, shown, strict=True))
 
 
-def _public_status(status: PaymentStatus, outcomes: set[str]) -> PublicStatus:
+def public_outcome(outcome: Outcome) -> str:
+    """Return the payer's word for what became of a bill."""
+    return _PUBLIC_OUTCOME[outcome]
+
+
+def public_status(status: PaymentStatus, outcomes: set[str]) -> PublicStatus:
+    """Return the few words a payer needs for our many; ``outcomes`` of the payment's bills."""
     match status:
-        case PaymentStatus.CREATED | PaymentStatus.OPEN:
+        case PaymentStatus.CREATED | PaymentStatus.UNKNOWN | PaymentStatus.OPEN:
             return PublicStatus.PROCESSING
         case PaymentStatus.REFUSED:
             return PublicStatus.FAILED

@@ -156,6 +156,7 @@ class WriteOffReply:
     Args:
         amount_fen: what the company says it took, where it says so.
         company_down: UNKNOWN because the company's system fails, not because of what it said.
+        paid_elsewhere: REFUSED because the bill was paid another way (rule 37).
     """
 
     outcome: WriteOffOutcome
@@ -163,6 +164,7 @@ class WriteOffReply:
     reason: str | None = None
     amount_fen: int | None = None
     company_down: bool = False
+    paid_elsewhere: bool = False
 
 
 class FetchOutcome(StrEnum):

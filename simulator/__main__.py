@@ -26,6 +26,8 @@ from simulator.companies import COMPANIES
 from simulator.extras import extra_telecom_bills, extra_water_reminder
 from simulator.utility import UtilityOptions, run_utility
 from simulator.utility_page import DEMO_SECRET
+from simulator.wechatpay_records import WechatpayOptions
+from simulator.wire import read_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 _SUFFIXES = {"water": "txt", "power": "csv", "gas": "txt", "telecom": "xml"}
@@ -45,6 +47,15 @@ def run(
     ] = None,
     public_url: Annotated[str | None, typer.Option(help="How browsers reach it.")] = None,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    stripe_notify_url: Annotated[
+        str | None, typer.Option(help="Where Stripe's webhooks go; none if left out.")
+    ] = None,
+    wechatpay: Annotated[
+        Path | None, typer.Option(help="WeChat Pay's merchant and keys, a JSON file.")
+    ] = None,
+    shop: Annotated[
+        Path | None, typer.Option(help="A shop's key to take cash with, a JSON file.")
+    ] = None,
 ) -> None:
     """Run the far side: payment gateway, letter box, and the switches of the companies."""
     if context.invoked_subcommand is not None:
@@ -55,6 +66,9 @@ def run(
         smtp_port=smtp_port,
         public_url=public_url,
         company_urls=_read_urls(company or []),
+        stripe_notify_url=stripe_notify_url,
+        shop=shop,
+        wechatpay=read_json(WechatpayOptions, wechatpay.read_bytes()) if wechatpay else None,
     )
     typer.echo(f"simulator: http://127.0.0.1:{port}/  mail: {smtp_port or 'off'}", err=True)
     uvicorn.run(build_app(options), host=host, port=port, log_level="warning", ws="none")

@@ -11,13 +11,27 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from core.errors import CityBillError, Conflict, Invalid, NotFound, NotSignedIn
-from simulator import mailbox, sandbox, utilities
+from simulator import (
+    alipay,
+    bank,
+    counter_agent,
+    mailbox,
+    sandbox,
+    sandbox_debits,
+    stripe,
+    unionpay,
+    utilities,
+    wechatpay,
+)
 from simulator.companies import COMPANIES
 from simulator.courier import Courier
 from simulator.journal import Journal
 from simulator.pages import page
 from simulator.sandbox_books import LATE_AFTER, RETRY_AFTER, SandboxBooks
+from simulator.sandbox_mandates import MandateBooks
 from simulator.utility_page import DEMO_SECRET
+from simulator.wechatpay_pages import pages as wechatpay_pages
+from simulator.wechatpay_records import WechatpayOptions
 
 _STATUS_OF: Mapping[type[CityBillError], int] = {
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -37,6 +51,9 @@ class Options:
         public_url: how browsers reach it; None takes the address each request came to.
         company_urls: where each company's own page is, as browsers reach it.
         late_after, retry_after: as the wire notes say, shorter in tests.
+        wechatpay: the merchant it knows and its key; None: no WeChat Pay.
+        shop: a file with the key of a shop that takes cash; None: no shop.
+        stripe_notify_url: its webhook endpoint from the start; None: added by its API.
     """
 
     data_dir: Path
@@ -46,6 +63,9 @@ class Options:
     late_after: timedelta = LATE_AFTER
     retry_after: tuple[timedelta, ...] = RETRY_AFTER
     company_urls: Mapping[str, str] = field(default_factory=dict)
+    stripe_notify_url: str | None = None
+    shop: Path | None = None
+    wechatpay: WechatpayOptions | None = None
 
 
 @asynccontextmanager
@@ -56,6 +76,8 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     app.state.sandbox_books = SandboxBooks(
         journal, late_after=options.late_after, retry_after=options.retry_after
     )
+    mandate_journal = Journal(options.data_dir / "sandbox-mandates.jsonl")
+    app.state.mandate_books = MandateBooks(mandate_journal, app.state.sandbox_books)
     app.state.inbox = mailbox.Inbox(options.data_dir / "inbox")
     catcher = None
     if options.smtp_port is not None:
@@ -64,12 +86,30 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     courier = Courier(app.state.sandbox_books, options.secret)
     courier.start()
     try:
-        yield
+        with (
+            bank.running_bank(options.data_dir) as app.state.bank,
+            counter_agent.running_shop(options.shop) as app.state.till,
+            alipay.alipay_running(
+                options.data_dir, late_after=options.late_after, retry_after=options.retry_after
+            ) as app.state.alipay,
+            stripe.running_stripe(
+                options.data_dir, options.secret, notify_url=options.stripe_notify_url,
+                late_after=options.late_after, retry_after=options.retry_after,
+            ) as app.state.stripe,
+            unionpay.unionpay_running(
+                options.data_dir, late_after=options.late_after, retry_after=options.retry_after
+            ) as app.state.unionpay,
+            wechatpay.running_wechatpay(
+                options.wechatpay, options.data_dir
+            ) as app.state.wechatpay,
+        ):  # fmt: skip
+            yield
     finally:
         courier.stop()
         if catcher is not None:
             catcher.stop()
         journal.close()
+        mandate_journal.close()
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -84,7 +124,7 @@ async def _index(request: Request) -> Response:
     options: Options = request.app.state.options
     return page(
         "index.html", companies=COMPANIES.values(), urls=options.company_urls,
-        smtp_port=options.smtp_port,
+        smtp_port=options.smtp_port, wechatpay=options.wechatpay is not None,
     )  # fmt: skip
 
 
@@ -99,6 +139,8 @@ def build_app(options: Options) -> FastAPI:
     app.add_exception_handler(CityBillError, _refuse)
     app.add_api_route("/", _index, response_model=None)
     app.add_api_route("/healthz", _health)
-    for part in (utilities, sandbox, mailbox):
+    for part in (utilities, sandbox, sandbox_debits, alipay, stripe, bank, counter_agent, mailbox):
         app.include_router(part.router)
+    for router in (unionpay.router, wechatpay.api, wechatpay_pages):
+        app.include_router(router)
     return app

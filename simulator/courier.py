@@ -10,7 +10,8 @@ from threading import Event, Lock, Thread
 import httpx
 
 from core.clock import utc_now
-from simulator.sandbox_books import Delivery, SandboxBooks
+from simulator.sandbox_books import SandboxBooks
+from simulator.sandbox_records import Delivery
 from simulator.signatures import sandbox_signature
 
 TIMEOUT_SECONDS = 5

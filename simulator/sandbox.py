@@ -3,6 +3,7 @@
 Source: docs/wire/sandbox-gateway.md.
 """
 
+import json
 from datetime import date
 from typing import Annotated
 
@@ -12,15 +13,18 @@ from pydantic import BaseModel, Field
 
 from core.clock import billing_date, utc_now
 from core.errors import Invalid, NotFound
+from simulator.counter import CutShort
 from simulator.pages import page
-from simulator.sandbox_books import (
+from simulator.sandbox_books import SandboxBooks
+from simulator.sandbox_faults import Fault, FaultRequest
+from simulator.sandbox_mandates import MandateBooks
+from simulator.sandbox_records import (
     Choice,
     Order,
     OrderRequest,
     OrderStatus,
     Refund,
     RefundRequest,
-    SandboxBooks,
 )
 from simulator.settlement import FileFault, settlement_file, settlement_rows, spoil
 from simulator.signatures import check_signature, sandbox_signature
@@ -70,7 +74,12 @@ def _books(request: Request) -> SandboxBooks:
     return books
 
 
-async def _signed_body(request: Request) -> bytes:
+def _mandates(request: Request) -> MandateBooks:
+    books: MandateBooks = request.app.state.mandate_books
+    return books
+
+
+async def signed_body(request: Request) -> bytes:
     """Return the body of a request whose signature holds."""
     body = await request.body()
     time_text = request.headers.get("x-sandbox-time", "")
@@ -83,19 +92,37 @@ async def _signed_body(request: Request) -> bytes:
 
 router = APIRouter(prefix="/sandbox")
 Books = Annotated[SandboxBooks, Depends(_books)]
-SignedBody = Annotated[bytes, Depends(_signed_body)]
-_signed = [Depends(_signed_body)]
+Mandates = Annotated[MandateBooks, Depends(_mandates)]
+SignedBody = Annotated[bytes, Depends(signed_body)]
+signed = [Depends(signed_body)]
 
 
-def _order_facts(order: Order) -> dict[str, object]:
-    return {
+def order_facts(order: Order) -> dict[str, object]:
+    """Return an order as it is told of; why it was declined only of one that was debited."""
+    facts: dict[str, object] = {
         "order_no": order.order_no,
         "gateway_ref": order.gateway_ref,
         "status": order.status,
-        "amount_fen": order.amount_fen,
+        "amount_fen": order.taken_fen if order.paid_at else order.amount_fen,
         "paid_at": utc_text(order.paid_at) if order.paid_at else None,
         "fee_fen": order.fee_fen,
     }
+    return facts | ({"reason": order.reason} if order.reason else {})
+
+
+def answer(books: SandboxBooks, order_no: str, facts: object, status_code: int = 200) -> Response:
+    """Answer about an order, or as its fault has it: what was asked for is done by now."""
+    match books.faults.take(order_no, Fault.SILENT, Fault.ERROR):
+        case Fault.SILENT:
+            return CutShort()
+        case Fault.ERROR:
+            return JSONResponse({"code": "internal", "message": "switched to fail"}, 500)
+    return JSONResponse(facts, status_code)
+
+
+def public_url(request: Request) -> str:
+    """Return where browsers find this gateway."""
+    return request.app.state.options.public_url or str(request.base_url).rstrip("/")
 
 
 def _refund_facts(refund: Refund) -> dict[str, object]:
@@ -112,45 +139,44 @@ def _refund_facts(refund: Refund) -> dict[str, object]:
 async def open_order(body: SignedBody, books: Books, request: Request) -> Response:
     """Open an order; the same number again has the same answer, whatever became of it since."""
     order, is_new = books.open_order(read_json(OrderRequest, body), now=utc_now())
-    base_url = request.app.state.options.public_url or str(request.base_url).rstrip("/")
-    answer = {
+    facts = {
         "order_no": order.order_no,
         "gateway_ref": order.gateway_ref,
         "status": OrderStatus.OPEN,
         "amount_fen": order.amount_fen,
-        "pay_url": f"{base_url}/sandbox/pay/{order.gateway_ref}",
+        "pay_url": f"{public_url(request)}/sandbox/pay/{order.gateway_ref}",
     }
-    return JSONResponse(answer, status_code=201 if is_new else 200)
+    return answer(books, order.order_no, facts, 201 if is_new else 200)
 
 
-@router.get("/orders/{order_no}", dependencies=_signed)
+@router.get("/orders/{order_no}", dependencies=signed)
 async def query_order(order_no: str, books: Books) -> Response:
     """Tell what became of an order."""
-    return JSONResponse(_order_facts(books.get_order(order_no, now=utc_now())))
+    return answer(books, order_no, order_facts(books.get_order(order_no, now=utc_now())))
 
 
-@router.post("/orders/{order_no}/close", dependencies=_signed)
+@router.post("/orders/{order_no}/close", dependencies=signed)
 async def close_order(order_no: str, books: Books) -> Response:
     """Close an order, unless it is paid."""
     order = books.close_order(order_no, now=utc_now())
     status_code = 409 if order.status is OrderStatus.PAID else 200
-    return JSONResponse(_order_facts(order), status_code=status_code)
+    return answer(books, order_no, order_facts(order), status_code)
 
 
 @router.post("/refunds")
 async def refund(body: SignedBody, books: Books) -> Response:
     """Give money of a paid order back."""
     made, is_new = books.refund(read_json(RefundRequest, body), now=utc_now())
-    return JSONResponse(_refund_facts(made), status_code=201 if is_new else 200)
+    return answer(books, made.order_no, _refund_facts(made), 201 if is_new else 200)
 
 
-@router.get("/refunds/{refund_no}", dependencies=_signed)
+@router.get("/refunds/{refund_no}", dependencies=signed)
 async def query_refund(refund_no: str, books: Books) -> Response:
     """Tell what became of a refund."""
     return JSONResponse(_refund_facts(books.get_refund(refund_no)))
 
 
-@router.get("/settlements/{day_text}.csv", dependencies=_signed)
+@router.get("/settlements/{day_text}.csv", dependencies=signed)
 async def settlement(day_text: str, books: Books, fault: str = "") -> Response:
     """Give the settlement file of a day, today's included."""
     return _settlement_response(books, day_text, fault)
@@ -198,12 +224,27 @@ async def choose(gateway_ref: str, books: Books, request: Request) -> Response:
     return RedirectResponse(order.return_url, status_code=303)
 
 
+@router.post("/faults")
+async def set_fault(books: Books, request: Request) -> Response:
+    """Have something go wrong next with an order; a person presses a button, a test sends JSON."""
+    if is_form(request):
+        form = await request.form()
+        asked = read_json(FaultRequest, json.dumps(dict(form), default=str).encode())
+        books.faults.set(asked)
+        return RedirectResponse("/sandbox", status_code=303)
+    books.faults.set(read_json(FaultRequest, await request.body()))
+    return Response(status_code=204)
+
+
 @router.get("")
-async def show_sandbox(books: Books) -> Response:
-    """Show the newest orders and what was told about them."""
+async def show_sandbox(books: Books, mandates: Mandates) -> Response:
+    """Show the newest orders and mandates, and what was told about them."""
     orders = [
         (order, deliveries, books.refunded_fen(order.order_no))
         for order, deliveries in books.latest_orders(50)
     ]
     today = billing_date(utc_now())
-    return page("sandbox.html", orders=orders, today=today, faults=list(FileFault))
+    return page(
+        "sandbox.html", orders=orders, today=today, file_faults=list(FileFault),
+        mandates=mandates.latest(20), faults=list(Fault), waiting=books.faults.waiting(),
+    )  # fmt: skip

@@ -8,96 +8,26 @@ import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from threading import RLock
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from core.clock import billing_date
 from core.errors import Conflict, NotFound
 from simulator.journal import Journal
-from simulator.wire import UtcMoment, WebAddress, utc_text
+from simulator.sandbox_faults import Fault, Faults
+from simulator.sandbox_records import (
+    Choice,
+    DebitRequest,
+    Delivery,
+    Order,
+    OrderRequest,
+    OrderStatus,
+    Refund,
+    RefundRequest,
+)
+from simulator.wire import utc_text
 
 LATE_AFTER = timedelta(seconds=20)
 RETRY_AFTER = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2))
-_FEE_PER_10_000 = 38
-
-
-class OrderStatus(StrEnum):
-    OPEN = "open"
-    PAID = "paid"
-    DECLINED = "declined"
-    CLOSED = "closed"
-
-
-class Choice(StrEnum):
-    """What the payer pressed; each is a way a real gateway has behaved."""
-
-    YES = "yes"
-    NO = "no"
-    LATE = "late"
-    NOTHING = "nothing"
-    TWICE = "twice"
-
-
-class OrderRequest(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    order_no: str = Field(pattern=r"^[0-9A-Za-z._:~-]{1,64}$")
-    amount_fen: int = Field(gt=0, lt=10**12)
-    subject: str = Field(min_length=1, max_length=256)
-    notify_url: WebAddress
-    return_url: WebAddress
-    expires_at: UtcMoment
-
-
-class RefundRequest(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    refund_no: str = Field(pattern=r"^[0-9A-Za-z._:~-]{1,64}$")
-    order_no: str
-    amount_fen: int = Field(gt=0)
-
-
-class Order(OrderRequest):
-    """``late_until`` is set between the choice ``late`` and the moment it is paid."""
-
-    gateway_ref: str
-    status: OrderStatus = OrderStatus.OPEN
-    opened_at: datetime
-    choice: Choice | None = None
-    late_until: datetime | None = None
-    paid_at: datetime | None = None
-
-    @property
-    def fee_fen(self) -> int | None:
-        """0.38 % of the amount, half up, known once paid."""
-        if self.status is not OrderStatus.PAID:
-            return None
-        return (self.amount_fen * _FEE_PER_10_000 + 5_000) // 10_000
-
-
-class Refund(RefundRequest):
-    refund_ref: str
-    refunded_at: datetime
-
-
-class Delivery(BaseModel):
-    """One notification on its way; ``body`` never changes between attempts.
-
-    ``due_at`` is None once it was taken or given up.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    delivery_id: str
-    order_no: str
-    event: str
-    url: str
-    body: str
-    attempts: int = 0
-    delivered: bool = False
-    due_at: datetime | None
 
 
 class SandboxBooks:
@@ -122,6 +52,7 @@ class SandboxBooks:
         self._late_after = late_after
         self._retry_after = retry_after
         self.on_due = on_due
+        self.faults = Faults()
         self._lock = RLock()
         self._orders: dict[str, Order] = {}
         self._order_no_of: dict[str, str] = {}
@@ -145,15 +76,45 @@ class SandboxBooks:
             Conflict: the number came before with another amount.
         """
         with self._lock:
-            known = self._orders.get(asked.order_no)
+            known = self._known(asked)
             if known is not None:
-                if known.amount_fen != asked.amount_fen:
-                    raise Conflict("this order_no came with another amount", code="order.conflict")
                 return known, False
-            ref = f"sbx_{secrets.token_hex(12)}"
-            order = Order(**dict(asked), gateway_ref=ref, opened_at=_whole(now))
+            order = self._new(asked, now=now)
             self._change(order=order)
             return order, True
+
+    def debit(
+        self, asked: DebitRequest, choice: Choice, *, refused: str | None, now: datetime
+    ) -> tuple[Order, bool]:
+        """Debit a payer who is not there, once, as they have chosen before; or say why not.
+
+        Raises:
+            Conflict: the number came before with another amount.
+        """
+        with self._lock:
+            known = self._known(asked)
+            if known is not None:
+                return known, False
+            made = {"choice": Choice.NO if refused else choice, "reason": refused}
+            order = self._new(asked, now=now).model_copy(update=made)
+            if order.choice is Choice.LATE:
+                order = order.model_copy(update={"late_until": now + self._late_after})
+                self._change(order=order)
+                return order, True
+            return self._settle(order, now=now), True
+
+    def _known(self, asked: OrderRequest) -> Order | None:
+        """Return an order that came before. Raises Conflict if it came with another amount."""
+        known = self._orders.get(asked.order_no)
+        if known is not None and known.amount_fen != asked.amount_fen:
+            raise Conflict("this order_no came with another amount", code="order.conflict")
+        return known
+
+    def _new(self, asked: OrderRequest, *, now: datetime) -> Order:
+        self.faults.name(asked.order_no)
+        extra_fen = 1 if self.faults.take(asked.order_no, Fault.OTHER_AMOUNT) else 0
+        ref = f"sbx_{secrets.token_hex(12)}"
+        return Order(**dict(asked), gateway_ref=ref, opened_at=_whole(now), extra_fen=extra_fen)
 
     def get_order(self, order_no: str, *, now: datetime) -> Order:
         """Return an order, closed first if its time has run out. Raises NotFound."""
@@ -217,7 +178,7 @@ class SandboxBooks:
             order = self.get_order(asked.order_no, now=now)
             if order.status is not OrderStatus.PAID:
                 raise Conflict("the order is not paid", code="order.not_paid")
-            if self.refunded_fen(order.order_no) + asked.amount_fen > order.amount_fen:
+            if self.refunded_fen(order.order_no) + asked.amount_fen > order.taken_fen:
                 raise Conflict("refunds would pass the amount", code="refund.too_much")
             ref = f"sbr_{secrets.token_hex(12)}"
             refund = Refund(**dict(asked), refund_ref=ref, refunded_at=_whole(now))
@@ -257,6 +218,11 @@ class SandboxBooks:
                 for order in newest
             ]
 
+    def tell(self, delivery: Delivery) -> None:
+        """Put a notification that is about no order on the agenda."""
+        with self._lock:
+            self._change(deliveries=[delivery])
+
     def due_deliveries(self, *, now: datetime) -> list[Delivery]:
         """Return the notifications to attempt now."""
         with self._lock:
@@ -283,7 +249,11 @@ class SandboxBooks:
         if order.choice is Choice.NO:
             settled: dict[str, object] = {"status": OrderStatus.DECLINED}
         else:
-            settled = {"status": OrderStatus.PAID, "paid_at": _whole(now), "late_until": None}
+            more = self.faults.take(order.order_no, Fault.OTHER_AMOUNT) is not None
+            settled = {
+                "status": OrderStatus.PAID, "paid_at": _whole(now), "late_until": None,
+                "extra_fen": 1 if more else order.extra_fen,
+            }  # fmt: skip
         order = order.model_copy(update=settled)
         deliveries: list[Delivery] = []
         if order.choice is not Choice.NOTHING:
@@ -352,7 +322,7 @@ def _told(order: Order, *, now: datetime, refund: Refund | None = None) -> Deliv
         "event": event,
         "order_no": order.order_no,
         "gateway_ref": order.gateway_ref,
-        "amount_fen": refund.amount_fen if refund else order.amount_fen,
+        "amount_fen": refund.amount_fen if refund else order.taken_fen,
         "paid_at": utc_text(order.paid_at) if order.paid_at else None,
     }
     if refund is not None:

@@ -55,7 +55,7 @@ def settlement_rows(books: SandboxBooks, day: date) -> list[Row]:
             order.gateway_ref,
             "",
             "",
-            order.amount_fen,
+            order.taken_fen,
             order.fee_fen or 0,
             utc_text(order.paid_at),
         )

@@ -25,6 +25,7 @@ from billing.terms import ProviderTerms
 from core.db import transaction
 from core.errors import BillFileError, UpstreamUnavailable
 from core.keys import named_key
+from identity.guests import add_guest
 from identity.models import Role
 from identity.people import add_person
 from payments.checkout import create_payment
@@ -124,6 +125,14 @@ def a_person(role: Role = Role.RESIDENT, *, name: str = "王珅", now: datetime 
         )  # fmt: skip
     assert person.id is not None
     return person.id
+
+
+def a_guest(*, email: str | None = None, now: datetime = NOW) -> int:
+    """Somebody who only pays."""
+    with transaction() as session:
+        guest = add_guest(session, email=email, locale="zh_CN", now=now)
+    assert guest.id is not None
+    return guest.id
 
 
 @dataclass(frozen=True)
@@ -376,6 +385,7 @@ class FarUtility:
     """A company's far side that says what a test tells it to."""
 
     replies: list[WriteOffReply | Exception] = field(default_factory=list)
+    answers: list[WriteOffReply | Exception | None] = field(default_factory=list)  # to ``query``
     told: list[WriteOffOrder] = field(default_factory=list)
 
     def write_off(self, order: WriteOffOrder) -> WriteOffReply:
@@ -386,7 +396,10 @@ class FarUtility:
         return reply
 
     def query(self, write_off_no: str) -> WriteOffReply | None:
-        raise NotImplementedError
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def fetch(self, account_no: str) -> FetchReply:
         raise NotImplementedError

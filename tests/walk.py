@@ -29,10 +29,18 @@ from core import db
 from core.clock import add_months, billing_date
 from core.db import transaction
 from core.errors import AmountMismatch, CityBillError, Conflict, Invalid
-from payments import refunds, suspense, write_offs
-from payments.gateways.base import GatewayStatus, RefundReply, RefundState
+from identity.models import Role
+from payments import chargebacks, refunds, staff_refunds, suspense, transfers, write_offs
+from payments.gateways.base import (
+    DisputeReply,
+    DisputeState,
+    GatewayStatus,
+    RefundReply,
+    RefundState,
+)
 from payments.models import Payment
 from payments.quotes import Wanted, offers_for
+from payments.return_models import RefundReason
 from providers.base import AmountRule, Exactness, OptionKind, PayOption, PayTerms, RecordKind
 from tests.conftest import empty_city
 from tests.factories import (
@@ -44,6 +52,7 @@ from tests.factories import (
     Home,
     a_home,
     a_payment,
+    a_person,
     a_record,
     at_once,
     book,
@@ -105,6 +114,7 @@ class City(RuleBasedStateMachine):
         for company, toml in TERMS.items():
             the_terms(company, toml)
         self.homes = [a_home(*AMOUNTS, pay_terms=None), a_home(8_650, 2_000)]
+        self.staff = (a_person(Role.STAFF), a_person(Role.STAFF))
         if pay_terms is not None:
             record = a_record(self.homes[1].account_nos[0], version=2, pay_terms=pay_terms)
             bring_in("water", record, now=self.now)
@@ -232,17 +242,96 @@ class City(RuleBasedStateMachine):
 
     @rule(times=st.integers(1, 2))
     def refund_is_sent(self, times):
-        number = self._one("SELECT refund_no FROM refund ORDER BY status, refund_no LIMIT 1")
+        number = self._one(
+            "SELECT refund_no FROM refund r WHERE requested_at IS NOT NULL "
+            "AND status <> 'charged_back' AND NOT EXISTS (SELECT FROM bank_transfer t "
+            "WHERE t.number = r.refund_no AND sent_at IS NOT NULL) "
+            "ORDER BY status, refund_no LIMIT 1"
+        )
         for _ in range(times if number else 0):
             with transaction() as session:
                 refunds.book(session, number, RefundReply(state=RefundState.SENT), now=self.tick())
 
     @rule(times=st.integers(1, 2))
     def suspended_money_is_sent(self, times):
-        number = self._one("SELECT id FROM receipt ORDER BY state DESC, id LIMIT 1")
+        number = self._one(
+            "SELECT id FROM receipt WHERE charged_back_fen < amount_fen "
+            "ORDER BY state DESC, id LIMIT 1"
+        )
         for _ in range(times if number else 0):
             with transaction() as session:
                 suspense.book_returned(session, number, "sent", None, now=self.tick())
+
+    @rule(
+        payment=payments,
+        at=st.integers(0, 3),
+        part_fen=st.sampled_from([None, 1, 700]),
+        off_fen=st.sampled_from([0, 0, 0, 1]),
+        decide=st.sampled_from([staff_refunds.approve, staff_refunds.approve, None]),
+    )
+    def staff_refund_a_bill(self, payment, at, part_fen, off_fen, decide):
+        """A part, or all that is left, by two people; or one of them says no."""
+        items, (one, other), now = items_of(payment), self.staff, self.tick()
+        item = items[at % len(items)]
+        left_fen = item.amount_fen - item.returned_fen
+        wish = staff_refunds.Wish(
+            payment.id, (item.account_id, item.bill_id), part_fen or left_fen, left_fen + off_fen,
+            RefundReason.PAID_TWICE,
+        )  # fmt: skip
+        try:
+            with transaction() as session:
+                number = staff_refunds.propose(
+                    session, wish, by=one, key=str(now), approval_above_fen=0, now=now
+                ).refund_no
+        except (Conflict, Invalid):
+            return
+        assert off_fen == 0
+        with transaction() as session:
+            if decide:
+                decide(session, number, by=other, now=now)
+            else:
+                staff_refunds.decline(session, number, by=other, reason="no", now=now)
+
+    @rule(sent=st.booleans())
+    def the_oldest_refund_goes_by_transfer(self, sent):
+        (one, other), now = self.staff, self.tick()
+        number = self._one(
+            "SELECT refund_no FROM refund WHERE status IN ('requested', 'by_transfer') LIMIT 1"
+        )
+        if number is None or not refunds.send(number, {}, now=now):  # held by a dispute
+            return
+        try:
+            with transaction() as session:
+                transfers.enter_payee(
+                    session, number, name="王珅", bank="ICBC", account="6222020000001234", by=one,
+                    secret_key="walk", approval_above_fen=0, now=now,
+                )  # fmt: skip
+                if sent:
+                    staff_refunds.confirm_sent(session, number, bank_ref=number, by=other, now=now)
+                else:
+                    transfers.clear_payee(session, number)
+        except Conflict as refused:
+            assert refused.code == "refund.disputed"  # noqa: PT017
+
+    @rule(
+        payment=payments,
+        states=st.lists(st.sampled_from(DisputeState), min_size=1, max_size=3),
+        part_fen=st.sampled_from([None, None, 900]),
+        fee_fen=st.sampled_from([0, 1_500]),
+    )
+    def the_payers_bank_disputes(self, payment, states, part_fen, fee_fen):
+        now, known = self.tick(), {"chargeback.decided", "amount.mismatch"}
+        for state in states:
+            told = DisputeReply(
+                state=state, order_no=payment.order_no, fee_fen=fee_fen,
+                amount_fen=part_fen or payment.amount_fen,
+            )  # fmt: skip
+            try:
+                with transaction() as session:
+                    ref = f"dp-{payment.id}-{part_fen}-{fee_fen}"
+                    chargebacks.book(session, payment.gateway, ref, told, now=now)
+            except Conflict as refused:
+                assert refused.code in known, refused  # noqa: PT017
 
     @rule(at=st.integers(0, 1), bill=st.integers(0, 3), kind=st.sampled_from(RecordKind))
     def company_sends(self, at, bill, kind):
@@ -338,13 +427,22 @@ _MONEY = text(
                                      ELSE -t.amount_fen END), 0)
             FROM ledger_account a
             JOIN ledger_transfer t ON a.id IN (t.debit_account_id, t.credit_account_id)
-            WHERE a.code LIKE 'gateway:%'),
+            WHERE a.code LIKE 'gateway:%'
+               OR a.code IN ('bank', 'chargebacks', 'losses', 'gateway_fees')),
            (SELECT coalesce(sum(paid_fen), 0) FROM bill)
-         + (SELECT coalesce(sum(advance_fen), 0) FROM payment_item
-            WHERE outcome IN ('paid', 'written_off'))
+         + (SELECT coalesce(sum(advance_fen), 0) FROM payment_item i
+            WHERE outcome NOT IN ('waiting', 'not_paid') AND NOT EXISTS (
+                SELECT FROM refund r
+                WHERE (r.payment_id, r.account_id, r.bill_id)
+                      = (i.payment_id, i.account_id, i.bill_id) AND proposed_by IS NULL))
+         - (SELECT coalesce(sum(advance_fen), 0) FROM refund)
+         - (SELECT coalesce(sum(advance_fen), 0) FROM chargeback_part)
          + (SELECT coalesce(sum(fee_fen + fee_tax_fen), 0) FROM payment WHERE status = 'paid')
          - (SELECT coalesce(sum(fee_fen), 0) FROM refund)
-         + (SELECT coalesce(sum(amount_fen), 0) FROM refund WHERE status = 'requested')
-         + (SELECT coalesce(sum(amount_fen), 0) FROM receipt WHERE state = 'suspended')
+         - (SELECT coalesce(sum(service_fee_fen + service_tax_fen), 0) FROM chargeback)
+         + (SELECT coalesce(sum(amount_fen - charged_back_fen), 0) FROM refund
+            WHERE status IN ('requested', 'pending', 'by_transfer'))
+         + (SELECT coalesce(sum(amount_fen - charged_back_fen), 0) FROM receipt
+            WHERE state = 'suspended')
 """.replace(":%", "\\:%")
 )

@@ -2,11 +2,13 @@
 
 ``anyone``    no sign-in; ``visitor`` also reads who it is, if anybody
 ``resident``  somebody signed in
+``payer``     the same, or a guest: somebody who has shown that a bill is theirs to pay
 ``staff``     customer service and finance
 ``operator``  a utility's own people, for their own company
 ``company``   a utility's system, by its signed request or API key, for its own code
 ``sender``    the same, whichever company it is
 ``webhook``   a utility's system, by the signature of what it announces, for its own code
+``agent``     a shop's or bank's system that takes cash for us, by its signed request
 """
 
 import hashlib
@@ -25,7 +27,7 @@ from core.errors import NotAllowed, NotSignedIn
 from core.masking import mask_name
 from core.settings import settings
 from identity import keys, sign_in, signed_requests
-from identity.models import Role
+from identity.models import Holder, Role
 from identity.signed_requests import Announcement, Signed
 from web.bodies import promise_body, read_body
 
@@ -47,7 +49,7 @@ class Caller:
     id: int
     role: Role
     name_masked: str
-    contact: str
+    contact: str  # empty: a guest's
     email: str | None
     locale: str
     csrf: str
@@ -80,7 +82,7 @@ def anyone() -> None:
 def visitor(request: Request) -> Caller | None:
     """Let everybody in and tell who it is."""
     try:
-        return resident(request)
+        return payer(request)
     except NotSignedIn:
         return None
 
@@ -89,21 +91,40 @@ def resident(request: Request) -> Caller:
     """Let whoever is signed in pass.
 
     Raises:
+        NotSignedIn: no session, one that is over, or a guest's.
+    """
+    caller = _find(request)
+    if caller.role is Role.GUEST:
+        raise NotSignedIn("please sign in: a guest can only pay")
+    return _let_in(request, caller)
+
+
+def payer(request: Request) -> Caller:
+    """Let whoever is signed in pass, and guests.
+
+    Raises:
         NotSignedIn: no session, or one that is over.
     """
+    return _let_in(request, _find(request))
+
+
+def _let_in(request: Request, caller: Caller) -> Caller:
+    request.state.caller = caller
+    return caller
+
+
+def _find(request: Request) -> Caller:
     token = _token(request)
     if not token:
         raise NotSignedIn("please sign in")
     with transaction() as session:
         person, row = sign_in.find_session(session, token, now=utc_now())
     assert person.id is not None
-    caller = Caller(
+    return Caller(
         id=person.id, role=person.role, name_masked=mask_name(person.name),
-        contact=person.contact, email=person.email, locale=person.locale,
+        contact=person.contact or "", email=person.email, locale=person.locale,
         csrf=row.csrf, token=token, provider_code=person.provider_code,
     )  # fmt: skip
-    request.state.caller = caller
-    return caller
 
 
 def staff(request: Request) -> Caller:
@@ -152,28 +173,55 @@ async def sender(request: Request) -> str:
     Raises:
         NotSignedIn: no signature and no key, or one that does not hold.
     """
-    body_sha256 = signed_requests.digest_header(request.headers.get("content-digest", ""))
-    if body_sha256 is not None:
-        promise_body(request, body_sha256)
-    signed = Signed(*(request.headers.get(f"x-citybill-{name}", "") for name in _SIGNED))
-    if not any(signed):
+    if not any(_signature(request)):
+        _promised(request)
         return await run_in_threadpool(_key_holder, request)
-    if body_sha256 is None:
-        body_sha256 = hashlib.sha256(await read_body(request, limit=MAX_BODY_BYTES)).hexdigest()
-    return await run_in_threadpool(_signer, request, signed, body_sha256)
+    return await _signed_by(request, Holder.COMPANY)
+
+
+async def agent(request: Request) -> str:
+    """Let an agent pass, by its signed request alone, and tell which it is.
+
+    Raises:
+        NotSignedIn: no signature, or one that does not hold.
+        NotAllowed: an agent the city no longer has.
+    """
+    code = await _signed_by(request, Holder.AGENT)
+    if code not in settings().counter_agents:
+        raise NotAllowed(f"the city has no agent {code!r} any more", code="agent.unknown")
+    return code
 
 
 _SIGNED = ("key", "time", "nonce", "signature")  # as Signed has them
 
 
-def _signer(request: Request, signed: Signed, body_sha256: str) -> str:
+def _signature(request: Request) -> Signed:
+    return Signed(*(request.headers.get(f"x-citybill-{name}", "") for name in _SIGNED))
+
+
+def _promised(request: Request) -> str | None:
+    """Return the hash a request states of its body, noted: it is checked when that is read."""
+    body_sha256 = signed_requests.digest_header(request.headers.get("content-digest", ""))
+    if body_sha256 is not None:
+        promise_body(request, body_sha256)
+    return body_sha256
+
+
+async def _signed_by(request: Request, holder: Holder) -> str:
+    body_sha256 = _promised(request)
+    if body_sha256 is None:
+        body_sha256 = hashlib.sha256(await read_body(request, limit=MAX_BODY_BYTES)).hexdigest()
+    return await run_in_threadpool(_signer, request, _signature(request), body_sha256, holder)
+
+
+def _signer(request: Request, signed: Signed, body_sha256: str, holder: Holder) -> str:
     path = request.scope.get("raw_path") or request.url.path.encode()
     query = request.scope.get("query_string", b"")
     target = (path + b"?" + query if query else path).decode("ascii", "replace")
     with transaction() as session:
         return signed_requests.check_request(
             session, signed, method=request.method, target=target, body_sha256=body_sha256,
-            secret_key=settings().secret_key.get_secret_value(), now=utc_now(),
+            secret_key=settings().secret_key.get_secret_value(), now=utc_now(), holder=holder,
         )  # fmt: skip
 
 
@@ -214,12 +262,14 @@ async def webhook(request: Request, code: str) -> str:
     return code
 
 
-RULES = (anyone, visitor, resident, staff, operator, company, sender, webhook)
+RULES = (anyone, visitor, resident, payer, staff, operator, company, sender, webhook, agent)
 Visitor = Annotated[Caller | None, Depends(visitor)]
 Resident = Annotated[Caller, Depends(resident)]
+Payer = Annotated[Caller, Depends(payer)]
 Staff = Annotated[Caller, Depends(staff)]
 Operator = Annotated[Caller, Depends(operator)]
 Company = Annotated[str, Depends(company)]
 Sender = Annotated[str, Depends(sender)]
 Webhook = Annotated[str, Depends(webhook)]
+Agent = Annotated[str, Depends(agent)]
 Anyone = Depends(anyone)

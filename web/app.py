@@ -16,26 +16,35 @@ from web import errors
 from web.api import (
     bill_files,
     bills,
+    counter,
     health,
+    mandates,
     notices,
+    pay_grants,
     payments,
     provider_bills,
     reconciliations,
+    refunds,
     sessions,
     webhooks,
 )
 from web.edge import Edge
 from web.pages import (
+    autopay,
     company,
     console,
+    console_chargebacks,
     console_days,
     console_files,
     console_profiles,
+    console_refunds,
     console_terms,
+    guest,
     household,
     paying,
     signing_in,
 )
+from web.pages.pay_codes import pay_origin
 
 _HERE = Path(__file__).parent
 
@@ -66,15 +75,19 @@ def create_app() -> FastAPI:
     )
     app.state.gateways = load_gateways(settings())
     errors.install(app)
-    app.add_middleware(Edge, pay_origins=[settings().sandbox_url], secure=not settings().demo)
+    app.state.pay_origins = frozenset({pay_origin(settings().sandbox_url)})
+    app.add_middleware(
+        Edge, pay_origins=sorted(app.state.pay_origins), secure=not settings().demo
+    )  # fmt: skip
     app.include_router(health.router)
     for room in (
-        sessions, bill_files, provider_bills, webhooks, bills, payments, notices, reconciliations,
+        sessions, bill_files, provider_bills, webhooks, bills, pay_grants, payments, mandates,
+        notices, reconciliations, refunds, counter,
     ):  # fmt: skip
         app.include_router(room.router, prefix="/api/v1")
     for room in (
-        signing_in, household, paying, console, console_files, console_profiles,
-        console_days, console_terms, company,
+        signing_in, household, autopay, guest, paying, console, console_files, console_profiles,
+        console_days, console_terms, console_refunds, console_chargebacks, company,
     ):  # fmt: skip
         app.include_router(room.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))

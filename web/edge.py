@@ -1,5 +1,6 @@
 """What every request and answer has: an id, one line in the log, and the headers browsers obey."""
 
+import re
 import secrets
 import time
 
@@ -11,6 +12,8 @@ from core import log
 
 _log = log.logger(__name__)
 _ID_LENGTH = 64
+_BARCODE = re.compile(r"[0-9 ]{20,}")  # it holds an account number, which no log may
+_POLICY = "Content-Security-Policy"
 
 
 class Edge:
@@ -39,6 +42,10 @@ class Edge:
                 headers["X-Request-Id"] = request_id
                 for name, value in self._headers.items():
                     headers[name] = value
+                form = scope["state"].get("pay_origin")  # a page that posts to a gateway's
+                if form is not None:
+                    policy = self._headers[_POLICY]
+                    headers[_POLICY] = policy.replace("form-action", f"form-action {form}")
                 kept = static and status < 400
                 cache = "public, max-age=31536000, immutable" if kept else "no-store"
                 headers.setdefault("Cache-Control", cache)
@@ -51,7 +58,7 @@ class Edge:
                 _log.info(
                     "request",
                     method=scope["method"],
-                    path=scope["path"],
+                    path=_BARCODE.sub("…", scope["path"]),
                     status=status,
                     milliseconds=int((time.monotonic() - started) * 1000),
                 )
@@ -66,7 +73,7 @@ def _request_id(headers: Headers) -> str:
 def _security_headers(pay_origins: list[str], *, secure: bool) -> dict[str, str]:
     forms = " ".join(["'self'", *pay_origins])  # a pay form's answer leads to the gateway's page
     headers = {
-        "Content-Security-Policy": (
+        _POLICY: (
             "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
             f"form-action {forms}; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
         ),

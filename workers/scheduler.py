@@ -25,6 +25,9 @@ SCHEDULE: dict[str, timedelta] = {
     "upkeep.plan_polls": timedelta(minutes=1),
     "bills.late_fees": timedelta(days=1),
     "bills.notice_missing": timedelta(days=1),
+    "payments.plan_autopay": timedelta(hours=1),
+    "payments.settle_autopay": timedelta(minutes=1),
+    "payments.collect": timedelta(minutes=5),
 }
 _log = log.logger(__name__)
 

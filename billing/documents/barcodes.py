@@ -1,5 +1,7 @@
 """The codes on a bill: thirty digits a counter scans or types, and a QR code for a phone.
 
+What is said here of the thirty digits, agents' engineers read in ``docs/counter.md``.
+
 The thirty digits, as Code 128 set C::
 
     biller 4 | account 13 | billing month YYMM 4 | amount in fen 8 | check digit 1
@@ -13,6 +15,7 @@ someone typing; a scanner has Code 128's own check besides.
 import re
 from dataclasses import dataclass
 from datetime import date
+from html import escape
 from typing import Final
 
 import segno
@@ -24,6 +27,7 @@ from core.errors import Invalid
 
 CODE_128_WIDTH: Final = 200  # modules of thirty digits: start, 15 pairs, check, stop; no quiet zone
 _MOST_FEN: Final = 99_999_999
+_QUIET, _HIGH = 10, 50  # modules beside the bars, and their height, on a page
 _LAYOUT = re.compile(r"([0-9]{4})([0-9]{13})([0-9]{2})([0-9]{2})([0-9]{8})([0-9])")
 
 
@@ -64,7 +68,7 @@ def barcode_digits(biller_no: str, account_no: str, billing_month: date, amount_
     shown_fen = amount_fen if amount_fen <= _MOST_FEN else 0
     month = f"{billing_month.year % 100:02d}{billing_month.month:02d}"
     body = f"{biller_no}{account_no.zfill(13)}{month}{shown_fen:08d}"
-    return body + _check_digit(body)
+    return body + check_digit(body)
 
 
 def parse_barcode(digits: str) -> BarcodeFields:
@@ -77,7 +81,7 @@ def parse_barcode(digits: str) -> BarcodeFields:
     if match is None:
         raise Invalid("a bill's barcode has thirty digits", code="barcode.malformed")
     biller_no, account_no, year, month, amount, check = match.groups()
-    if _check_digit("".join(match.groups()[:-1])) != check:
+    if check_digit("".join(match.groups()[:-1])) != check:
         raise Invalid(
             "the check digit does not match: scan again, or compare each digit with the bill",
             code="barcode.check_digit",
@@ -98,7 +102,8 @@ def grouped(digits: str) -> str:
     return " ".join(parts)
 
 
-def _check_digit(body: str) -> str:
+def check_digit(body: str) -> str:
+    """Return the digit that brings the weighed sum to a multiple of ten."""
     total = sum(int(d) * (1 if at % 2 else 3) for at, d in enumerate(reversed(body)))
     return str(-total % 10)
 
@@ -107,6 +112,30 @@ def draw_code_128(canvas: Canvas, digits: str, *, x: int, y: int, height: int) -
     """Draw the bars, each module one point (0.35 mm) wide; keep ten points clear on both sides."""
     canvas.setFillColor(black)
     Code128(digits, barWidth=1, barHeight=height, quiet=0).drawOn(canvas, x, y)
+
+
+def code_128_svg(digits: str, *, label: str) -> str:
+    """Return the bars as an ``<svg>`` element to stand in a page, black on white in any theme.
+
+    Args:
+        label: what it is, for who cannot see it.
+    """
+    code = Code128(digits, quiet=0)
+    code.validate()
+    code.encode()
+    code.decompose()
+    bars, x = [], _QUIET
+    for mark in code.decomposed:  # A to D is a bar of one to four modules, a to d a gap
+        width = ord(mark.upper()) - ord("A") + 1
+        if mark.isupper():
+            bars.append(f"M{x} 0h{width}v{_HIGH}h-{width}z")
+        x += width
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" '
+        f'viewBox="0 -4 {x + _QUIET} {_HIGH + 8}" shape-rendering="crispEdges">'
+        f'<path fill="#fff" d="M0 -4h{x + _QUIET}v{_HIGH + 8}h-{x + _QUIET}z"/>'
+        f'<path fill="#000" d="{"".join(bars)}"/></svg>'
+    )
 
 
 @dataclass(frozen=True, slots=True)

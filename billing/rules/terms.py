@@ -153,6 +153,12 @@ class Quote(Table):
     same_day: StrictBool = False
 
 
+class WriteOff(Table):
+    """How long the company may take to confirm a payment; what it never took then goes back."""
+
+    hours: Annotated[int, Field(ge=1, le=720, strict=True)] = 48
+
+
 class Cycle(Table):
     """In which months a bill comes (rule 22). ``months = 2, anchor_month = 1`` is every odd one."""
 
@@ -180,6 +186,7 @@ class Channel(StrEnum):
     TV = "tv"
     COUNTER = "counter"
     KIOSK = "kiosk"
+    AUTOPAY = "autopay"  # nowhere: they agreed once
 
 
 class Limit(Table):
@@ -207,6 +214,19 @@ class Head(StrEnum):
 
     LATE_FEE = "late_fee"
     CHARGE = "charge"
+
+
+class Proof(StrEnum):
+    """What somebody knows of an account who is no member of its household."""
+
+    AMOUNT = "amount"  # the amount of one of its last three bills
+    NAME = "name"  # its holder's, in full
+
+
+class Guest(Table):
+    """By which proofs somebody who is no member may pay an account; none: nobody may."""
+
+    proofs: tuple[Proof, ...] = (Proof.AMOUNT, Proof.NAME)
 
 
 class Apportion(Table):
@@ -253,8 +273,10 @@ class Terms(Table):
     due: Due = Due()
     cut_off: CutOff = CutOff()
     quote: Quote = Quote()
+    write_off: WriteOff = WriteOff()
     cycle: Cycle = Cycle()
     limits: tuple[Limit, ...] = ()  # none: every mode on every channel
+    guest: Guest = Guest()
     apportion: Apportion = Apportion()
     credits: Credits = Credits()
     splits: Annotated[tuple[Split, ...], Field(max_length=MAX_SPLITS - 1)] = ()

@@ -1,4 +1,4 @@
-"""``citybill keys``: what companies sign their requests with."""
+"""``citybill keys``: what companies and agents sign their requests with."""
 
 from typing import Annotated
 
@@ -17,11 +17,14 @@ app = typer.Typer(
 @app.command(name="issue")
 def keys_issue_command(
     code: Annotated[str, typer.Argument(metavar="CODE", help="The company: water, power …")],
+    agent: Annotated[
+        bool, typer.Option("--agent", help="CODE is of an agent that takes cash for us.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a key for a company, two of which may be live; its secret is shown this once."""
+    """Make a key for a company or agent, two may be live; its secret is shown this once."""
     with connected():
-        issued = company_keys.issue(code)
+        issued = company_keys.issue_to_agent(code) if agent else company_keys.issue(code)
     if as_json:
         say_json(issued._asdict())
         return

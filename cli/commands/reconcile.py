@@ -27,12 +27,14 @@ def reconcile_command(
     as_json: Json = False,
 ) -> None:
     """Match a gateway's settlement file against our payments and the ledger."""
-    gateway = gateway_named(load_gateways(settings()), source)
-    with connected(), file.open("rb") as stream, transaction() as session:
-        result = reconciliation.reconcile(
-            session, gateway, stream, day=the_day(day), file_name=file.name, now=utc_now()
-        )
-        breaks = reconciliation.list_breaks(session, source, the_day(day))
+    with connected(), file.open("rb") as stream:
+        # Only now: what a running city is set to is known once we are connected to it.
+        gateway = gateway_named(load_gateways(settings()), source)
+        with transaction() as session:
+            result = reconciliation.reconcile(
+                session, gateway, stream, day=the_day(day), file_name=file.name, now=utc_now()
+            )
+            breaks = reconciliation.list_breaks(session, source, the_day(day))
     shown = asdict(result) | {"balanced": result.balanced}
     if as_json:
         found = [one.model_dump(mode="json", exclude={"source", "day"}) for one in breaks]

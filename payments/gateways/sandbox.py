@@ -22,10 +22,14 @@ from payments.gateways.base import (
     Asked,
     Callback,
     CallbackAnswer,
+    CallbackKind,
     Capabilities,
     FileState,
     GatewayReply,
     GatewayStatus,
+    MandateOrder,
+    MandateReply,
+    MandateState,
     Order,
     RefundOrder,
     RefundReply,
@@ -39,6 +43,12 @@ _STATUS = {
     "paid": GatewayStatus.PAID,
     "declined": GatewayStatus.REFUSED,
     "closed": GatewayStatus.CLOSED,
+}
+_MANDATE_STATE = {
+    "open": MandateState.OPEN,
+    "active": MandateState.ACTIVE,
+    "refused": MandateState.REFUSED,
+    "ended": MandateState.ENDED,
 }
 _TOLERANCE_SECONDS = 300
 _COLUMNS = [
@@ -57,7 +67,7 @@ class Sandbox:
     code = "sandbox"
     name = "沙箱支付 Sandbox Pay"
     capabilities = Capabilities(
-        modes=("wallet",), channels=frozenset({"web", "api", "tv", "kiosk"})
+        modes=("wallet",), channels=frozenset({"web", "api", "tv", "kiosk", "autopay"})
     )
     description = "演示用，不涉及真实资金 · for demonstration, no real money moves"
 
@@ -70,15 +80,7 @@ class Sandbox:
         )
 
     def open_order(self, order: Order) -> GatewayReply:
-        body = {
-            "order_no": order.order_no,
-            "amount_fen": order.amount_fen,
-            "subject": order.subject,
-            "notify_url": order.notify_url,
-            "return_url": order.return_url,
-            "expires_at": _stamp(order.expires_at),
-        }
-        return _order_reply(self._call("POST", "/sandbox/orders", body), {200, 201})
+        return _order_reply(self._call("POST", "/sandbox/orders", _order_body(order)), {200, 201})
 
     def query(self, asked: Asked) -> GatewayReply:
         answer = self._call("GET", f"/sandbox/orders/{asked.order_no}")
@@ -109,6 +111,29 @@ class Sandbox:
             return RefundReply(state=RefundState.NOT_FOUND)
         return _refund_reply(answer, order, {200})
 
+    def sign_mandate(self, order: MandateOrder) -> MandateReply:
+        body = {
+            "mandate_no": order.mandate_no,
+            "maximum_fen": order.maximum_fen,
+            "subject": order.subject,
+            "notify_url": order.notify_url,
+            "return_url": order.return_url,
+        }
+        return _mandate_reply(self._call("POST", "/sandbox/mandates", body), {200, 201})
+
+    def query_mandate(self, mandate_no: str, mandate_ref: str | None) -> MandateReply:
+        return _mandate_reply(self._call("GET", f"/sandbox/mandates/{mandate_no}"), {200})
+
+    def end_mandate(self, mandate_no: str, mandate_ref: str | None) -> MandateReply:
+        return _mandate_reply(self._call("POST", f"/sandbox/mandates/{mandate_no}/end", {}), {200})
+
+    def debit(self, order: Order, *, mandate_ref: str) -> GatewayReply:
+        body = _order_body(order) | {"mandate_ref": mandate_ref}
+        answer = self._call("POST", "/sandbox/debits", body)
+        if answer is not None and answer.status_code == httpx.codes.NOT_FOUND:
+            return GatewayReply(status=GatewayStatus.REFUSED, reason="mandate_ended: unknown there")
+        return _order_reply(answer, {200, 201})
+
     def read_callback(
         self, headers: Mapping[str, str], body: bytes, *, now: datetime
     ) -> Callback | None:
@@ -123,7 +148,12 @@ class Sandbox:
             raise NotAllowed("the callback's signature is wrong or stale", code="callback.forged")
         try:
             told = json.loads(body)
-            callback = Callback(external_id=str(told["event_id"]), reference=str(told["order_no"]))
+            of_mandate = str(told["event"]).startswith("mandate.")
+            callback = Callback(
+                external_id=str(told["event_id"]),
+                reference=str(told["mandate_no" if of_mandate else "order_no"]),
+                kind=CallbackKind.MANDATE if of_mandate else CallbackKind.PAYMENT,
+            )
             if not "".join(callback).isprintable():
                 raise ValueError("a number with control characters in it")
             return callback
@@ -188,6 +218,20 @@ def _order_reply(answer: httpx.Response | None, expected: set[int]) -> GatewayRe
         amount_fen=amount_fen if type(amount_fen) is int else None,  # JSON's true is no amount
         paid_at=paid_at,
         pay_url=told.get("pay_url"),
+        reason=_text_or_none(told.get("reason")),
+    )
+
+
+def _mandate_reply(answer: httpx.Response | None, expected: set[int]) -> MandateReply:
+    if answer is not None and answer.status_code == httpx.codes.NOT_FOUND:
+        return MandateReply(state=MandateState.NOT_FOUND)
+    if answer is None or answer.status_code not in expected:
+        return MandateReply(state=MandateState.UNKNOWN)
+    told = _json(answer)
+    return MandateReply(
+        state=_MANDATE_STATE.get(str(told.get("status")), MandateState.UNKNOWN),
+        mandate_ref=_text_or_none(told.get("mandate_ref")),
+        sign_url=_text_or_none(told.get("sign_url")),
     )
 
 
@@ -222,6 +266,21 @@ def _moment(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} does not say its zone")
     return moment
+
+
+def _order_body(order: Order) -> dict[str, Any]:
+    return {
+        "order_no": order.order_no,
+        "amount_fen": order.amount_fen,
+        "subject": order.subject,
+        "notify_url": order.notify_url,
+        "return_url": order.return_url,
+        "expires_at": _stamp(order.expires_at),
+    }
+
+
+def _text_or_none(told: object) -> str | None:
+    return told if isinstance(told, str) else None
 
 
 def _stamp(moment: datetime) -> str:

@@ -200,7 +200,7 @@ class WriteOff(Call):
         "write_off_no", "account_no", "bill_no", "billing_month", "amount_fen", "amount_yuan",
         "paid_at",
     })  # fmt: skip
-    MEANINGS = frozenset({"accepted", "refused", "unknown", "down"})
+    MEANINGS = frozenset({"accepted", "refused", "paid_elsewhere", "unknown", "down"})
     receipt: str
     amount: str | None = None
 
@@ -209,7 +209,7 @@ class Query(Call):
     """What became of a payment."""
 
     PLACES = frozenset({"write_off_no"})
-    MEANINGS = frozenset({"accepted", "refused", "unknown", "never_seen", "down"})
+    MEANINGS = WriteOff.MEANINGS | {"never_seen"}
     receipt: str
     amount: str | None = None
 

@@ -183,8 +183,11 @@ class DeclaredClient:
 
     def _judged(self, call: WriteOff | Query, heard: Heard) -> WriteOffReply:
         """Return a write-off's answer; whatever does not hold together is UNKNOWN."""
-        if heard.means == "refused":
-            return WriteOffReply(outcome=WriteOffOutcome.REFUSED, reason=heard.reason or None)
+        if heard.means in {"refused", "paid_elsewhere"}:
+            return WriteOffReply(
+                outcome=WriteOffOutcome.REFUSED, reason=heard.reason or None,
+                paid_elsewhere=heard.means == "paid_elsewhere",
+            )  # fmt: skip
         if heard.means != "accepted" or heard.answer is None:
             return unknown(_said_instead(heard), company_down=heard.means == "down")
         receipt = heard.answer.word(call.receipt)

@@ -44,7 +44,8 @@ _CHECKS: Final = {
     "-2": ValidateOutcome.SEVERAL_ACCOUNTS,
     "-3": ValidateOutcome.CLOSED,
 }
-_REFUSALS: Final = {"-31", "-32", "-33", "-34"}
+_PAID_BEFORE: Final = "-32"
+_REFUSALS: Final = {"-31", _PAID_BEFORE, "-33", "-34"}
 
 
 class Told:
@@ -174,7 +175,10 @@ def _judged(told: Told, write_off_no: str) -> WriteOffReply:
         return unknown("the answer is about something else")
     if told.code in _REFUSALS:
         reason = f"{told.code}: {told.message}" if told.message else told.code
-        return WriteOffReply(outcome=WriteOffOutcome.REFUSED, reason=reason)
+        return WriteOffReply(
+            outcome=WriteOffOutcome.REFUSED, reason=reason,
+            paid_elsewhere=told.code == _PAID_BEFORE,
+        )  # fmt: skip
     if told.code == _DECIDING:
         return unknown("the company has not decided yet")
     if told.code != _OK or told.data is None:

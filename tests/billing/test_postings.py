@@ -22,6 +22,7 @@ BILL, OTHER = (1, named_key(MONTH, "B1")), (1, named_key(MONTH, "C1"))
 PAYMENT, PAPER = month_key(MONTH, 725), month_key(MONTH, 31)
 AHEAD = {"amount_fen": 9_000, "advance_fen": 350}
 CHEAPER = {"amount_fen": 8_500, "adjust_fen": -150}
+SANDBOX = ledger.gateway("sandbox")
 DEARER = {"amount_fen": 8_850, "adjust_fen": 200}
 
 # The calls behind the table, in its order.
@@ -44,16 +45,29 @@ EXAMPLES = (
     ("unpaid", postings.unpaid(BILL, "water", PAYMENT, **AHEAD)),
     ("unpaid", postings.unpaid(BILL, "water", PAYMENT, **CHEAPER)),
     ("unpaid", postings.unpaid(BILL, "water", PAYMENT, **DEARER)),
-    ("returned", postings.returned(BILL, "sandbox", PAYMENT, 8_650)),
+    ("returned", postings.returned(BILL, SANDBOX, str(PAYMENT), 8_650)),
+    ("returned", postings.returned(BILL, ledger.BANK, "R9", 8_650)),
     ("refunded", postings.refunded(BILL, "water", "R9", 8_650)),
+    ("refunded", postings.refunded(BILL, "water", "R9", 9_000, advance_fen=350)),
     ("suspended", postings.suspended(PAPER, "sandbox", 8_650)),
-    ("released", postings.released(PAPER, "sandbox", 8_650)),
+    ("released", postings.released(PAPER, "sandbox", SANDBOX, 8_650)),
     ("settled", postings.settled(PAPER, "sandbox", 9_000, 52)),
     ("settled", postings.settled(PAPER, "sandbox", -1_000, 0)),
     ("remitted", postings.remitted(PAPER, "water", 9_000)),
-    ("charged back", postings.charged_back(PAYMENT, "sandbox", 9_000)),
-    ("chargeback won", postings.chargeback_won(PAYMENT, "sandbox", 9_000)),
-    ("chargeback lost", postings.chargeback_lost(PAYMENT, [(BILL, "water", 8_650)])),
+    ("charged back", postings.charged_back(PAPER, PAYMENT, "sandbox", 9_000)),
+    ("dispute fee", postings.dispute_fee(PAPER, PAYMENT, "sandbox", 1_500)),
+    ("dispute fee returned", postings.dispute_fee_returned(PAPER, PAYMENT, "sandbox", 1_500)),
+    ("chargeback won", postings.chargeback_won(PAPER, PAYMENT, "sandbox", 9_000)),
+    ("chargeback lost", postings.chargeback_lost(PAPER, BILL, "water", 9_000, advance_fen=350)),
+    ("taken back", postings.taken_back(BILL, ledger.RETURNS, PAPER, 8_650)),
+    (
+        "taken back",
+        postings.taken_back(postings.about(PAPER), ledger.suspense("sandbox"), PAPER, 8_650),
+    ),
+    (
+        "chargeback borne",
+        postings.chargeback_borne(PAPER, PAYMENT, fee_fen=50, tax_fen=3, loss_fen=1_000),
+    ),
 )
 
 
@@ -149,7 +163,7 @@ class TestStories:
 
     def test_paid_refused_and_returned(self):
         refused = postings.unpaid(BILL, "water", PAYMENT, amount_fen=8_650)
-        back = postings.returned(BILL, "sandbox", PAYMENT, 8_650)
+        back = postings.returned(BILL, SANDBOX, str(PAYMENT), 8_650)
 
         assert sums(self.ISSUED, self.PAID, refused, back) == sums(self.ISSUED)
 
@@ -163,19 +177,19 @@ class TestStories:
     def test_an_option_undone_leaves_the_bill_as_it_was(self, option):
         taken = postings.captured(BILL, "water", "sandbox", PAYMENT, **option)
         undone = postings.unpaid(BILL, "water", PAYMENT, **option)
-        back = postings.returned(BILL, "sandbox", PAYMENT, option["amount_fen"])
+        back = postings.returned(BILL, SANDBOX, str(PAYMENT), option["amount_fen"])
 
         assert sums(self.ISSUED, taken, undone, back) == sums(self.ISSUED)
 
     def test_a_chargeback_won_leaves_nothing_and_one_lost_is_the_companys(self):
-        taken = postings.charged_back(PAYMENT, "sandbox", 8_650)
-        won = postings.chargeback_won(PAYMENT, "sandbox", 8_650)
+        taken = postings.charged_back(PAPER, PAYMENT, "sandbox", 8_650)
+        won = postings.chargeback_won(PAPER, PAYMENT, "sandbox", 8_650)
         assert sums(taken, won) == {}
 
     def test_a_chargeback_lost_makes_the_bill_owe_again(self):
         before = (self.ISSUED, self.PAID, self.CONFIRMED)
-        taken = postings.charged_back(PAYMENT, "sandbox", 8_650)
-        lost = postings.chargeback_lost(PAYMENT, [(BILL, "water", 8_650)])
+        taken = postings.charged_back(PAPER, PAYMENT, "sandbox", 8_650)
+        lost = postings.chargeback_lost(PAPER, BILL, "water", 8_650)
 
         assert sums(*before, taken, lost) == sums(self.ISSUED)
 

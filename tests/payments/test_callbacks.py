@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.gateways.sandbox import Sandbox
 from payments.models import Payment
 from payments.states import PaymentStatus
+from tests.conftest import as_owner
 from tests.factories import (
     AWAY,
     NOW,
@@ -73,7 +75,7 @@ class TestReceive:
 
         with transaction() as session:
             row = session.execute(text("SELECT reference, body FROM gateway_callback")).one()
-        assert tuple(row) == ("CB1", body.decode())
+        assert tuple(row) == ("CB1", body)
         assert topics() == ["gateway_callback.received"]
 
     def test_the_same_event_again_is_taken_and_changes_nothing(self):  # rule 33
@@ -161,7 +163,7 @@ class TestProcess:
         number = a_kept_callback(payment)  # it says "paid"; the gateway will say "declined"
 
         far = FarGateway(replies=[says(payment, GatewayStatus.REFUSED)])
-        assert callbacks.process(number, {"sandbox": far})
+        assert callbacks.process(number, {"sandbox": far}, now=NOW)
 
         assert far.asked == [("query", payment.order_no)]
         assert the_bill(home.refs[0]).paid_fen == 0
@@ -172,7 +174,7 @@ class TestProcess:
         number = a_kept_callback(payment)
         far = {"sandbox": FarGateway(replies=[says(payment, GatewayStatus.PAID)])}
 
-        found = at_once([lambda: callbacks.process(number, far)] * 8)
+        found = at_once([lambda: callbacks.process(number, far, now=NOW)] * 8)
 
         assert found == [True] * 8
         assert balances()["gateway:sandbox"] == 8_650
@@ -185,18 +187,33 @@ class TestProcess:
         number = a_kept_callback(payment)
         far = FarGateway(replies=[GatewayReply(status=GatewayStatus.UNKNOWN), AWAY])
 
-        assert not callbacks.process(number, {"sandbox": far})
+        assert not callbacks.process(number, {"sandbox": far}, now=NOW)
         with pytest.raises(UpstreamUnavailable):
-            callbacks.process(number, {"sandbox": far})
+            callbacks.process(number, {"sandbox": far}, now=NOW)
 
         assert not kept()[0][2]
 
-    def test_an_order_we_do_not_know_needs_a_person(self):
+    def test_one_that_was_faster_than_we_waits_until_we_know_its_order(self):
+        body = a_body("CB-later")
+        receive(signed(body), body)
+        number = kept()[0][0]
+        assert not callbacks.process(number, {"sandbox": FarGateway()}, now=NOW)
+        payment = a_payment(a_home(8_650))
+        with as_owner() as owner:
+            owner.execute(text("UPDATE payment SET order_no = 'CB-later'"))
+
+        far = FarGateway(replies=[says(payment, GatewayStatus.PAID)])
+        assert callbacks.process(number, {"sandbox": far}, now=NOW + timedelta(hours=1))
+
+        assert balances()["gateway:sandbox"] == 8_650
+
+    def test_an_order_we_do_not_know_after_two_days_needs_a_person(self):
         body = a_body("CB-nobodys")
         receive(signed(body), body)
+        number = kept()[0][0]
 
         with pytest.raises(NotFound) as refused:
-            callbacks.process(kept()[0][0], {"sandbox": FarGateway()})
+            callbacks.process(number, {"sandbox": FarGateway()}, now=NOW + timedelta(days=2))
 
         assert refused.value.code == "callback.no_order"
         assert not kept()[0][2]
@@ -206,7 +223,7 @@ class TestProcess:
         number = a_kept_callback(payment)
         far = FarGateway(replies=[says(payment, GatewayStatus.PAID, amount_fen=8_649)])
 
-        assert callbacks.process(number, {"sandbox": far})
+        assert callbacks.process(number, {"sandbox": far}, now=NOW)
 
         assert balances()["suspense:sandbox"] == -8_649
         assert balances()["receivable:water"] == 8_650
@@ -221,8 +238,8 @@ class TestProcess:
         far = {"sandbox": FarGateway(replies=[says(payment, GatewayStatus.PAID)])}
         stale = {"sandbox": FarGateway(replies=[says(payment, GatewayStatus.OPEN)])}
 
-        callbacks.process(numbers[0], far)
-        callbacks.process(numbers[1], stale)
+        callbacks.process(numbers[0], far, now=NOW)
+        callbacks.process(numbers[1], stale, now=NOW)
 
         with transaction() as session:
             assert session.get_one(Payment, payment.id).status is PaymentStatus.PAID

@@ -9,13 +9,13 @@ from sqlalchemy import text
 from billing.bills import format_ref
 from billing.models import MemberRole
 from core.db import transaction
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_of
-from payments import checkout
+from payments import checkout, opening
 from payments.checkout import PAY_WITHIN, Wanted, get_own_payment
 from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.models import Payment
-from payments.states import Outcome, PaymentStatus
+from payments.states import PENDING, Outcome, PaymentStatus
 from tests.factories import (
     AWAY,
     MONTH,
@@ -95,6 +95,7 @@ class TestCreate:
         assert refused.value.code == "bill.being_paid"
         assert refused.value.facts == {
             "bill": format_ref(home.refs[0]), "free_at": first.expires_at.isoformat(),
+            "payment": str(first.id),
         }  # fmt: skip
         assert the_bill(home.refs[1]).held_by is None
 
@@ -328,23 +329,46 @@ class TestAtTheGateway:
         payment = a_payment(a_home())
         gateway = FarGateway(replies=[says(payment, GatewayStatus.OPEN)])
 
-        opened = checkout.open_at_gateway(payment.id, gateway, notify_url=NOTIFY)
-        again = checkout.open_at_gateway(payment.id, gateway, notify_url=NOTIFY)
+        opened = opening.open_at_gateway(payment.id, gateway, notify_url=NOTIFY)
+        again = opening.open_at_gateway(payment.id, gateway, notify_url=NOTIFY)
 
         assert (opened.status, again.status) == (PaymentStatus.OPEN, PaymentStatus.OPEN)
         assert opened.pay_url == f"https://pay.example/{payment.order_no}"
         assert gateway.asked == [("open", payment.order_no)]
 
-    @pytest.mark.parametrize("silence", [AWAY, GatewayReply(status=GatewayStatus.UNKNOWN)])
-    def test_no_answer_leaves_the_payment_and_its_holds_as_they_are(self, silence):  # rule 25
+    @pytest.mark.parametrize(
+        ("silence", "status"),
+        [
+            (AWAY, PaymentStatus.CREATED),
+            (GatewayReply(status=GatewayStatus.UNKNOWN), PaymentStatus.UNKNOWN),
+        ],
+    )
+    def test_without_an_answer_the_payment_keeps_its_holds(self, silence, status):  # rule 25
         home = a_home()
         payment = a_payment(home)
 
-        checkout.open_at_gateway(payment.id, FarGateway(replies=[silence]), notify_url=NOTIFY)
+        opening.open_at_gateway(payment.id, FarGateway(replies=[silence]), notify_url=NOTIFY)
 
         assert the_bill(home.refs[0]).held_by == payment.id
         with transaction() as session:
-            assert session.get_one(Payment, payment.id).status is PaymentStatus.CREATED
+            assert session.get_one(Payment, payment.id).status is status
+
+    @pytest.mark.parametrize("silence", [AWAY, GatewayReply(status=GatewayStatus.UNKNOWN)])
+    def test_after_two_days_without_an_answer_the_bills_are_free(self, silence):  # rule 27
+        home = a_home()
+        payment = a_payment(home)
+        gateway = FarGateway(replies=[silence])
+        if silence is AWAY:
+            with pytest.raises(UpstreamUnavailable):
+                ask(payment, gateway, minutes=47 * 60)
+        else:
+            assert ask(payment, gateway, minutes=47 * 60).status in PENDING
+
+        ended = ask(payment, gateway, minutes=48 * 60)
+
+        assert ended.status is PaymentStatus.EXPIRED
+        assert the_bill(home.refs[0]).held_by is None
+        assert book(payment, GatewayStatus.PAID).status is PaymentStatus.PAID  # money wins
 
     def test_one_the_gateway_never_heard_of_is_opened_under_the_same_number(self):
         payment = a_payment(a_home())

@@ -138,7 +138,7 @@ def proposed(*, effective_on: date) -> int:
 
 class TestAttention:
     def test_a_quiet_city_needs_nobody(self):
-        assert found() == Attention(0, 0, 0, 0, 0, 0, None, 0)
+        assert found() == Attention(0, 0, 0, 0, 0, 0, None, 0, 0, 0, 0)
 
     def test_days_that_are_over_and_not_closed(self):
         a_home(8_650)

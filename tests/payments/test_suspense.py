@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from core.db import transaction
-from core.errors import AmountMismatch, Conflict, NotFound
-from payments import suspense
+from core.errors import AmountMismatch, NotFound
+from payments import refunds, suspense, transfers
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment, Receipt, ReceiptState
 from payments.states import PaymentStatus
@@ -140,7 +140,7 @@ class TestSendingBack:
         assert not shown(payment).settled
         far = FarGateway(refund_replies=[SENT])
 
-        assert suspense.send_back(number, {"sandbox": far})
+        assert suspense.send_back(number, {"sandbox": far}, now=NOW)
 
         assert far.asked == [("refund 1000", f"S{number}")]
         assert [one.returned_at for one in shown(payment).receipts] == [SENT.refunded_at]
@@ -153,7 +153,7 @@ class TestSendingBack:
         _, number = self.a_receipt()
         far = FarGateway(refund_replies=[SENT] * 16)
 
-        at_once([lambda: suspense.send_back(number, {"sandbox": far})] * 16)
+        at_once([lambda: suspense.send_back(number, {"sandbox": far}, now=NOW)] * 16)
 
         assert receipts()[0].state is ReceiptState.RETURNED
         assert topics(like="receipt.returned") == ["receipt.returned"]
@@ -163,26 +163,44 @@ class TestSendingBack:
         _, number = self.a_receipt()
         far = FarGateway(refund_replies=[RefundReply(state=RefundState.UNKNOWN), SENT])
 
-        assert not suspense.send_back(number, {"sandbox": far})
+        assert not suspense.send_back(number, {"sandbox": far}, now=NOW)
         assert receipts()[0].state is ReceiptState.SUSPENDED
-        assert suspense.send_back(number, {"sandbox": far})
+        assert suspense.send_back(number, {"sandbox": far}, now=NOW)
 
         assert {ref for _, ref in far.asked} == {f"S{number}"}
 
-    def test_a_gateway_that_refuses_or_is_away_leaves_it_suspended(self):
+    def test_a_gateway_that_is_away_leaves_it_suspended(self):
         _, number = self.a_receipt()
 
-        with pytest.raises(Conflict):
-            suspense.send_back(
-                number,
-                {"sandbox": FarGateway(refund_replies=[RefundReply(state=RefundState.REFUSED)])},
-            )
         with pytest.raises(type(AWAY)):
-            suspense.send_back(number, {"sandbox": FarGateway(refund_replies=[AWAY])})
+            suspense.send_back(number, {"sandbox": FarGateway(refund_replies=[AWAY])}, now=NOW)
 
         assert balances()["suspense:sandbox"] == -1_000
         assert violations() == []
 
+    def test_what_it_refuses_for_good_waits_for_a_transfer_by_staff(self):
+        _, number = self.a_receipt()
+        far = FarGateway(refund_replies=[RefundReply(state=RefundState.REFUSED)])
+
+        assert suspense.send_back(number, {"sandbox": far}, now=NOW)
+        assert suspense.send_back(number, {"sandbox": far}, now=NOW)  # it is not asked again
+
+        with transaction() as session:
+            assert [one.number for one in transfers.list_waiting(session)] == [f"S{number}"]
+        assert balances()["suspense:sandbox"] == -1_000
+        assert violations() == []
+
+    def test_news_of_it_makes_us_ask(self):
+        _, number = self.a_receipt()
+        far = FarGateway(refund_replies=[RefundReply(state=RefundState.PENDING), SENT])
+        suspense.send_back(number, {"sandbox": far}, now=NOW)
+
+        assert refunds.look(f"S{number}", far, NOW)
+
+        assert receipts()[0].state is ReceiptState.RETURNED
+        with pytest.raises(NotFound):
+            refunds.look("S7", far, NOW)
+
     def test_a_number_nobody_made_is_not_found(self):
         with pytest.raises(NotFound):
-            suspense.send_back(7, {})
+            suspense.send_back(7, {}, now=NOW)

@@ -11,7 +11,7 @@ from billing.days import close_day
 from core import db
 from core.db import transaction
 from payments import refunds, verification, write_offs
-from payments.gateways.base import GatewayStatus, RefundReply, RefundState
+from payments.gateways.base import DisputeState, GatewayStatus, RefundReply, RefundState
 from payments.verification import verify
 from tests.conftest import empty_city
 from tests.factories import (
@@ -23,6 +23,17 @@ from tests.factories import (
     a_payment,
     book,
     items_of,
+)
+from tests.payments.returning import (
+    SENT,
+    Disputed,
+    a_confirmed_payment,
+    a_wish,
+    confirm_sent,
+    decline,
+    enter_payee,
+    propose,
+    staff,
 )
 
 
@@ -48,11 +59,32 @@ def worked_city(database_url: str) -> Iterator[None]:
     a_paid_payment(home)
     book(late, GatewayStatus.PAID, gateway_ref="late")
     book(a_payment(a_home(4_000)), GatewayStatus.PAID, amount_fen=3_999)
+    staff_and_banks_send_back()
     a_home(-500, 0, 3_000).cancel(2)
     with transaction() as session:
         close_day(session, NOW.date(), closed_by="li", now=NOW + timedelta(days=1))
     yield
     empty_city()
+
+
+def staff_and_banks_send_back() -> None:
+    """Refunds by staff in every state, one by transfer, and disputes that ended in every way."""
+    (one, other), far = staff(), Disputed()
+    part = a_confirmed_payment(8_650)
+    decline(propose(a_wish(part, 7_000), one), other)
+    for amount_fen, reply in ((1_000, SENT), (900, RefundReply(state=RefundState.REFUSED))):
+        far.refund_replies = [reply]
+        number = propose(a_wish(part, amount_fen), one).refund_no
+        refunds.send(number, {"sandbox": far}, now=NOW)
+    enter_payee(number, one)
+    confirm_sent(number, other)
+    refunds.send(propose(a_wish(part, 800), one).refund_no, {}, now=NOW)
+    propose(a_wish(part, 700), one)
+    propose(a_wish(part), one)
+    for at, state in enumerate(DisputeState):
+        disputed = a_confirmed_payment(1_000, 2_000)
+        propose(a_wish(disputed, 300), one)
+        far.says(disputed, state, ref=f"dp-{at}", fee_fen=1_500)
 
 
 @pytest.fixture
@@ -89,7 +121,32 @@ CREDITED = "what credits covered is what their transfers say"
 ROLLUP = "every rollup is its day's transfers on top of the day before"
 UNCLOSED = "no transfer stands on an unclosed day before a closed one"
 SEALS = "every seal is what its transfers hash to"
+BACK = "what went back of a payment's bill is what its refunds and disputes took"
+REFUND = "every refund's state is what its transfers say"
+TRANSFER = "a transfer from our bank is of a refund or receipt that waits for it, or went by it"
+DISPUTE = "every chargeback's state is what its transfers say"
+DISPUTED = "open chargebacks are what stands on their account"
 WAYS = [
+    (BACK, "UPDATE payment_item SET returned_fen = returned_fen - 1 WHERE returned_fen > 0"),
+    (BACK, "UPDATE payment_item SET returned_fen = 1 WHERE outcome = 'paid'"),
+    (BACK, "DELETE FROM refund WHERE status = 'proposed'"),
+    (BACK, "DELETE FROM chargeback_part"),
+    (REFUND, "UPDATE refund SET refund_no = refund_no || 'x' WHERE proposed_by IS NOT NULL"),
+    (REFUND, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'refunded:%'"),
+    (REFUND, "UPDATE refund SET advance_fen = 1 WHERE status = 'succeeded'"),
+    (REFUND, "UPDATE refund SET status = 'pending', succeeded_at = NULL "
+             "WHERE status = 'succeeded'"),
+    (REFUND, "DELETE FROM bank_transfer WHERE sent_at IS NOT NULL"),
+    (TRANSFER, "UPDATE bank_transfer SET amount_fen = amount_fen + 1"),
+    (TRANSFER, "UPDATE bank_transfer SET number = number || 'x'"),
+    (TRANSFER, "UPDATE refund SET status = 'pending' WHERE status = 'by_transfer'"),
+    (DISPUTE, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'chargeback_lost:%'"),
+    (DISPUTE, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'chargeback_won:%'"),
+    (DISPUTE, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'taken_back:%'"),
+    (DISPUTE, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'dispute_fee:%'"),
+    (DISPUTE, "UPDATE chargeback SET state = 'open', decided_at = NULL WHERE state = 'won'"),
+    (DISPUTED, "UPDATE chargeback SET amount_fen = amount_fen + 1 WHERE state = 'open'"),
+    (DISPUTED, "UPDATE ledger_account SET code = 'losses' WHERE code = 'chargebacks'"),
     (BILL, "UPDATE bill SET adjusted_fen = 1 WHERE amount_fen > 0 AND cancelled_at IS NULL"),
     (BILL, "UPDATE bill SET credited_fen = 1 WHERE amount_fen > 0 AND paid_fen = 0 "
            "AND cancelled_at IS NULL"),
@@ -122,7 +179,8 @@ WAYS = [
     (OUTCOME, "UPDATE payment_item SET outcome = 'not_paid' WHERE outcome = 'returned'"),
     (OUTCOME, "UPDATE payment_item SET outcome = 'paid' WHERE outcome = 'waiting'"),
     (OUTCOME, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'returned:%'"),
-    (REFUNDS, "UPDATE refund SET status = 'succeeded', succeeded_at = now()"),
+    (REFUNDS, "UPDATE refund SET status = 'succeeded', succeeded_at = now() "
+              "WHERE status = 'requested'"),
     (REFUNDS, "UPDATE refund SET amount_fen = amount_fen + 1 WHERE status = 'requested'"),
     (REFUNDS, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'unpaid:%'"),
     (HELD, "UPDATE bill SET held_by = (SELECT min(id) FROM payment WHERE status = 'paid')"),

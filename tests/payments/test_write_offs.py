@@ -1,15 +1,21 @@
 """Telling a company that its bill was paid, and living with its answer."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
+from billing import late_fees
+from billing.bills import state_of
+from billing.views import BillState
+from core.clock import day_bounds
 from core.db import transaction
-from core.errors import IllegalTransition, NotFound, UpstreamUnavailable
+from core.errors import Conflict, IllegalTransition, NotFound, UpstreamUnavailable
 from payments import refunds, write_offs
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment, PaymentItem
+from payments.quotes import Wanted
 from payments.states import Outcome
 from providers.base import WriteOffReply
 from tests.factories import (
@@ -28,6 +34,7 @@ from tests.factories import (
     book,
     items_of,
     the_bill,
+    the_terms,
     topics,
     violations,
 )
@@ -51,7 +58,7 @@ class TestSend:
         payment = a_paid_payment(home)
         item, water = only_item(payment), FarUtility([ACCEPTED])
 
-        assert write_offs.send(item.write_off_no, {"water": water})
+        assert write_offs.send(item.write_off_no, {"water": water}, now=NOW)
 
         (told,) = water.told
         assert (told.write_off_no, told.account_no, told.bill_no, told.billing_month) == (
@@ -67,15 +74,15 @@ class TestSend:
     def test_nothing_is_told_twice_once_the_answer_is_final(self):
         item, water = only_item(a_paid_payment(a_home())), FarUtility([ACCEPTED])
 
-        assert write_offs.send(item.write_off_no, {"water": water})
-        assert write_offs.send(item.write_off_no, {"water": water})
+        assert write_offs.send(item.write_off_no, {"water": water}, now=NOW)
+        assert write_offs.send(item.write_off_no, {"water": water}, now=NOW)
 
         assert len(water.told) == 1
 
     def test_nothing_is_told_before_the_money_is_here(self):  # rule 26
         item, water = only_item(a_payment(a_home())), FarUtility()
 
-        assert write_offs.send(item.write_off_no, {"water": water})
+        assert write_offs.send(item.write_off_no, {"water": water}, now=NOW)
 
         assert water.told == []
 
@@ -84,11 +91,11 @@ class TestSend:
         item, water = only_item(payment), FarUtility([NO_WORD, AWAY, ACCEPTED])
         before = balances(), topics()
 
-        assert not write_offs.send(item.write_off_no, {"water": water})
+        assert not write_offs.send(item.write_off_no, {"water": water}, now=NOW)
         with pytest.raises(UpstreamUnavailable):
-            write_offs.send(item.write_off_no, {"water": water})
+            write_offs.send(item.write_off_no, {"water": water}, now=NOW)
         assert (only_item(payment).outcome, balances(), topics()) == (Outcome.PAID, *before)
-        assert write_offs.send(item.write_off_no, {"water": water})
+        assert write_offs.send(item.write_off_no, {"water": water}, now=NOW)
 
         assert water.told[0] == water.told[1] == water.told[2]
 
@@ -97,7 +104,7 @@ class TestSend:
 
         for number, code in ((item.write_off_no, "utility.no_api"), ("W0", "not_found")):
             with pytest.raises(NotFound) as refused:
-                write_offs.send(number, {})
+                write_offs.send(number, {}, now=NOW)
             assert refused.value.code == code
 
 
@@ -203,4 +210,106 @@ class TestAnswers:
 
         assert sum(isinstance(one, IllegalTransition) for one in found) == 6
         assert only_item(payment).outcome in {Outcome.WRITTEN_OFF, Outcome.RETURNING}
+        assert violations() == []
+
+
+class TestDeadline:
+    """What a company never saw goes back; what it cannot tell of waits for its word."""
+
+    LATE = NOW + timedelta(hours=49)
+
+    def test_after_its_time_a_company_is_asked_and_told_nothing_more(self):
+        home = a_home(8_650)
+        item = only_item(a_paid_payment(home))
+        water = FarUtility([NO_WORD], answers=[ACCEPTED])
+        assert not write_offs.send(item.write_off_no, {"water": water}, now=NOW)
+
+        assert write_offs.send(item.write_off_no, {"water": water}, now=self.LATE)
+
+        assert len(water.told) == 1
+        assert the_bill(home.refs[0]).written_off_fen == 8_650
+
+    def test_what_it_never_saw_goes_back_to_the_payer(self):  # rule 28
+        home = a_home(8_650)
+        payment = a_paid_payment(home)
+        item = only_item(payment)
+
+        sent = write_offs.send(
+            item.write_off_no, {"water": FarUtility(answers=[None])}, now=self.LATE
+        )
+
+        assert sent
+        assert (only_item(payment).outcome, the_bill(home.refs[0]).open_fen) == (
+            Outcome.RETURNING, 8_650,
+        )  # fmt: skip
+        assert topics(like="refund.%") == ["refund.requested"]
+        assert violations() == []
+
+    def test_what_it_cannot_tell_of_is_asked_about_again(self):
+        item = only_item(a_paid_payment(a_home(8_650)))
+        water = FarUtility(answers=[NO_WORD, AWAY])
+
+        assert not write_offs.send(item.write_off_no, {"water": water}, now=self.LATE)
+        with pytest.raises(UpstreamUnavailable):
+            write_offs.send(item.write_off_no, {"water": water}, now=self.LATE)
+
+    def test_the_companys_own_terms_say_how_long(self):
+        the_terms("water", "[write_off]\nhours = 1\n")
+        item = only_item(a_paid_payment(a_home(8_650)))
+        water = FarUtility(answers=[None])
+
+        assert write_offs.send(
+            item.write_off_no, {"water": water}, now=NOW + timedelta(hours=1, minutes=1)
+        )
+        assert water.told == []
+
+
+class TestPaidElsewhere:
+    """Rule 37: a bill that was paid another way is nobody's to pay any more."""
+
+    ELSEWHERE = replace(REFUSED, paid_elsewhere=True)
+
+    def test_the_money_goes_back_and_the_bill_is_void(self):
+        home = a_home(8_650)
+        payment = a_paid_payment(home)
+
+        answer(only_item(payment), self.ELSEWHERE)
+
+        bill = the_bill(home.refs[0])
+        assert (bill.open_fen, bill.paid_elsewhere_at) == (0, NOW)
+        assert state_of(bill, pay_by_on=bill.due_on, today=bill.due_on) is BillState.PAID_ELSEWHERE
+        assert only_item(payment).outcome is Outcome.RETURNING
+        assert balances() == {"gateway:sandbox": 8_650, "returns": -8_650}
+        assert violations() == []
+
+    def test_it_cannot_be_paid_again(self):
+        home = a_home(8_650)
+        answer(only_item(a_paid_payment(home)), self.ELSEWHERE)
+
+        with pytest.raises(Conflict):
+            a_payment(home, wanted=[Wanted(home.refs[0], 8_650)])
+
+    def test_late_fees_on_it_go_too(self):
+        the_terms("water", "[late_fee]\nonce_fen = 7\n")
+        home = a_home(8_650)
+        due_on = the_bill(home.refs[0]).due_on
+        late = day_bounds(due_on + timedelta(days=2))[0]
+        late_fees.assess("water", due_on + timedelta(days=1), now=late)
+        assert the_bill(home.refs[0]).open_fen == 8_657
+        payment = book(a_payment(home, now=late), GatewayStatus.PAID, now=late)
+
+        with transaction() as session:
+            write_offs.book(session, only_item(payment).write_off_no, self.ELSEWHERE, now=late)
+
+        assert the_bill(home.refs[0]).adjusted_fen == 0
+        assert violations() == []
+
+    def test_a_later_version_bills_it_anew(self):
+        home = a_home(8_650)
+        answer(only_item(a_paid_payment(home)), self.ELSEWHERE)
+
+        assert home.correct(0, version=2, amount_fen=500).superseded == 1
+
+        bill = the_bill(home.refs[0])
+        assert (bill.open_fen, bill.paid_elsewhere_at) == (500, None)
         assert violations() == []

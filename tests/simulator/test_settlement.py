@@ -10,7 +10,8 @@ import pytest
 from core.clock import billing_date, utc_now
 from core.money import parse_yuan
 from simulator.journal import Journal
-from simulator.sandbox_books import Choice, OrderRequest, RefundRequest, SandboxBooks
+from simulator.sandbox_books import SandboxBooks
+from simulator.sandbox_records import Choice, OrderRequest, RefundRequest
 from simulator.settlement import FileFault, settlement_file, settlement_rows, spoil
 from tests.simulator.conftest import running
 

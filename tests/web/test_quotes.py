@@ -250,7 +250,7 @@ class TestWhatIsTold:
         assert {"bill_ids", "items", "quoted_at", "shown_total_fen"} <= set(
             schemas["PaymentIn"]["properties"]
         )
-        assert schemas["PaymentIn"]["required"] == ["gateway"]
+        assert {"gateway", "mode", "scene"} <= set(schemas["PaymentIn"]["properties"])
         for name in ("QuoteOut", "QuotedOut", "OfferOut", "PaymentOut", "BillOut"):
             fen = {k: v for k, v in schemas[name]["properties"].items() if k.endswith("_fen")}
             assert fen, name

@@ -1,5 +1,6 @@
 """Paying by API, and where gateways call."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Self
 
@@ -13,12 +14,18 @@ from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import Invalid
 from core.settings import settings
-from payments import callbacks, checkout, reviews
+from payments import callbacks, checkout, opening, reviews, starting
+from payments.attempts import Hand, gateways_down
 from payments.gateways import gateway_named
+from payments.gateways.base import Gateway, Scene
 from payments.quotes import Wanted
+from payments.routing import Way, read_way, where_paid
+from payments.starting import Basket, start_payment
+from payments.states import PENDING
 from payments.views import PublicStatus, view
-from web.access import Anyone, Caller, Resident
+from web.access import Anyone, Caller, Payer
 from web.api.bills import OfferOut, offer_out
+from web.api.refunds import RefundOut, refund_out
 from web.inputs import PLAIN, Fen, Id, ShownAt
 
 router = APIRouter(tags=["payments"])
@@ -46,7 +53,29 @@ class ChoiceIn(BaseModel):
         default=None,
         description="one sum for all bill_ids, of one company, divided in the order it declares",
     )
-    gateway: str = Field(max_length=40)
+    gateway: str | None = Field(default=None, max_length=40, pattern=PLAIN)
+    mode: str | None = Field(
+        default=None,
+        max_length=40,
+        pattern=PLAIN,
+        description="wallet, card, …: of `gateway`, or of whichever serves it best",
+    )
+
+    @model_validator(mode="after")
+    def _some_way(self) -> Self:
+        if self.gateway is None and self.mode is None:
+            raise ValueError("send gateway, mode or both")
+        return self
+
+    def way(self, gateways: Mapping[str, Gateway]) -> Way:
+        """Return how somebody wants to pay.
+
+        Raises:
+            NotFound: no such gateway, or none that takes money that way.
+        """
+        if self.gateway is None:
+            return read_way(f"mode:{self.mode}", gateways)
+        return read_way(f"{self.gateway}:{self.mode or ''}", gateways)
 
     @model_validator(mode="after")
     def _one_of_the_two(self) -> Self:
@@ -83,6 +112,15 @@ class PaymentIn(ChoiceIn):
     shown_total_fen: Fen | None = Field(
         default=None, description="the total that was shown: another one is refused"
     )
+    scene: Scene = Field(default=Scene.DESKTOP, description="what the payer holds")
+    payer_ref: str | None = Field(
+        default=None, max_length=128, pattern=PLAIN,
+        description="who pays, in the wallet's words (an openid): with scene in_app",
+    )  # fmt: skip
+    payer_ip: str | None = Field(
+        default=None, max_length=64, pattern=PLAIN,
+        description="the payer's own address: some gateways ask for it on a phone",
+    )  # fmt: skip
 
 
 class ItemOut(BaseModel):
@@ -115,8 +153,26 @@ class PaymentOut(BaseModel):
     expires_at: datetime
     paid_at: datetime | None
     pay_url: str | None
+    pay_code: str | None  # to be shown as a QR code
+    pay_fields: dict[str, str]  # for the wallet's script, or a form posted to pay_url
     items: list[ItemOut]
     receipts: list[ReceiptOut]
+    refunds: list[RefundOut]
+
+
+class GatewayOut(BaseModel):
+    """What a gateway can do. `refund_days`: null: no end; `maximum_fen`: null: no limit."""
+
+    gateway: str
+    name: str
+    modes: list[str]
+    channels: list[str]
+    minimum_fen: int
+    maximum_fen: int | None
+    closes: bool
+    refund_days: int | None
+    partial_refunds: bool
+    down: bool
 
 
 class QuotedOut(BaseModel):
@@ -143,17 +199,17 @@ class QuoteOut(BaseModel):
 
 
 @router.post("/quotes")
-def quote(request: Request, body: ChoiceIn, caller: Resident) -> QuoteOut:
+def quote(request: Request, body: ChoiceIn, caller: Payer) -> QuoteOut:
     """Say what a payment would ask for at this moment; nothing is held and nothing promised.
 
     Send `quoted_at` and `amount_fen` (as `shown_total_fen`) with the payment, and it is refused
     when it comes too late or would take another amount.
     """
-    gateway, now = gateway_named(request.app.state.gateways, body.gateway), utc_now()
+    way, now = body.way(request.app.state.gateways), utc_now()
     with transaction() as session:
         quoted = reviews.quote_for(
-            session, caller.id, body.wanted(), mode=gateway.capabilities.modes[0],
-            channel=CHANNEL, now=now, sum_fen=body.amount_fen,
+            session, caller.id, body.wanted(), mode=way.mode,
+            channel=where_paid(way.mode, CHANNEL), now=now, sum_fen=body.amount_fen,
         )  # fmt: skip
     asked = quoted.quote
     return QuoteOut(
@@ -181,34 +237,72 @@ def quote(request: Request, body: ChoiceIn, caller: Resident) -> QuoteOut:
 def create(
     request: Request,
     body: PaymentIn,
-    caller: Resident,
+    caller: Payer,
     idempotency_key: Annotated[str, Header(min_length=1, max_length=255)],
 ) -> PaymentOut:
     """Pay several bills, of any companies, with one payment; send the payer to `pay_url`.
 
-    The same `Idempotency-Key` with the same body is the same payment for 24 hours; with another
-    body it is refused.
+    Where there is a `pay_code`, show it as a QR code instead. With `mode` and no `gateway`, another
+    gateway takes over while the first cannot be reached and no money can have moved. The same
+    `Idempotency-Key` with the same body is the same payment for 24 hours; with another body it is
+    refused.
     """
-    gateway = gateway_named(request.app.state.gateways, body.gateway)
+    gateways = request.app.state.gateways
     own = f"{settings().public_url}/payments/{{payment}}"
     if body.return_url is not None and not body.return_url.startswith(f"{settings().public_url}/"):
         raise Invalid("return_url must be on this service's own address", code="return_url.foreign")
-    with transaction() as session:
-        payment = checkout.create_payment(
-            session, payer_id=caller.id, wanted=body.wanted(), gateway=body.gateway,
-            return_url=own if body.return_url is None else body.return_url,
-            idempotency_key=idempotency_key, now=utc_now(),
-            mode=gateway.capabilities.modes[0], channel=CHANNEL, sum_fen=body.amount_fen,
-            quoted_at=body.quoted_at, shown_total_fen=body.shown_total_fen,
-        )  # fmt: skip
-    checkout.open_at_gateway(
-        payment.id, gateway, notify_url=callbacks.notify_url(settings().public_url, gateway.code)
+    payment = start_payment(
+        gateways,
+        body.way(gateways),
+        Basket(body.wanted(), body.amount_fen, body.quoted_at, body.shown_total_fen),
+        starting.Payer(caller.id, CHANNEL, Hand(body.scene, body.payer_ref, body.payer_ip)),
+        return_url=own if body.return_url is None else body.return_url,
+        notify_url_of=lambda code: callbacks.notify_url(settings().public_url, code),
+        idempotency_key=idempotency_key,
+        now=utc_now(),
     )
     return _read(caller, payment.id)
 
 
+@router.post("/payments/{payment_id}/close")
+def close(request: Request, payment_id: Id, caller: Payer) -> PaymentOut:
+    """Give up a payment under way, so that its bills can be paid at once; the gateway decides.
+
+    One that is paid after all, or has ended, stays what it is.
+    """
+    with transaction() as session:
+        payment = checkout.get_own_payment(session, payment_id, caller.id)
+    if payment.status in PENDING:
+        gateway = gateway_named(request.app.state.gateways, payment.gateway)
+        opening.call_off(payment_id, gateway, now=utc_now())
+    return _read(caller, payment_id)
+
+
+@router.get("/gateways")
+def list_gateways(request: Request, _caller: Payer) -> list[GatewayOut]:
+    """Return what each gateway can do, and whether it can be reached at the moment."""
+    gateways = request.app.state.gateways
+    with transaction() as session:
+        down = gateways_down(session, gateways, now=utc_now())
+    return [
+        GatewayOut(
+            gateway=code,
+            name=one.name,
+            modes=list(one.capabilities.modes),
+            channels=sorted(one.capabilities.channels),
+            minimum_fen=one.capabilities.minimum_fen,
+            maximum_fen=one.capabilities.maximum_fen,
+            closes=one.capabilities.closes,
+            refund_days=one.capabilities.refund_days,
+            partial_refunds=one.capabilities.partial_refunds,
+            down=code in down,
+        )
+        for code, one in sorted(gateways.items())
+    ]
+
+
 @router.get("/payments/{payment_id}")
-def read(payment_id: Id, caller: Resident) -> PaymentOut:
+def read(payment_id: Id, caller: Payer) -> PaymentOut:
     """Return a payment with the outcome of each bill."""
     return _read(caller, payment_id)
 
@@ -228,6 +322,8 @@ def _read(caller: Caller, payment_id: int) -> PaymentOut:
         expires_at=payment.expires_at,
         paid_at=shown.paid_at,
         pay_url=shown.pay_url,
+        pay_code=shown.pay_code,
+        pay_fields=dict(shown.pay_fields),
         items=[
             ItemOut(
                 bill_id=item.bill.ref,
@@ -247,6 +343,7 @@ def _read(caller: Caller, payment_id: int) -> PaymentOut:
             )
             for one in shown.receipts
         ],
+        refunds=[refund_out(one) for one in shown.refunds],
     )  # fmt: skip
 
 

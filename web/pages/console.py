@@ -59,6 +59,9 @@ def _attention(request: Request, session: Session, today: date) -> list[Notice]:
         Notice("refused_files", "warning", found.refused_files, "/console/bill-files"),
         Notice("refused_corrections", "warning", found.refused_corrections, refused_at),
         Notice("missing_bills", "warning", found.missing_bills, None),
+        Notice("open_chargebacks", "warning", found.open_chargebacks, "/console/chargebacks"),
+        Notice("waiting_transfers", "warning", found.waiting_transfers, "/console/refunds"),
+        Notice("proposed_refunds", "info", found.proposed_refunds, "/console/refunds"),
         Notice("proposed_terms", "info", found.proposed_terms, "/console/terms"),
         Notice("unclosed_days", "info", found.unclosed_days, "/console/days"),
         Notice("unreconciled_days", "info", found.unreconciled_days, "/console/reconciliations"),
@@ -190,7 +193,7 @@ def show_payment(request: Request, payment_id: int, db: Db, _caller: Staff) -> R
     shown = payment_view(db, payment, gateway_name=label, today=billing_date(utc_now()))
     return page(
         request, "payment.html", payment=shown, refresh_seconds=None, receipt_to=None,
-        for_staff=True,
+        for_staff=True, paying=None,
     )  # fmt: skip
 
 
@@ -239,6 +242,7 @@ def ledger_name(locale: str, code: str) -> str:
         "fee_tax": look.say(locale, "Tax on those fees"),
         "gateway_fees": look.say(locale, "Kept by gateways for their work"),
         "chargebacks": look.say(locale, "Taken back by payers’ banks, not decided yet"),
+        "losses": look.say(locale, "Lost to payers’ banks after it had gone back"),
     }.get(kind, kind)
     if owner in PROVIDERS:
         return f"{words} · {provider_name(locale, owner)}"

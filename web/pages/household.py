@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from markupsafe import Markup
 from sqlmodel import Session
 
 from billing import bills
+from billing.documents.barcodes import barcode_digits, code_128_svg, grouped
 from billing.documents.charts import usage_chart_svg
 from billing.documents.pdf import bill_pdf
 from billing.households import account_view, find_household, visible_accounts
@@ -12,9 +14,11 @@ from billing.models import UtilityAccount
 from billing.rules.payable import Offer
 from billing.views import BillState, BillView
 from core.clock import billing_date, utc_now
+from core.errors import Invalid
 from core.settings import settings
 from identity.models import Role
 from notifications.notices import list_inbox, mark_read
+from payments.autopay_views import find_run_of_bill
 from payments.quotes import offers_shown
 from payments.views import find_payment_of_bill
 from providers.registry import get_provider
@@ -113,7 +117,22 @@ def show_bill(request: Request, ref: str, db: Db, caller: Resident) -> Response:
         previous=history[at - 1] if at > 0 else None,
         chart_svg=look.plain_svg(usage_chart_svg(points, label=label)) if at > 0 else None,
         payment_ref=find_payment_of_bill(db, key, caller.id),
+        autopay=find_run_of_bill(db, key, caller.id),
+        counter=_counter_code(request, bill),
     )
+
+
+def _counter_code(request: Request, bill: BillView) -> tuple[str, Markup] | None:
+    """Return the digits and the bars to pay a bill by at a counter, where it has a barcode."""
+    if not bill.state.payable or bill.open_fen <= 0:
+        return None
+    biller_no = get_provider(bill.account.provider_code).biller_no
+    try:
+        digits = barcode_digits(biller_no, bill.account_no, bill.billing_month, bill.open_fen)
+    except Invalid:
+        return None  # its account number does not fit: the counter asks for it
+    label = look.say(locale_of(request), "Barcode for counters and shops")
+    return grouped(digits), look.plain_svg(code_128_svg(digits, label=label))
 
 
 def _history(db: Session, bill: BillView, accounts: dict[int, UtilityAccount]) -> list[BillView]:

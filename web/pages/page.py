@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from core.errors import NotAllowed
 from core.settings import settings
+from identity.models import Role
 from web import look
 from web.access import Caller
 
@@ -69,6 +70,11 @@ def check_form(request: Request, csrf: str, *, or_visitor: bool = False) -> None
         expected.append(request.cookies.get(_FORM_COOKIE, ""))
     if not any(one and hmac.compare_digest(one.encode(), csrf.encode()) for one in expected):
         raise NotAllowed("the form is out of date: go back, reload the page and send it again")
+
+
+def home_of(caller: Caller) -> str:
+    """Return where somebody's bills are: a guest has those alone they may pay."""
+    return "/pay/bills" if caller.role is Role.GUEST else "/"
 
 
 def go(path: str) -> RedirectResponse:

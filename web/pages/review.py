@@ -1,33 +1,41 @@
 """The review before paying: what was ticked, what may be chosen of each bill, what it comes to.
 
-The form names its fields by bill: ``shown:<ref>``, ``option:<ref>`` (a code, or empty for the open
-amount) and ``amount:<ref>:<code>``, what was typed beside that option.
+The form names its fields by bill: ``shown:<ref>``, ``parts:<ref>`` (what that was made of),
+``option:<ref>`` (a code, or empty for the open amount) and ``amount:<ref>:<code>``, what was typed
+beside that option.
 """
 
+import re
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
+from sqlmodel import Session
 
 from billing import bills
-from billing.views import BillState
 from core.clock import utc_now
 from core.db import transaction
-from core.errors import CityBillError, Invalid
+from core.errors import CityBillError, Invalid, NotFound
 from core.money import format_yuan
 from payments import reviews
+from payments.attempts import gateways_down
 from payments.checkout import MAX_BILLS
-from payments.reviews import Asked, LeftOut, Line, Review
+from payments.gateways.base import Gateway
+from payments.reviews import Asked, Line, Parts, Review
+from payments.routing import Way, WayToPay, read_way, ways_to_pay, where_paid
 from web import look
 from web.access import Caller
 from web.errors import status_of
 from web.inputs import MAX_FEN
-from web.pages.page import go, locale_of, page
+from web.pages.changes import Change, changes_of
+from web.pages.page import go, home_of, locale_of, page
 
 CHANNEL = "web"
 _TYPED_LENGTH = 40
+_PARTS = re.compile(r"-?[0-9]{1,13}(,-?[0-9]{1,13}){3}")
 
 
 class Choice(NamedTuple):
@@ -55,7 +63,7 @@ def _asked(ref: str, sent: Mapping[str, str]) -> Asked:
     typed = sent.get(f"amount:{ref}:{code}", "")
     return Asked(
         bills.parse_ref(ref), _shown_fen(sent.get(f"shown:{ref}", "")), code or None,
-        typed[:_TYPED_LENGTH],
+        typed[:_TYPED_LENGTH], _parts(sent.get(f"parts:{ref}", "")),
     )  # fmt: skip
 
 
@@ -64,45 +72,85 @@ def _shown_fen(text: str) -> int | None:
     return fen if text else None
 
 
+def _parts(text: str) -> Parts | None:
+    """Read what an amount was made of; it only decides with which words a change is explained."""
+    return Parts(*map(int, text.split(","))) if _PARTS.fullmatch(text) else None
+
+
 def review_page(
     request: Request,
     caller: Caller,
     choice: Choice,
     *,
-    gateway: str,
+    way: str,
     refused: CityBillError | None = None,
 ) -> Response:
     """Show what was ticked as it stands now; what can no longer be paid is left out and said."""
-    now, locale = utc_now(), locale_of(request)
-    gateways = request.app.state.gateways
-    chosen = gateways.get(gateway) or next(iter(gateways.values()), None)
+    now, locale, gateways = utc_now(), locale_of(request), request.app.state.gateways
     with transaction() as session:
-        mode = chosen.capabilities.modes[0] if chosen else ""
-        found = reviews.review(
-            session, caller.id, choice.bills, mode=mode, channel=CHANNEL, now=now
-        )
-    changed = _changed(locale, found, refused)
-    if not found.lines and not changed:
-        return go("/")
-    wrong = {line.bill.ref: _why_not(locale, line) for line in found.lines if line.refused}
+        found, ways, chosen = _look(session, caller, choice, way, gateways, now=now)
+    changes = changes_of(locale, found)
+    told = _told(locale, found, changes, refused)
+    if not found.lines and not changes:
+        return go(home_of(caller))
     return page(
         request,
         "pay.html",
-        status_code=_status(found, changed, refused),
+        status_code=_status(found, bool(changes or told), refused),
         review=found,
         days=sorted({line.counts_on for line in found.lines}),
-        wrong=wrong,
+        wrong={line.bill.ref: _why_not(locale, line) for line in found.lines if line.refused},
         typed=choice.typed,
         blocked=_words(locale, found.refused) if found.refused else None,
         quoted_at=now.isoformat(),
-        gateways=list(gateways.values()),
-        gateway=chosen.code if chosen else "",
+        ways=ways,
+        way=chosen.text if chosen else "",
         idempotency_key=secrets.token_urlsafe(16),
-        changed=changed,
+        changes=changes,
+        told=told,
+        home=home_of(caller),
     )
 
 
-def _status(found: Review, changed: list[str], refused: CityBillError | None) -> int:
+def _look(
+    session: Session,
+    caller: Caller,
+    choice: Choice,
+    text: str,
+    gateways: Mapping[str, Gateway],
+    *,
+    now: datetime,
+) -> tuple[Review, list[WayToPay], Way | None]:
+    """Review a choice by the way that was chosen; else by the best there is."""
+
+    def by(way: Way | None) -> Review:
+        mode = way.mode if way else ""
+        return reviews.review(
+            session, caller.id, choice.bills, mode=mode, channel=where_paid(mode, CHANNEL), now=now
+        )
+
+    chosen = _chosen(text, gateways)
+    first = chosen or _chosen(next(iter(gateways), ""), gateways)
+    found = by(first)
+    ways = ways_to_pay(
+        gateways, found.terms, found.by_company, channel=CHANNEL,
+        amount_fen=found.total_fen or sum(found.by_company.values()),
+        down=gateways_down(session, gateways, now=now),
+    )  # fmt: skip
+    if chosen is None and ways and ways[0].way != first:
+        first = ways[0].way
+        found = by(first)
+    return found, ways, first
+
+
+def _chosen(text: str, gateways: Mapping[str, Gateway]) -> Way | None:
+    try:
+        return read_way(text, gateways)
+    except NotFound:  # it is gone since, or never was: another one is offered
+        return None
+
+
+def _status(found: Review, changed: bool, refused: CityBillError | None) -> int:
     if refused is not None:
         return status_of(refused)
     if found.refused or any(line.refused for line in found.lines):
@@ -110,75 +158,15 @@ def _status(found: Review, changed: list[str], refused: CityBillError | None) ->
     return 409 if changed else 200
 
 
-def _changed(locale: str, found: Review, refused: CityBillError | None) -> list[str]:
-    """Say, sentence by sentence, what is otherwise than somebody saw it."""
-    told = [_left_out(locale, one) for one in found.left_out]
-    for line in found.lines:
-        told += _moved(locale, line)
+def _told(
+    locale: str, found: Review, changes: list[Change], refused: CityBillError | None
+) -> list[str]:
+    """Say why the whole was refused, where no change of a bill says it."""
     if refused is None or found.refused or any(line.refused for line in found.lines):
-        return told  # what is wrong with a bill or the choice is said in its place
-    if not told or refused.code in {"quote.expired", "quote.changed"}:
-        told.append(_words(locale, refused))
-    return told
-
-
-def _left_out(locale: str, one: LeftOut) -> str:
-    company = look.company_name(locale, one.bill.account)
-    if one.free_at is not None:
-        return look.say(
-            locale,
-            "The bill of %(company)s is being paid already. If that payment does not go through,"
-            " it can be paid again from %(moment)s on.",
-            company=company, moment=look.moment_text(locale, one.free_at),
-        )  # fmt: skip
-    match one.bill.state:
-        case BillState.CANCELLED:
-            told = look.say(
-                locale, "%(company)s has cancelled its bill: do not pay it.",
-                company=company,
-            )  # fmt: skip
-        case state if state.payable:
-            told = look.say(
-                locale, "The bill of %(company)s cannot be paid here now: please ask the company.",
-                company=company,
-            )  # fmt: skip
-        case BillState.IN_PAYMENT | BillState.PAID | BillState.CONFIRMED:
-            told = look.say(
-                locale, "The bill of %(company)s is paid or being paid, so it is left out.",
-                company=company,
-            )  # fmt: skip
-        case _:
-            told = look.say(
-                locale, "Nothing is due on the bill of %(company)s, so it is left out.",
-                company=company,
-            )  # fmt: skip
-    return told
-
-
-def _moved(locale: str, line: Line) -> list[str]:
-    """Say what became of a bill since it was shown."""
-    company, told = look.company_name(locale, line.bill.account), []
-    if line.was_fen is not None:
-        told.append(
-            look.say(
-                locale,
-                "The bill of %(company)s has changed since you saw it: it was %(before)s and is"
-                " now %(after)s.",
-                company=company,
-                before=format_yuan(line.was_fen),
-                after=format_yuan(max(line.bill.open_fen, 0)),
-            )
-        )
-    if line.lost_option:
-        told.append(
-            look.say(
-                locale,
-                "What was chosen for the bill of %(company)s can no longer be chosen: look at"
-                " what there is now.",
-                company=company,
-            )
-        )
-    return told
+        return []  # what is wrong with a bill or the choice is said in its place
+    if changes and refused.code not in {"quote.expired", "quote.changed"}:
+        return []
+    return [_words(locale, refused)]
 
 
 def _why_not(locale: str, line: Line) -> str:
@@ -227,6 +215,9 @@ def _words(locale: str, refused: CityBillError) -> str:
         ),
         "limit.channel": look.say(
             locale, "One of the companies is not paid this way on these pages: choose another."
+        ),
+        "gateway.none_fits": look.say(
+            locale, "This amount cannot be paid this way: choose another way to pay."
         ),
         "bill.no_due": look.say(
             locale, "A bill with nothing to pay cannot be confirmed together with others: do it on"

@@ -39,8 +39,13 @@ def _demo_people(session: Session, locale: str) -> list[DemoPerson]:
         Role.STAFF: look.say(locale, "Customer service and finance"),
         Role.OPERATOR: look.say(locale, "Utility company"),
     }
-    people = session.exec(select(Person).order_by(col(Person.id)).limit(_DEMO_PEOPLE))
-    return [DemoPerson(one.contact, one.name, labels[one.role]) for one in people]
+    people = session.exec(
+        select(Person)
+        .where(col(Person.contact).is_not(None))
+        .order_by(col(Person.id))
+        .limit(_DEMO_PEOPLE)
+    )
+    return [DemoPerson(one.contact or "", one.name, labels[one.role]) for one in people]
 
 
 @router.get("/sign-in", dependencies=[Anyone])

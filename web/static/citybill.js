@@ -139,6 +139,39 @@
     });
   }
 
+  /* A gateway that wants a form posted: once by itself, so that coming back does not go away again. */
+  function postNow() {
+    var form = document.querySelector("form[data-post-now]");
+    if (!form) { return; }
+    var key = "posted-" + form.dataset.postNow;
+    try {
+      if (sessionStorage.getItem(key)) { return; }
+      sessionStorage.setItem(key, "1");
+    } catch (_refused) { return; }
+    form.submit();
+  }
+
+  /* Inside a wallet's own browser: hand it what it asks for. Elsewhere the words beside it stay. */
+  function wallet() {
+    var box = document.querySelector("[data-wallet]");
+    if (!box) { return; }
+    var fields = JSON.parse(box.dataset.wallet);
+    var button = box.querySelector("[data-wallet-open]");
+    function open() {
+      if (window.WeixinJSBridge) { window.WeixinJSBridge.invoke("getBrandWCPayRequest", fields, function () {}); }
+      else if (window.AlipayJSBridge) { window.AlipayJSBridge.call("tradePay", fields, function () {}); }
+    }
+    function ready() {
+      box.querySelector("[data-wallet-away]").hidden = true;
+      button.hidden = false;
+      button.addEventListener("click", open);
+      open();
+    }
+    if (window.WeixinJSBridge || window.AlipayJSBridge) { ready(); return; }
+    document.addEventListener("WeixinJSBridgeReady", ready);
+    document.addEventListener("AlipayJSBridgeReady", ready);
+  }
+
   function forms(part) {
     Array.prototype.forEach.call(part.querySelectorAll("[data-upload]"), upload);
     Array.prototype.forEach.call(part.querySelectorAll("[data-drop]"), drop);
@@ -148,6 +181,8 @@
     display();
     runningTotal();
     follow();
+    postNow();
+    wallet();
     forms(document);
   });
 })();

@@ -3,9 +3,9 @@
 from celery.signals import worker_init
 
 from workers.start import start
-from workers.tasks import bills, deliveries, notices, payments, upkeep
+from workers.tasks import autopay, bills, collections, deliveries, notices, payments, upkeep
 
-__all__ = ["bills", "deliveries", "notices", "payments", "upkeep"]
+__all__ = ["autopay", "bills", "collections", "deliveries", "notices", "payments", "upkeep"]
 
 
 @worker_init.connect

@@ -12,14 +12,20 @@ from workers.start import outside
 def receipt(payment_id: str) -> None:
     """Tell the payer that the money is here."""
     with transaction() as session:
-        notices.tell_paid(session, int(payment_id), public_url=settings().public_url, now=utc_now())
+        notices.tell_paid(
+            session, int(payment_id), public_url=settings().public_url, now=utc_now(),
+            secret=settings().secret_key.get_secret_value(),
+        )  # fmt: skip
 
 
 @job("notices.returned")
 def returned(refund_no: str) -> None:
     """Tell the payer that money was sent back."""
     with transaction() as session:
-        notices.tell_returned(session, refund_no, public_url=settings().public_url, now=utc_now())
+        notices.tell_returned(
+            session, refund_no, public_url=settings().public_url, now=utc_now(),
+            secret=settings().secret_key.get_secret_value(),
+        )  # fmt: skip
 
 
 @job("notices.deliver")

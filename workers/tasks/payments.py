@@ -3,7 +3,7 @@
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from payments import callbacks, checkout, refunds, suspense, write_offs
+from payments import callbacks, chargebacks, checkout, refunds, suspense, write_offs
 from payments.gateways import gateway_named
 from payments.models import Payment
 from workers.jobs import NotYet, job
@@ -29,26 +29,35 @@ def resolve(payment_id: str) -> None:
 @job("payments.callback")
 def callback(callback_id: str) -> None:
     """Act on a gateway's callback: it says there is news, the gateway's own answer says what."""
-    if not callbacks.process(int(callback_id), outside().gateways):
-        raise NotYet(5)
+    if not callbacks.process(int(callback_id), outside().gateways, now=utc_now()):
+        with transaction() as session:
+            raise NotYet(callbacks.look_again_seconds(session, int(callback_id), now=utc_now()))
 
 
 @job("payments.write_off")
 def write_off(write_off_no: str) -> None:
     """Tell a company that its bill was paid, until it has said yes or no."""
-    if not write_offs.send(write_off_no, outside().utilities):
-        raise NotYet(30)
+    if not write_offs.send(write_off_no, outside().utilities, now=utc_now()):
+        with transaction() as session:
+            raise NotYet(write_offs.send_again_seconds(session, write_off_no, now=utc_now()))
 
 
 @job("payments.refund")
 def refund(refund_no: str) -> None:
     """Send money back, until the gateway has done so."""
-    if not refunds.send(refund_no, outside().gateways):
-        raise NotYet(30)
+    if not refunds.send(refund_no, outside().gateways, now=utc_now()):
+        raise NotYet(refunds.ask_again_seconds(refund_no, now=utc_now()))
 
 
 @job("payments.send_back")
 def send_back(receipt_id: str) -> None:
     """Send suspended money back, until the gateway has done so."""
-    if not suspense.send_back(int(receipt_id), outside().gateways):
-        raise NotYet(30)
+    if not suspense.send_back(int(receipt_id), outside().gateways, now=utc_now()):
+        raise NotYet(suspense.ask_again_seconds(int(receipt_id), now=utc_now()))
+
+
+@job("payments.dispute")
+def dispute(chargeback_id: str) -> None:
+    """Ask how a dispute stands, until it is decided."""
+    if not chargebacks.ask_again(int(chargeback_id), outside().gateways, now=utc_now()):
+        raise NotYet(chargebacks.ASK_EVERY_SECONDS)

@@ -25,10 +25,14 @@ from payments.gateways.base import (
     Gateway,
     GatewayReply,
     GatewayStatus,
+    MandateOrder,
+    MandateReply,
+    MandateState,
     Order,
     RefundOrder,
     RefundReply,
     RefundState,
+    Scene,
 )
 from tests.simulator.conftest import Shop, free_port, until
 
@@ -52,11 +56,20 @@ class FarSide:
     close: Callable[[], None] = lambda: None  # every connection of these tests
     choices: frozenset[str] = field(default=frozenset({"yes", "no", "late", "nothing", "twice"}))
     changed: Callable[[str], str] = lambda body: body.replace("8650", "8651")  # a forged callback
+    # Of a gateway that debits, (mandate, its reply, choice) as the payer: agree or refuse; once
+    # agreed: short (of money from now on), pays (again) or end (at the gateway).
+    decide: Callable[[MandateOrder, MandateReply, str], None] = lambda *_: None
+    decisions: frozenset[str] = field(default=frozenset({"agree", "refuse", "short", "end"}))
+    scene: Scene = Scene.DESKTOP  # one in which the gateway must be asked to open an order
+
+
+def next_number() -> int:
+    return next(_numbers)
 
 
 def an_order(shop: Shop | None = None, **changes: object) -> Order:
     facts = {
-        "order_no": f"CB2611{next(_numbers):012d}",
+        "order_no": f"CB2611{next_number():012d}",
         "amount_fen": 8_650,
         "subject": "水电燃气通信账单 Utility bills",
         "notify_url": shop.notify_url if shop else "http://127.0.0.1:9/nobody",
@@ -101,7 +114,7 @@ class GatewayContract:
     """Subclass me with a fixture ``far`` that gives a FarSide."""
 
     def opened(self, far: FarSide, shop: Shop | None = None, **changes: object):
-        order = an_order(shop, **changes)
+        order = an_order(shop, **{"scene": far.scene} | changes)
         return order, far.gateway.open_order(order)
 
     def paid(self, far: FarSide, shop: Shop | None = None, **changes: object):
@@ -119,7 +132,7 @@ class GatewayContract:
         assert can.maximum_fen is None or can.maximum_fen >= can.minimum_fen
 
     def test_opening_is_idempotent_and_says_how_to_pay(self, far):
-        order = an_order()
+        order = an_order(scene=far.scene)
 
         first, again = far.gateway.open_order(order), far.gateway.open_order(order)
 
@@ -290,7 +303,7 @@ class GatewayContract:
     def test_an_answer_that_was_lost_after_the_act_is_unknown_and_found_by_asking(
         self, far, fault
     ):  # rule 25
-        order = an_order()
+        order = an_order(scene=far.scene)
         far.fault(order.order_no, fault)
 
         lost = far.gateway.open_order(order)
@@ -302,7 +315,7 @@ class GatewayContract:
         assert far.gateway.query(asked(order, again)).status is GatewayStatus.PAID
 
     def test_another_amount_than_we_asked_for_is_told_as_it_is(self, far):  # rule 32
-        order = an_order()
+        order = an_order(scene=far.scene)
         far.fault(order.order_no, "other_amount")
         opened = far.gateway.open_order(order)
 
@@ -346,14 +359,14 @@ class GatewayContract:
     def test_a_far_side_that_is_down_was_never_asked(self, far):
         gateway = far.at(f"http://127.0.0.1:{free_port()}")
 
-        for call in every_call(gateway):
+        for call in every_call(gateway, far.scene):
             with pytest.raises(UpstreamUnavailable):
                 call()
 
     def test_one_that_never_answers_is_unknown_in_time(self, far):  # rule 25
         with a_mute() as url, ThreadPoolExecutor(5) as pool:
             started = time.monotonic()
-            calls = [pool.submit(call) for call in every_call(far.at(url))]
+            calls = [pool.submit(call) for call in every_call(far.at(url), far.scene)]
             replies = [call.result() for call in calls]
 
         assert time.monotonic() - started < ANSWER_WITHIN_SECONDS
@@ -375,18 +388,22 @@ class GatewayContract:
     def test_garbage_is_not_knowing(self, far, answer):
         for call in range(5):
             with saying(answer) as url:
-                told = every_call(far.at(url))[call]()
+                told = every_call(far.at(url), far.scene)[call]()
             assert is_unknown(told), told
 
 
-def is_unknown(reply: GatewayReply | RefundReply) -> bool:
+def is_unknown(reply: GatewayReply | RefundReply | MandateReply) -> bool:
     if isinstance(reply, GatewayReply):
         return reply.status is GatewayStatus.UNKNOWN
+    if isinstance(reply, MandateReply):
+        return reply.state is MandateState.UNKNOWN
     return reply.state is RefundState.UNKNOWN
 
 
-def every_call(gateway: Gateway) -> list[Callable[[], GatewayReply | RefundReply]]:
-    order = an_order(order_no="CB1")
+def every_call(
+    gateway: Gateway, scene: Scene = Scene.DESKTOP
+) -> list[Callable[[], GatewayReply | RefundReply]]:
+    order = an_order(order_no="CB1", scene=scene)
     known = asked(order, GatewayReply(status=GatewayStatus.OPEN, gateway_ref="ref-1"))
     refund = RefundOrder(
         refund_no="R1", amount_fen=1, reason="a test", asked_at=order.asked_at, paid=known
@@ -427,5 +444,7 @@ def saying(answer: bytes) -> Iterator[str]:
                     connection.sendall(answer)
 
         pool.submit(hear)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)

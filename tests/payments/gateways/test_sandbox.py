@@ -5,9 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from core.clock import billing_date, utc_now
-from payments.gateways.base import Asked, Gateway, GatewayReply, GatewayStatus, Order
+from payments.gateways.base import (
+    Asked,
+    Gateway,
+    GatewayReply,
+    GatewayStatus,
+    MandateOrder,
+    MandateReply,
+    Order,
+)
 from payments.gateways.sandbox import Sandbox
 from tests.payments.gateways.contract import FarSide, GatewayContract, saying
+from tests.payments.gateways.mandate_contract import MandateContract
 from tests.simulator.conftest import SECRET, Simulator
 
 
@@ -33,12 +42,19 @@ def far(simulator: Simulator) -> Iterator[FarSide]:
         )
         assert answer.status_code == 204, answer.text
 
-    yield FarSide(at(str(simulator.client.base_url)), at, choose, settlement, fault)
+    def decide(order: MandateOrder, told: MandateReply, choice: str) -> None:
+        answer = simulator.client.post(f"/sandbox/sign/{told.mandate_ref}", data={"choice": choice})
+        assert answer.status_code == 303, answer.text
+
+    yield FarSide(
+        at(str(simulator.client.base_url)), at, choose, settlement, fault, decide=decide,
+        decisions=frozenset({"agree", "refuse", "short", "pays", "end"}),
+    )  # fmt: skip
     for one in made:
         one.hang_up()
 
 
-class TestSandbox(GatewayContract):
+class TestSandbox(GatewayContract, MandateContract):
     @pytest.mark.parametrize("paid_at", ['"yesterday"', '"2026-11-20T04:00:00"', "17", "[]"])
     def test_paid_at_a_time_nobody_can_read_is_not_knowing(self, far, paid_at):
         body = f'{{"status": "paid", "gateway_ref": "s", "amount_fen": 1, "paid_at": {paid_at}}}'

@@ -1,0 +1,83 @@
+"""A payment from the resident's word to the gateway's page: made, routed, opened."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from core.db import transaction
+from core.errors import Invalid
+from payments.attempts import Hand, gateways_down
+from payments.checkout import create_payment
+from payments.gateways.base import Gateway
+from payments.models import Payment
+from payments.opening import open_by_route
+from payments.quotes import Wanted
+from payments.routing import Way, route, where_paid
+
+
+class Payer(NamedTuple):
+    """Who pays, and what they hold in their hand."""
+
+    id: int
+    channel: str  # billing.rules.terms.Channel
+    hand: Hand = Hand()
+
+
+class Basket(NamedTuple):
+    """What is to be paid, as it was shown: see ``checkout.create_payment``."""
+
+    wanted: Sequence[Wanted]
+    sum_fen: int | None = None
+    quoted_at: datetime | None = None
+    shown_total_fen: int | None = None
+
+
+def start_payment(
+    gateways: Mapping[str, Gateway],
+    way: Way,
+    basket: Basket,
+    payer: Payer,
+    *,
+    return_url: str,
+    notify_url_of: Callable[[str], str],
+    idempotency_key: str,
+    now: datetime,
+) -> Payment:
+    """Make a payment and have a gateway open it; repeating with the same key is safe.
+
+    Raises:
+        Invalid, NotFound, Conflict: as ``checkout.create_payment`` does; no gateway takes the
+            amount this way.
+    """
+    channel = where_paid(way.mode, payer.channel)
+    with transaction() as session:
+        down = gateways_down(session, gateways, now=now)
+
+        def pick(amount_fen: int) -> str:
+            return route(
+                gateways, way, channel=channel, amount_fen=amount_fen, down=down
+            )[0]  # fmt: skip
+
+        payment = create_payment(
+            session, payer_id=payer.id, wanted=basket.wanted, gateway=way.text, mode=way.mode,
+            channel=channel, return_url=return_url, idempotency_key=idempotency_key,
+            sum_fen=basket.sum_fen, quoted_at=basket.quoted_at,
+            shown_total_fen=basket.shown_total_fen, pick=pick, now=now,
+        )  # fmt: skip
+    others: tuple[str, ...] = ()
+    if way.gateway is None and payment.amount_fen:
+        others = _others(gateways, way, payment, down=down)
+    return open_by_route(
+        payment.id, gateways, others, notify_url_of=notify_url_of, hand=payer.hand,
+    )  # fmt: skip
+
+
+def _others(
+    gateways: Mapping[str, Gateway], way: Way, payment: Payment, *, down: frozenset[str]
+) -> tuple[str, ...]:
+    try:
+        return route(
+            gateways, way, channel=payment.channel, amount_fen=payment.amount_fen, down=down
+        )  # fmt: skip
+    except Invalid:  # a payment of before, and other gateways since
+        return ()

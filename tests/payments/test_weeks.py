@@ -1,0 +1,71 @@
+"""Weeks that a seed decides: whatever goes wrong in them, every fen is found at the end.
+
+``make weeks SEEDS=1000`` lives through more; ``tests/weeks`` says how one is made.
+"""
+
+import pytest
+
+from payments import suspense
+from payments.gateways.base import RefundOrder, RefundReply
+from tests.weeks.gateway_books import GatewayBooks, Manner
+from tests.weeks.run import run
+from tests.weeks.week import Broken
+from workers import jobs
+
+pytestmark = pytest.mark.usefixtures("city")
+
+SEEDS = range(1, 9)
+EAGER = (Manner(code="wallet", takes_twice=True, takes_late=True),)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_after_a_random_week_every_fen_is_accounted_for(seed):
+    run(seed)
+
+
+def test_the_same_seed_is_the_same_week():
+    assert run(1).story == run(1).story
+
+
+def first_broken(*seeds: int, manners: tuple[Manner, ...]) -> str:
+    """Live through some weeks until one breaks; return what it says."""
+    for seed in seeds:
+        try:
+            run(seed, manners=manners)
+        except Broken as broken:
+            return str(broken)
+    return ""
+
+
+class TestWhatIsWrongIsFound:
+    """A proof that cannot fail proves nothing: each of these is broken on purpose."""
+
+    def test_a_second_payment_that_nobody_keeps(self, monkeypatch):
+        monkeypatch.setattr("payments.settlement.suspend", lambda *_, **__: None)
+
+        found = first_broken(*SEEDS, manners=EAGER)
+
+        assert "nobody here knows" in found
+        assert "python -m tests.weeks --seed" in found
+
+    def test_money_that_goes_back_under_other_numbers_than_we_say(self, monkeypatch):
+        told = iter(range(10**6))
+        monkeypatch.setattr(suspense, "return_no", lambda receipt: f"S{receipt.id}{next(told)}")
+
+        assert "settlement file: missing_at_gateway" in first_broken(*SEEDS, manners=EAGER)
+
+    def test_a_gateway_that_keeps_what_it_says_it_sent(self, monkeypatch):
+        def keep(books: GatewayBooks, asked: RefundOrder) -> RefundReply:
+            reply = real(books, asked)
+            books.refunds.pop(asked.refund_no)
+            return reply
+
+        real = GatewayBooks.refund
+        monkeypatch.setattr(GatewayBooks, "refund", keep)
+
+        assert "our ledger says it holds" in first_broken(*SEEDS, manners=EAGER)
+
+    def test_a_job_that_is_said_to_be_done_and_was_not(self, monkeypatch):
+        monkeypatch.setitem(jobs.JOBS, "payments.write_off", lambda _number: None)
+
+        assert "is left paid" in first_broken(*SEEDS, manners=EAGER)

@@ -1,0 +1,281 @@
+"""What must be true when all is quiet: our books against the far sides', and what people are told.
+
+Each check complains to the week of what it finds. What only a person can settle is no complaint,
+but it must be where staff see it: a dead job, or a break of the reconciliation.
+"""
+
+import io
+from collections import Counter
+
+from sqlalchemy import text
+
+from core.clock import billing_date, utc_now
+from core.db import transaction
+from payments import reconciliation
+from payments.gateways.base import RefundState
+from payments.models import BreakKind, get_payment
+from payments.verification import verify
+from payments.views import PaymentView, PublicStatus, view
+from tests.weeks.gateway_books import GatewayBooks, Taking
+from tests.weeks.week import Week
+
+_FINAL_ITEMS = {"confirmed", "returned", "not_paid"}
+
+
+def check_all(week: Week) -> None:
+    """Hold everything against everything."""
+    stuck = _check_jobs(week)
+    unknown = {code: _unknown_takings(week, books) for code, books in week.books.items()}
+    _check_verified(week)
+    _check_reconciled(week, unknown)
+    _check_gateways(week, unknown)
+    _check_companies(week)
+    _check_bills(week)
+    for view_ in _views(week):
+        _check_payment(week, view_, stuck)
+    _check_notices(week)
+
+
+def _rows(query: str, **values: object) -> list:
+    with transaction() as session:
+        return list(session.execute(text(query), values).all())
+
+
+def _column(query: str) -> list:
+    return [row[0] for row in _rows(query)]
+
+
+# --- what is left to do
+
+
+def _check_jobs(week: Week) -> set[str]:
+    """Every job is done; returns the numbers of returns that wait for staff.
+
+    The world makes a person necessary in two cases only. A gateway refuses a refund for good: it is
+    among the transfers that staff have to send. A gateway speaks of an order that nobody here
+    knows: the callback's job is dead, with its reason. Both are where staff look.
+    """
+    waiting = set(_column("SELECT number FROM bank_transfer "
+                          "WHERE sent_at IS NULL AND dropped_at IS NULL"))  # fmt: skip
+    refused = {
+        one.refund_no for books in week.books.values() for one in books.refunds.values()
+        if one.state is RefundState.REFUSED
+    }  # fmt: skip
+    if waiting != refused:
+        week.complain(f"staff are to send {sorted(waiting)}; refused are {sorted(refused)}")
+    unknown_orders = 0
+    for row in _rows("SELECT task, subject_id, state, last_error FROM job WHERE state <> 'done'"):
+        unknown = row.task == "payments.callback" and "do not know" in (row.last_error or "")
+        unknown_orders += unknown
+        if row.state != "dead" or not unknown:
+            week.complain(f"job {row.task} {row.subject_id} is {row.state}: {row.last_error}")
+    if unknown_orders > week.unknown_orders:
+        week.complain(f"{unknown_orders} callbacks are dead, {week.unknown_orders} should be")
+    return waiting
+
+
+# --- money
+
+
+def _check_verified(week: Week) -> None:
+    with transaction() as session:
+        for check in verify(session):
+            if not check.ok:
+                week.complain(f"{check.name}: {check.detail}")
+
+
+def _unknown_takings(week: Week, books: GatewayBooks) -> list[Taking]:
+    """Return money a gateway took that our books do not know of.
+
+    Such is only what it never told us of: then its settlement file says so.
+    """
+    known = {
+        row.ref for row in _rows(
+            "SELECT gateway_ref AS ref FROM payment WHERE gateway = :code AND status = 'paid' "
+            "UNION SELECT source_ref FROM receipt WHERE source = :code",
+            code=books.code,
+        )
+    }  # fmt: skip
+    unknown = [one for one in books.takings() if one.ref not in known]
+    untold = {news.reference for news in books.untold}
+    for one in unknown:
+        if one.order_no not in untold:
+            week.complain(f"{books.code} took {one.amount_fen} fen ({one.ref}): nobody here knows")
+    return unknown
+
+
+_OUR_MOMENTS = """
+    SELECT paid_at AS at FROM payment WHERE gateway = :code AND paid_at IS NOT NULL
+    UNION ALL SELECT received_at FROM receipt WHERE source = :code
+    UNION ALL SELECT returned_at FROM receipt WHERE source = :code AND returned_at IS NOT NULL
+    UNION ALL SELECT r.succeeded_at FROM refund r JOIN payment p ON p.id = r.payment_id
+    WHERE p.gateway = :code AND r.succeeded_at IS NOT NULL
+"""
+
+
+def _check_reconciled(week: Week, unknown: dict[str, list[Taking]]) -> None:
+    """Every day's settlement file agrees, but for money never told of: that is a break."""
+    for code, books in week.books.items():
+        gateway = week.adapters().gateways[code]
+        found: Counter[tuple[BreakKind, str]] = Counter()
+        moments = [row.happened_at for row in books.settlement()]
+        moments += [row.at for row in _rows(_OUR_MOMENTS, code=code)]
+        for on in sorted({billing_date(moment) for moment in moments}):
+            with transaction() as session:
+                result = reconciliation.reconcile(
+                    session, gateway, io.BytesIO(f"{code} {on}".encode()), day=on,
+                    file_name=f"{on}.csv", now=utc_now(),
+                )  # fmt: skip
+                if not result.balanced:
+                    for one in reconciliation.list_breaks(session, code, on):
+                        found[one.kind, one.reference] += 1
+        wanted = {one.order_no for one in unknown[code]}
+        for kind, reference in found:
+            told = {BreakKind.MISSING_HERE, BreakKind.DUPLICATE}
+            if reference not in wanted or kind not in told:
+                week.complain(f"{code}'s settlement file: {kind} {reference}")
+        for reference in sorted(wanted - {reference for _, reference in found}):
+            week.complain(f"{code}'s settlement file says nothing of {reference}")
+
+
+def _check_gateways(week: Week, unknown: dict[str, list[Taking]]) -> None:
+    """What a gateway holds for us is what our ledger says it holds."""
+    ours = {
+        row.code.partition(":")[2]: row.fen
+        for row in _rows("""
+            SELECT a.code, sum(CASE WHEN t.debit_account_id = a.id THEN t.amount_fen
+                                    ELSE -t.amount_fen END)::bigint AS fen
+            FROM ledger_account a
+            JOIN ledger_transfer t ON a.id IN (t.debit_account_id, t.credit_account_id)
+            WHERE split_part(a.code, ':', 1) = 'gateway' GROUP BY 1
+        """)
+    }
+    for code, books in week.books.items():
+        taken_fen = sum(one.amount_fen for one in books.takings())
+        sent_fen = sum(one.amount_fen for one in books.sent())
+        untold_fen = sum(one.amount_fen for one in unknown[code])
+        if taken_fen - sent_fen - untold_fen != ours.get(code, 0):
+            week.complain(
+                f"{code} took {taken_fen} fen, sent back {sent_fen}, never told {untold_fen}; "
+                f"our ledger says it holds {ours.get(code, 0)}"
+            )
+
+
+def _check_companies(week: Week) -> None:
+    """What companies have written off is what we say they have, and none of it went back."""
+    items = {
+        row.write_off_no: row for row in _rows("""
+            SELECT i.write_off_no, i.outcome, i.amount_fen, a.provider_code
+            FROM payment_item i JOIN utility_account a ON a.id = i.account_id
+        """)
+    }  # fmt: skip
+    for company in week.companies.values():
+        accepted = company.accepted()
+        for number, order in accepted.items():
+            item = items[number]
+            if item.outcome != "written_off" or item.amount_fen != order.amount_fen:
+                week.complain(f"{company.code} wrote off {number}; here it is {item.outcome}")
+        for number, item in items.items():
+            ours = item.provider_code == company.code and item.outcome == "written_off"
+            if ours and item.amount_fen and number not in accepted:
+                week.complain(f"{number} is confirmed here, and {company.code} never did")
+
+
+def _check_bills(week: Week) -> None:
+    """No bill has more than it asked for, and none waits for a payment."""
+    for row in _rows("""
+        SELECT account_id, id, amount_fen, adjusted_fen, paid_fen, credited_fen, written_off_fen,
+               held_by, cancelled_at
+        FROM bill WHERE amount_fen >= 0
+    """):
+        name = f"bill {row.account_id}.{row.id}"
+        if row.paid_fen + row.credited_fen > row.amount_fen + row.adjusted_fen:
+            week.complain(f"{name} is paid twice: {row.paid_fen} of {row.amount_fen} fen")
+        if row.paid_fen != row.written_off_fen:
+            week.complain(f"{name}: {row.paid_fen} fen paid, {row.written_off_fen} written off")
+        if row.held_by is not None:
+            week.complain(f"{name} is held by payment {row.held_by}")
+        if row.cancelled_at is not None and row.paid_fen:
+            week.complain(f"{name} is cancelled and paid")
+
+
+# --- what people are told
+
+
+def _views(week: Week) -> list[tuple[PaymentView, str, str | None]]:
+    """Return every payment as its payer sees it, with its order number and gateway reference."""
+    found = []
+    for (payment_id,) in _rows("SELECT id FROM payment ORDER BY id"):
+        with transaction() as session:
+            payment = get_payment(session, payment_id)
+            today = billing_date(utc_now())
+            shown = view(session, payment, gateway_name=payment.gateway, today=today)
+            found.append((shown, payment.order_no, payment.gateway_ref))
+    return found
+
+
+def _check_payment(week: Week, told: tuple[PaymentView, str, str | None], stuck: set[str]) -> None:
+    """A payment is final, and its payer reads what the gateway's and the companies' books say."""
+    shown, order_no, gateway_ref = told
+    books = week.books.get(shown.gateway_name)
+    if books is None:
+        return  # of nothing, through no gateway
+    if shown.public_status is PublicStatus.PROCESSING:
+        week.complain(f"{order_no} is not final")
+    order = books.orders.get(order_no)
+    takings = order.takings if order else []
+    paid = [one for one in takings if one.ref == gateway_ref]
+    kept = shown.public_status not in {PublicStatus.FAILED, PublicStatus.EXPIRED}
+    if kept and (not paid or paid[0].amount_fen != shown.amount_fen):
+        week.complain(f"{order_no} is shown as {shown.public_status}; the gateway took {takings}")
+    if not kept and any(item.outcome != "not_paid" for item in shown.items):
+        week.complain(f"{order_no} is {shown.public_status}, its bills are not")
+    waits = any(number.startswith(f"R{order_no[2:]}-") for number in stuck)
+    for item in shown.items:
+        if item.outcome not in _FINAL_ITEMS and not (item.outcome == "returning" and waits):
+            week.complain(f"{order_no}: {item.bill.ref} is left {item.outcome}")
+    suspended_fen = 0
+    for receipt in shown.receipts:
+        suspended_fen += receipt.amount_fen
+        if receipt.returned_at is None and not any(one.startswith("S") for one in stuck):
+            week.complain(f"{order_no}: {receipt.amount_fen} fen are not sent back")
+    known = {row.ref for row in _rows(
+        "SELECT source_ref AS ref FROM receipt r JOIN payment p ON p.id = r.payment_id "
+        "WHERE p.order_no = :order_no", order_no=order_no,
+    )}  # fmt: skip
+    others_fen = sum(one.amount_fen for one in takings if one.ref in known)
+    if others_fen != suspended_fen:
+        week.complain(f"{order_no}: {others_fen} fen came beside, {suspended_fen} are shown")
+    _check_sum(week, books, shown, order_no)
+
+
+def _check_sum(week: Week, books: GatewayBooks, shown: PaymentView, order_no: str) -> None:
+    """What was not sent back is on bills that their companies closed, and the fee."""
+    if shown.public_status in {PublicStatus.FAILED, PublicStatus.EXPIRED}:
+        return
+    prefix = f"R{order_no[2:]}-"
+    sent_fen = sum(one.amount_fen for one in books.sent() if one.refund_no.startswith(prefix))
+    back_fen = sum(item.amount_fen for item in shown.items if item.outcome == "returned")
+    all_back = all(item.outcome == "returned" for item in shown.items)
+    fee_fen = shown.fee_fen + shown.fee_tax_fen if all_back else 0
+    extra = sent_fen - back_fen
+    if extra not in {0, fee_fen, shown.fee_fen + shown.fee_tax_fen}:
+        week.complain(f"{order_no}: {back_fen} fen are shown as returned, {sent_fen} were")
+
+
+def _check_notices(week: Week) -> None:
+    """Everybody who paid has a receipt; everybody whose bill came back has been told."""
+    for row in _rows("""
+        SELECT 'receipt of payment ' || p.id AS what
+        FROM payment p WHERE p.status = 'paid' AND NOT EXISTS (
+            SELECT FROM notice n WHERE n.event = 'payment.receipt' AND n.person_id = p.payer_id
+              AND n.subject_ref = p.id::text AND n.channel = 'inbox')
+        UNION ALL
+        SELECT 'word of refund ' || r.refund_no
+        FROM refund r WHERE r.status = 'succeeded' AND NOT EXISTS (
+            SELECT FROM notice n WHERE n.event = 'payment.returned'
+              AND n.subject_ref = r.refund_no AND n.channel = 'inbox')
+        UNION ALL
+        SELECT 'delivery of notice ' || n.id FROM notice n WHERE n.state = 'created'
+    """):
+        week.complain(f"there is no {row.what}")

@@ -1,0 +1,125 @@
+"""Our side of the made-up gateways: what the code under test is given as ``Gateway``.
+
+It remembers nothing, so a process that dies loses nothing here. A later gateway's further abilities
+(``Disputing``, ``Debiting``) are methods to add beside these, over books that know them.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from typing import BinaryIO
+
+from core import crypto
+from core.clock import billing_date
+from core.errors import Invalid, NotAllowed
+from payments.gateways.base import (
+    Asked,
+    Callback,
+    CallbackAnswer,
+    CallbackKind,
+    Capabilities,
+    FileState,
+    GatewayReply,
+    GatewayStatus,
+    Order,
+    RefundOrder,
+    RefundReply,
+    RefundState,
+    SettlementFetch,
+    SettlementRecord,
+)
+from tests.weeks.gateway_books import GatewayBooks
+from tests.weeks.wire import Wire
+
+CAN = Capabilities(modes=("wallet",), channels=frozenset({"web", "api", "tv", "counter", "kiosk"}))
+_FRESH_SECONDS = 300
+
+
+class MadeUpGateway:
+    """A gateway by the contract of ``payments.gateways.base``, over books of ``GatewayBooks``."""
+
+    capabilities = CAN
+    description = ""
+
+    def __init__(self, books: GatewayBooks, wire: Wire) -> None:
+        self.books, self.wire = books, wire
+        self.code = self.name = books.code
+
+    def _no_word(self) -> GatewayReply:
+        """What a lost answer leaves: silence, a 500 and garbage are one to us."""
+        return GatewayReply(status=GatewayStatus.UNKNOWN)
+
+    def open_order(self, order: Order) -> GatewayReply:
+        if self.books.manner.unknown_until_arrival:  # a signed link: nobody is asked
+            return GatewayReply(
+                status=GatewayStatus.OPEN, pay_url=f"https://{self.code}.example/{order.order_no}"
+            )
+        return self.wire.call(
+            f"{self.code} open {order.order_no}",
+            lambda: self.books.open(order.order_no, order.amount_fen, order.expires_at),
+            lost=self._no_word,
+        )
+
+    def query(self, asked: Asked) -> GatewayReply:
+        def look() -> GatewayReply:
+            order = self.books.orders.get(asked.order_no)
+            if order is None:
+                return GatewayReply(status=GatewayStatus.NOT_FOUND)
+            return self.books.told_of(order, ours=asked.gateway_ref)
+
+        return self.wire.call(f"{self.code} query {asked.order_no}", look, lost=self._no_word)
+
+    def close(self, asked: Asked) -> GatewayReply:
+        return self.wire.call(
+            f"{self.code} close {asked.order_no}",
+            lambda: self.books.close(asked.order_no, ours=asked.gateway_ref),
+            lost=self._no_word,
+        )
+
+    def refund(self, order: RefundOrder) -> RefundReply:
+        return self.wire.call(
+            f"{self.code} refund {order.refund_no}", lambda: self.books.refund(order),
+            lost=lambda: RefundReply(state=RefundState.UNKNOWN),
+        )  # fmt: skip
+
+    def query_refund(self, order: RefundOrder) -> RefundReply:
+        def look() -> RefundReply:
+            known = self.books.refunds.get(order.refund_no)
+            if known is None:
+                return RefundReply(state=RefundState.NOT_FOUND)
+            return self.books.refund_told(known)
+
+        return self.wire.call(
+            f"{self.code} query refund {order.refund_no}", look,
+            lost=lambda: RefundReply(state=RefundState.UNKNOWN),
+        )  # fmt: skip
+
+    def read_callback(
+        self, headers: Mapping[str, str], body: bytes, *, now: datetime
+    ) -> Callback | None:
+        sent_at = headers.get("x-far-time", "0")
+        message = sent_at.encode() + b"." + body
+        stale = abs(int(now.timestamp()) - int(sent_at)) > _FRESH_SECONDS
+        if stale or not crypto.verify(
+            self.books.secret, message, headers.get("x-far-signature", "")
+        ):
+            raise NotAllowed("the callback's signature is wrong or stale", code="callback.forged")
+        told = json.loads(body)
+        if not {"event_id", "kind", "reference"} <= told.keys():
+            raise Invalid("not a notification", code="callback.malformed")
+        return Callback(told["event_id"], told["reference"], CallbackKind(told["kind"]))
+
+    def answer_callback(self, *, taken: bool) -> CallbackAnswer:
+        return CallbackAnswer() if taken else CallbackAnswer(status_code=400)
+
+    def fetch_settlement(self, day: date) -> SettlementFetch:
+        return SettlementFetch(FileState.NOT_YET)
+
+    def read_settlement(self, stream: BinaryIO, *, day: date) -> Iterator[SettlementRecord]:
+        stream.read()
+        return iter(
+            [row for row in self.books.settlement() if billing_date(row.happened_at) == day]
+        )
+
+    def hang_up(self) -> None:
+        pass

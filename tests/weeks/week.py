@@ -1,0 +1,252 @@
+"""One week: the world of one seed, and who takes the next step in it."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, NamedTuple
+
+import structlog
+from sqlalchemy import text
+
+from core import db
+from core.clock import utc_now
+from core.db import transaction
+from payments.routing import Way
+from payments.starting import Basket
+from tests.weeks.city import COMPANIES, City
+from tests.weeks.companies import CompanyBooks, MadeUpChannel, MadeUpCompany
+from tests.weeks.dying import Crash, Deaths
+from tests.weeks.gateway_adapter import MadeUpGateway
+from tests.weeks.gateway_books import MANNERS, GatewayBooks, Manner
+from tests.weeks.simclock import SimClock, simulated
+from tests.weeks.wire import Wire
+from workers import jobs, relay, start, tasks
+
+LENGTH = timedelta(days=7)
+STEPS = 240
+REGISTERED = tasks  # importing them registers every job
+DEEPEST = 2  # how many steps may be under way inside one another
+
+# What a job may fail of, and the week goes on. Anything else is a finding.
+KNOWN_FAILURES = (
+    "NotFound: the gateway speaks of",  # an order, a refund: news of what we never asked for
+    "Conflict: the gateway refuses",  # a refund, for good
+    "are closed",  # the clock stepped back over midnight, and the day's books are closed
+)
+
+
+class Request(NamedTuple):
+    """What a resident's browser sends; sent again it is the very same."""
+
+    payer_id: int
+    basket: Basket
+    way: Way
+    key: str
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """A payment as its payer knows it."""
+
+    payer_id: int
+    payment_id: int
+    order_no: str
+    gateway: str
+    amount_fen: int
+    expires_at: datetime
+    linked: bool = False  # the payer has been shown where to pay
+
+
+class Broken(AssertionError):
+    """A week whose end is not as it must be. The message names the seed and how to see it again."""
+
+    def __init__(self, message: str, story: list[str]) -> None:
+        super().__init__(message)
+        self.story = story
+
+
+class Week:
+    """A world that a seed makes, and its story. Steps are functions of ``tests.weeks.steps``."""
+
+    def __init__(
+        self,
+        seed: int,
+        clock: SimClock,
+        *,
+        steps: Mapping[Callable[["Week"], None], int],
+        manners: tuple[Manner, ...] = MANNERS,
+    ) -> None:
+        self.seed, self.clock, self.dice = seed, clock, Random(seed)
+        self.steps, self.weights = tuple(steps), tuple(steps.values())
+        self.story: list[str] = []
+        self.wrong: list[str] = []
+        self.stormy, self.depth = True, 0
+        self.deaths = Deaths(self.dice, often=self.dice.choice((0, 50, 150)))
+        self.wire = Wire(self.dice, self.deaths, self)
+        self.wire.away_often = self.dice.choice((0, 30, 150))
+        self.wire.silent_often = self.dice.choice((0, 50, 200))
+        self.books = {
+            manner.code: GatewayBooks(manner, self.dice, utc_now, self.complain)
+            for manner in manners
+        }
+        refuses_often = self.dice.choice((0, 100, 300))
+        self.companies = {
+            code: CompanyBooks(code, self.dice, refuses_often, self.complain) for code in COMPANIES
+        }
+        self.channels = {code: MadeUpChannel(code, self.wire) for code in ("inbox", "email")}
+        self.city = City(self.dice)
+        self.attempts: list[Attempt] = []
+        self.requests: list[Request] = []
+        self.bells: list[int] = []
+        self.unknown_orders = 0  # callbacks we were sent about orders that are not ours
+        self.ran = 0
+
+    # --- the story
+
+    def tell(self, line: str) -> None:
+        """Note what happened, with the simulated time."""
+        indent = "    " * self.depth
+        self.story.append(f"{self.clock.moment:%m-%d %H:%M:%S.%f}"[:-3] + f"  {indent}{line}")
+
+    def complain(self, line: str) -> None:
+        """Note what must not be; the week is broken."""
+        self.tell(f"WRONG: {line}")
+        self.wrong.append(line)
+
+    # --- processes
+
+    def adapters(self) -> start.Outside:
+        """Make what a new process has of the outside: it remembers nothing."""
+        return start.Outside(
+            gateways={code: MadeUpGateway(one, self.wire) for code, one in self.books.items()},
+            utilities={code: MadeUpCompany(one, self.wire) for code, one in self.companies.items()},
+            channels=dict(self.channels),
+        )
+
+    @contextmanager
+    def process(self, what: str) -> Iterator[None]:
+        """Let a process of ours run; it may die inside, and nothing of it is left but rows."""
+        try:
+            with self.deaths.process():
+                yield
+        except Crash as where:
+            self.tell(f"{what} dies {where}")
+            start.outside.cache_clear()
+
+    def run_job(self, job_id: int) -> None:
+        """Have a worker hear a bell, and see how the job went."""
+        with self.process(f"the worker of job {job_id}"):
+            if jobs.run(job_id):
+                self.ran += 1
+        with transaction() as session:
+            row = session.execute(
+                text(
+                    "SELECT task, subject_id, state, attempts, last_error FROM job WHERE id = :id"
+                ),
+                {"id": job_id},
+            ).first()
+        if row is None:
+            return
+        error = row.last_error or ""
+        self.tell(f"job {job_id} {row.task} {row.subject_id}: {row.state} {error[:150]}".rstrip())
+        named = error.split(":")[0]
+        failed = named.isidentifier() and named[:1].isupper() and row.state in {"waiting", "dead"}
+        if failed and not any(known in error for known in KNOWN_FAILURES):
+            self.complain(f"job {row.task} {row.subject_id} fails: {error[:500]}")
+
+    def meanwhile(self) -> None:
+        """While a call waits for its answer, the others do not."""
+        if not self.stormy or self.depth >= DEEPEST or self.dice.random() > 0.25:
+            return
+        self.depth += 1
+        try:
+            self.clock.pass_seconds(self.dice.choice((0, 0, 1, 3, 90)))
+            self.take()
+        finally:
+            self.depth -= 1
+
+    def take(self) -> None:
+        """Let somebody take a step."""
+        self.dice.choices(self.steps, weights=self.weights)[0](self)
+
+    def storm(self) -> None:
+        """Let a week go by in which anything happens."""
+        ends_at = self.clock.moment + LENGTH
+        self.city.found()
+        for _ in range(STEPS):
+            self.pass_time(ends_at)
+            self.take()
+            if self.wrong:
+                return
+
+    def pass_time(self, ends_at: datetime) -> None:
+        """Let some time pass: as a rule little; now and then a night; or the clock is set back."""
+        kind = self.dice.random()
+        if kind < 0.03:
+            self.clock.pass_seconds(-self.dice.choice((1, 2, 5, 60)))
+            self.tell("the clock is set back")
+        elif kind < 0.88:
+            self.clock.pass_seconds(self.dice.randint(0, 12), milliseconds=self.dice.randrange(999))
+        elif kind < 0.95:
+            self.clock.pass_seconds(self.dice.randint(30, 1_500))
+        elif self.clock.moment + timedelta(hours=20) < ends_at:
+            self.clock.pass_seconds(self.dice.randint(1_800, 60_000))
+
+
+class _NoBell:
+    """Where the relay rings: a list, which a flush of Redis empties."""
+
+    def __init__(self, week: Week) -> None:
+        self.week = week
+
+    def send_task(self, _task: str, args: list[int]) -> None:
+        self.week.bells.append(args[0])
+
+
+@contextmanager
+def world_of(
+    seed: int,
+    steps: Mapping[Callable[[Week], None], int],
+    *,
+    manners: tuple[Manner, ...] = MANNERS,
+) -> Iterator[Week]:
+    """Make a seed's world, and put it where this process has its own: clock, bell, outside, logs.
+
+    The database is the one this process is bound to; it is emptied first.
+    """
+    with ExitStack() as undo:
+        clock = undo.enter_context(simulated())
+        week = Week(seed, clock, steps=steps, manners=manners)
+        undo.enter_context(_instead(relay, "celery", _NoBell(week)))
+        for name, made in _makers(week.adapters()).items():
+            undo.enter_context(_instead(start, name, made))
+        start.outside.cache_clear()
+        undo.callback(start.outside.cache_clear)
+        undo.enter_context(week.deaths.watching(db.engine()))
+        undo.enter_context(_instead(db.engine().pool, "_pre_ping", False))  # a third of the time
+        before = structlog.get_config()
+        undo.callback(lambda: structlog.configure(**before))
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        yield week
+
+
+def _makers(made: start.Outside) -> dict[str, Callable[..., Any]]:
+    """Return what the worker's start makes its outside with, answered by what was made."""
+    return {
+        "load_gateways": lambda *_: dict(made.gateways),
+        "load_clients": lambda *_: dict(made.utilities),
+        "load_channels": lambda *_: dict(made.channels),
+    }
+
+
+@contextmanager
+def _instead(module: Any, name: str, ours: Any) -> Iterator[None]:
+    real = getattr(module, name)
+    setattr(module, name, ours)
+    try:
+        yield
+    finally:
+        setattr(module, name, real)

@@ -1,0 +1,31 @@
+"""The staff console: payments their payers' banks dispute, with the days that matter."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from core.clock import utc_now
+from payments import chargebacks
+from payments.gateways import gateway_label
+from payments.models import get_payment
+from web.access import Db, Staff
+from web.pages.page import page
+
+router = APIRouter(prefix="/console/chargebacks")
+
+
+@router.get("")
+def show_chargebacks(request: Request, db: Db, _caller: Staff) -> Response:
+    now, gateways = utc_now(), request.app.state.gateways
+    return page(
+        request,
+        "console/chargebacks.html",
+        rows=[
+            {
+                "one": one,
+                "order_no": get_payment(db, one.payment_id).order_no,
+                "gateway_name": gateway_label(gateways, one.gateway),
+                "urgent": chargebacks.is_urgent(one, now=now),
+            }
+            for one in chargebacks.list_chargebacks(db)
+        ],
+    )

@@ -1,0 +1,269 @@
+"""The staff console: refunds proposed, approved, and sent by transfer where no gateway can."""
+
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi.responses import Response
+from sqlmodel import Session
+
+from billing.bills import format_ref, parse_ref
+from core.clock import billing_date, utc_now
+from core.db import transaction
+from core.errors import CityBillError, Invalid
+from core.money import parse_yuan
+from core.settings import settings
+from identity.people import get_person
+from payments import staff_refunds, transfers
+from payments.gateways import gateway_label
+from payments.models import get_payment, list_items
+from payments.refund_desk import case_of, desk, find_payments
+from payments.refunds import get_refund
+from payments.return_models import BankTransfer, Refund, RefundReason, is_disputed, list_refunds
+from payments.staff_refunds import Wish
+from payments.states import Outcome
+from payments.views import view as payment_view
+from web.access import Caller, Db, Staff
+from web.errors import status_of
+from web.inputs import MAX_FEN, PLAIN, Csrf, Id, Text
+from web.pages.page import check_form, go, locale_of, page
+from web.pages.refund_words import refusal
+
+router = APIRouter(prefix="/console/refunds")
+Line = Annotated[str, Form(max_length=200, pattern=PLAIN, default_factory=str)]
+Words = Annotated[str, Form(max_length=500, pattern=PLAIN, default_factory=str)]
+Wanted = Annotated[str, Query(max_length=100, pattern=PLAIN)]
+Number = Annotated[str, Path(max_length=80, pattern=r"^[RS][0-9A-Za-z-]+$")]
+Shown = Annotated[int, Form(ge=0, le=MAX_FEN)]
+
+
+@router.get("")
+def show_desk(request: Request, db: Db, _caller: Staff, wanted: Wanted = "") -> Response:
+    now = utc_now()
+    gateways = request.app.state.gateways
+    return page(
+        request,
+        "console/refunds.html",
+        desk=desk(db, gateways, now=now),
+        wanted=wanted,
+        found=[
+            {"payment": one, "gateway_name": gateway_label(gateways, one.gateway)}
+            for one in find_payments(db, wanted, now=now)
+        ],
+        now=now,
+    )
+
+
+@router.get("/of/{payment_id}")
+def show_payment(request: Request, payment_id: Id, db: Db, _caller: Staff) -> Response:
+    return _payment_page(request, db, payment_id, typed=None, refused=None)
+
+
+@router.post("/of/{payment_id}")
+def propose(
+    request: Request,
+    payment_id: Id,
+    db: Db,
+    caller: Staff,
+    csrf: Csrf,
+    bill: Text,
+    amount: Line,
+    refundable_fen: Shown,
+    reason: Line,
+    words: Words,
+    key: Text,
+) -> Response:
+    check_form(request, csrf)
+    typed = {"bill": bill, "amount": amount, "reason": reason, "words": words}
+    try:
+        wish = Wish(
+            payment_id, parse_ref(bill), _fen(amount), refundable_fen, _reason(reason), words
+        )
+        with transaction() as session:
+            refund = staff_refunds.propose(
+                session, wish, by=caller.id, key=key,
+                approval_above_fen=settings().refund_approval_above_fen, now=utc_now(),
+            )  # fmt: skip
+    except CityBillError as refused:
+        return _payment_page(request, db, payment_id, typed=typed, refused=refused)
+    return go(f"/console/refunds/{refund.refund_no}")
+
+
+def _fen(amount: str) -> int:
+    try:
+        return parse_yuan(amount.strip())
+    except CityBillError:
+        raise Invalid("write the amount in yuan, as 86.50", code="refund.amount") from None
+
+
+def _reason(code: str) -> RefundReason:
+    if code not in {*RefundReason}:
+        raise Invalid("choose a reason", code="refund.reason")
+    return RefundReason(code)
+
+
+def _payment_page(
+    request: Request,
+    session: Session,
+    payment_id: int,
+    *,
+    typed: dict[str, str] | None,
+    refused: CityBillError | None,
+) -> Response:
+    """Show a payment's bills, what is left of each, and the form for a refund."""
+    payment = get_payment(session, payment_id)
+    label = gateway_label(request.app.state.gateways, payment.gateway)
+    shown = payment_view(session, payment, gateway_name=label, today=billing_date(utc_now()))
+    items = list_items(session, payment.id)
+    return page(
+        request,
+        "console/refund_payment.html",
+        status_code=status_of(refused) if refused else 200,
+        payment=shown,
+        order_no=payment.order_no,
+        lines=[
+            {
+                "view": one,
+                "ref": format_ref((item.account_id, item.bill_id)),
+                "left_fen": item.amount_fen - item.returned_fen,
+                "open": item.outcome is Outcome.WRITTEN_OFF and item.returned_fen < item.amount_fen,
+            }
+            for one, item in zip(shown.items, items, strict=True)
+        ],
+        refunds=list_refunds(session, payment.id),
+        disputed=is_disputed(session, payment.id),
+        threshold_fen=settings().refund_approval_above_fen,
+        reasons=[one.value for one in RefundReason],
+        typed=typed or {"bill": "", "amount": "", "reason": "", "words": ""},
+        key=secrets.token_urlsafe(16),
+        error=refusal(locale_of(request), refused),
+    )
+
+
+@router.get("/{number}")
+def show_refund(request: Request, number: Number, db: Db, caller: Staff) -> Response:
+    return _refund_page(request, db, number, caller, refused=None)
+
+
+@router.post("/{number}/approval")
+def approve(request: Request, number: Number, db: Db, caller: Staff, csrf: Csrf) -> Response:
+    check_form(request, csrf)
+    act = partial(staff_refunds.approve, by=caller.id, now=utc_now())
+    return _do(request, db, number, caller, act)
+
+
+@router.post("/{number}/decline")
+def decline(
+    request: Request, number: Number, db: Db, caller: Staff, csrf: Csrf, reason: Words
+) -> Response:
+    check_form(request, csrf)
+    act = partial(staff_refunds.decline, by=caller.id, reason=reason, now=utc_now())
+    return _do(request, db, number, caller, act)
+
+
+@router.post("/{number}/payee")
+def enter_payee(
+    request: Request,
+    number: Number,
+    db: Db,
+    caller: Staff,
+    csrf: Csrf,
+    name: Line,
+    bank: Line,
+    account: Line,
+) -> Response:
+    check_form(request, csrf)
+    act = partial(
+        transfers.enter_payee, name=name, bank=bank, account=account, by=caller.id,
+        secret_key=settings().secret_key.get_secret_value(),
+        approval_above_fen=settings().refund_approval_above_fen, now=utc_now(),
+    )  # fmt: skip
+    return _do(request, db, number, caller, act)
+
+
+@router.post("/{number}/payee/none")
+def clear_payee(request: Request, number: Number, db: Db, caller: Staff, csrf: Csrf) -> Response:
+    check_form(request, csrf)
+    return _do(request, db, number, caller, transfers.clear_payee)
+
+
+@router.post("/{number}/payee/whole")
+def show_account(request: Request, number: Number, db: Db, caller: Staff, csrf: Csrf) -> Response:
+    """Show the payee's whole account to who is about to send the money; it is logged."""
+    check_form(request, csrf)
+    secret_key = settings().secret_key.get_secret_value()
+    account = transfers.show_account(db, number, by=caller.id, secret_key=secret_key)
+    return _refund_page(request, db, number, caller, refused=None, account=account)
+
+
+@router.post("/{number}/sent")
+def confirm_sent(
+    request: Request, number: Number, db: Db, caller: Staff, csrf: Csrf, bank_ref: Line
+) -> Response:
+    check_form(request, csrf)
+    act = partial(staff_refunds.confirm_sent, bank_ref=bank_ref, by=caller.id, now=utc_now())
+    return _do(request, db, number, caller, act)
+
+
+def _do(
+    request: Request, db: Session, number: str, caller: Caller, act: Callable[..., object]
+) -> Response:
+    """Do one thing to a refund, and show what came of it or why not."""
+    try:
+        with transaction() as session:
+            act(session, number)
+    except CityBillError as refused:
+        return _refund_page(request, db, number, caller, refused=refused)
+    return go(f"/console/refunds/{number}")
+
+
+def _refund_page(
+    request: Request,
+    session: Session,
+    number: str,
+    caller: Caller,
+    *,
+    refused: CityBillError | None,
+    account: str | None = None,
+) -> Response:
+    """Show one refund, or suspended money that waits for a transfer, with what may be done."""
+    transfer = transfers.find_transfer(session, number)
+    suspended = transfer is not None and number.startswith("S")
+    refund = None if suspended else get_refund(session, number)
+    payment = get_payment(session, (refund or transfer).payment_id)  # type: ignore[union-attr]
+    gateway = request.app.state.gateways.get(payment.gateway)
+    return page(
+        request,
+        "console/refund.html",
+        status_code=status_of(refused) if refused else 200,
+        number=number,
+        payment=payment,
+        refund=refund,
+        case=None if refund is None else case_of(refund, payment, gateway, now=utc_now()),
+        transfer=transfer,
+        waits=transfers.is_waiting(transfer),
+        account=account,
+        names=_names(session, refund, transfer),
+        may=_may(refund, transfer, caller),
+        disputed=is_disputed(session, payment.id),
+        error=refusal(locale_of(request), refused),
+    )
+
+
+def _names(
+    session: Session, refund: Refund | None, transfer: BankTransfer | None
+) -> dict[str, str]:
+    """Return who did what, by what they did."""
+    rows = [(refund, ("proposed_by", "approved_by", "declined_by"))] if refund else []
+    rows += [(transfer, ("payee_by", "sent_by"))] if transfer else []  # type: ignore[list-item]
+    who = {name: getattr(row, name) for row, names in rows for name in names}
+    return {name: get_person(session, one).name for name, one in who.items() if one is not None}
+
+
+def _may(refund: Refund | None, transfer: BankTransfer | None, caller: Caller) -> dict[str, bool]:
+    """Return what this person may do: the page offers no more, and the rules hold all the same."""
+    own = refund is not None and refund.proposed_by == caller.id
+    same = transfer is not None and transfer.needs_two and transfer.payee_by == caller.id
+    return {"approve": not own, "withdraw": own, "confirm": not same}
