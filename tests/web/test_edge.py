@@ -138,7 +138,8 @@ FIELDS = {
     "scope": "home", "cap_kind": "none", "pay_day": "due", "first_bill": "same",
     "contact": "a@b.example", "code": "123456", "locale": "en", "provider": "water",
     "source": "sandbox", "day": "2026-11-20", "idempotency_key": "k", "gateway": "sandbox",
-    "refundable_fen": "1", "key": "k", "bill": "1.1", "shown:1.1": "1", "total_fen": "1", "quoted_at": "2026-11-20T04:00:00+00:00",
+    "refundable_fen": "1", "key": "k", "bill": "1.1", "shown:1.1": "1",
+    "total_fen": "1", "quoted_at": "2026-11-20T04:00:00+00:00",
 }  # fmt: skip
 PLACES = {
     "mandate_id": "1", "payment_id": "1", "number": "R1",

@@ -33,7 +33,6 @@ DEEPEST = 2  # how many steps may be under way inside one another
 # What a job may fail of, and the week goes on. Anything else is a finding.
 KNOWN_FAILURES = (
     "NotFound: the gateway speaks of",  # an order, a refund: news of what we never asked for
-    "Conflict: the gateway refuses",  # a refund, for good
     "are closed",  # the clock stepped back over midnight, and the day's books are closed
 )
 
