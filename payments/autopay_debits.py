@@ -109,6 +109,8 @@ def _why_not(
         return NotPaid.PAUSED
     if mandate.status is not MandateStatus.ACTIVE:
         return NotPaid.ENDED
+    if bill.paid_elsewhere_at is not None:
+        return NotPaid.PAID
     if bill.cancelled_at is not None:
         return NotPaid.CANCELLED
     if bill.version != run.version:

@@ -244,7 +244,7 @@ def _left_out(
             why = Why.CANCELLED
         case BillState.IN_PAYMENT:
             why = Why.BEING_PAID
-        case BillState.PAID | BillState.CONFIRMED:
+        case BillState.PAID | BillState.CONFIRMED | BillState.PAID_ELSEWHERE:
             why = Why.PAID
         case state if state.payable:
             why = Why.NOT_HERE

@@ -126,18 +126,21 @@ async def give_file(side: Side, request: Request) -> Response:
 async def show_cashier(token: str, side: Side) -> Response:
     """Show the hosted page: the amount and the choices, or how it ended."""
     order = side.books.by_token(token, now=utc_now())
-    return page("unionpay_pay.html", order=order, choices=CHOICES)
+    back: Fields = {}
+    if order.front_url and not order.waits:
+        back = side.keys.signed(side.messages.bring_back(order))
+    return page("unionpay_pay.html", order=order, choices=CHOICES, back=back)
 
 
 @router.post("/cashier/{token}")
 @router.post("/qr/{token}")
 async def choose(token: str, side: Side, request: Request) -> Response:
-    """Do what the payer pressed and send the browser back to the shop, if it has an address."""
+    """Do what the payer pressed; the page then has a form that leads back to the shop."""
     choice = (await request.form()).get("choice")
     if choice not in list(Choice):
         raise Invalid("choice is one of: " + ", ".join(Choice), code="request.malformed")
     order = side.books.choose(token, Choice(str(choice)), now=utc_now())
-    return RedirectResponse(order.front_url or f"/unionpay/cashier/{token}", status_code=303)
+    return RedirectResponse(f"/unionpay/cashier/{order.token}", status_code=303)
 
 
 @router.post("/faults")

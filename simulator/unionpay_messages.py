@@ -97,6 +97,17 @@ class Messages:
         )  # fmt: skip
         return self._books.ask(order, now=now)
 
+    def bring_back(self, order: Order) -> Fields:
+        """Return the form a payer's browser brings back to the shop; it is no proof of anything."""
+        code, words = _STANDS[order.status]
+        named = {
+            "version": "5.1.0", "encoding": "UTF-8", "txnType": "01", "txnSubType": "01",
+            "bizType": order.biz_type, "accessType": "0", "merId": MER_ID,
+            "orderId": order.order_id, "txnTime": order.txn_time, "txnAmt": str(order.taken_fen),
+            "currencyCode": "156",
+        }  # fmt: skip
+        return named | {"queryId": order.query_id, "respCode": code, "respMsg": words}
+
     def file(self, said: Mapping[str, str], *, now: datetime) -> Fields:
         """Give the files of one of UnionPay's days. Raises Failure."""
         kind = (said.get("txnType"), said.get("txnSubType"), said.get("fileType"))

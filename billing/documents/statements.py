@@ -20,12 +20,16 @@ STATES: Final = {
     BillState.CREDIT_USED: Term("结余已用完", "Credit used up"),
     BillState.NOTHING_DUE: Term("无需缴费", "Nothing to pay"),
     BillState.CANCELLED: Term("已作废", "Cancelled"),
+    BillState.PAID_ELSEWHERE: Term("已由其他渠道缴清", "Paid another way"),
 }
 NOT_PAYABLE: Final = {
     BillState.IN_PAYMENT: Term(
         "缴费处理中，请勿重复缴费", "A payment is under way: do not pay again"
     ),
     BillState.CANCELLED: Term("本账单已作废，请勿缴费", "This bill is void: do not pay it"),
+    BillState.PAID_ELSEWHERE: Term(
+        "本账单已由其他渠道缴清，无需缴费", "This bill was paid another way: do not pay it again"
+    ),
 }
 NOTHING_TO_PAY: Final = Term("本账单现在无需缴费", "There is nothing to pay on this bill now")
 _KINDS: Final = {

@@ -4,14 +4,13 @@ Source: docs/wire/unionpay.md, "Signatures".
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -55,7 +54,7 @@ class Keys:
             if not isinstance(key, rsa.RSAPublicKey) or not self._of_now(theirs, now):
                 return False
             key.verify(raw, digest(fields), padding.PKCS1v15(), hashes.SHA256())
-        except (ValueError, TypeError, binascii.Error, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             return False
         return True
 
@@ -92,7 +91,7 @@ def read_keys(
     middle = _certificate(middle_pem, "UnionPay's middle certificate")
     try:
         middle.verify_directly_issued_by(root)
-    except (ValueError, TypeError, InvalidSignature) as wrong:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as wrong:
         raise Invalid("UnionPay's middle certificate does not come from its root") from wrong
     return Keys(private, str(ours.serial_number), middle, signer)
 

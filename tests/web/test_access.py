@@ -59,7 +59,7 @@ class TestRules:
             "POST /api/v1/callbacks/{gateway}", "GET /sign-in", "POST /sign-in",
             "GET /sign-in/code", "POST /sign-in/code", "POST /sign-out", "POST /language",
             "GET /pay", "POST /pay/account", "POST /api/v1/pay-grants",
-            "GET /receipts/{payment_id}/{until}/{signature}",
+            "GET /receipts/{payment_id}/{until}/{signature}", "POST /payments/{payment_id}",
         }  # fmt: skip
 
 

@@ -122,6 +122,16 @@ def show_payment(
     return _payment_page(request, db, payment, caller, onward=onward == "1")
 
 
+@router.post("/payments/{payment_id}", dependencies=[access.Anyone])
+def come_back(payment_id: Id) -> Response:
+    """Show a payment to whom its gateway sends back with a form, as UnionPay does.
+
+    The form proves nothing, and a browser keeps our cookies from it; the page it then asks for
+    itself gets them.
+    """
+    return go(f"/payments/{payment_id}")
+
+
 @router.post("/payments/{payment_id}/close")
 def call_off(request: Request, payment_id: Id, caller: access.Payer, csrf: Csrf) -> Response:
     """Give up a payment, so that its bills can be paid at once; the gateway decides."""

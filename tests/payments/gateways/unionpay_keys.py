@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 MER_ID, SIGNER = "777290058100001", "CityBill tests"
 
@@ -55,6 +55,20 @@ class Certified:
     @property
     def pem(self) -> bytes:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def over_a_curve(self, name: str) -> x509.Certificate:
+        """Issue a certificate of a key that is not RSA."""
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+            .issuer_name(self.certificate.subject)
+            .public_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .sign(self.key, hashes.SHA256())
+        )
 
     def sign(self, fields: Mapping[str, str]) -> str:
         """Sign fields as the notes say: hexadecimal SHA-256 of the sorted text, then RSA."""
