@@ -134,6 +134,7 @@ class Week:
         except Crash as where:
             self.tell(f"{what} dies {where}")
             start.outside.cache_clear()
+            db.engine().dispose()  # a lock its connections held must die with them
 
     def run_job(self, job_id: int) -> None:
         """Have a worker hear a bell, and see how the job went."""
