@@ -42,6 +42,7 @@ format: setup ## Put the code into shape
 bench: setup ## Measure, each figure against its limit in the same run
 	@$(BIN)/python -m bench.bill_import
 	@$(BIN)/python -m bench.ledger
+	@$(BIN)/python -m bench.payments
 
 prove: setup ## Walk a city at random for a long time; the books must hold (STEPS=1000000)
 	@$(BIN)/python -m tests.prove --steps $(or $(STEPS),100000)

@@ -65,7 +65,8 @@ class TestSetUp:
         assert back.headers["location"].endswith(f"/autopay/{mandate.id}")
 
     def test_to_a_gateway_the_policy_does_not_name_it_leads_by_a_link(self, app, monkeypatch):
-        monkeypatch.setattr(app.state, "pay_origins", frozenset())
+        # Not setattr: taking it back, monkeypatch would delete what lives in ``_state``.
+        monkeypatch.setitem(app.state._state, "pay_origins", frozenset())
         home = a_due_home()
         browser = signed_in(app, home.owner_id)
         third = browser.get("/autopay/check", params={"scope": "home", **RULES})
