@@ -166,6 +166,7 @@ class Shots:
             content = self._http.get(f"{self._far_side}/sandbox/downloads/{day}.csv{fault}").content
             page = self._open(staff, "/console/reconciliations")
             upload = {"name": f"sandbox-{day}.csv", "mimeType": "text/csv", "buffer": content}
+            page.select_option("#source", "sandbox")
             page.set_input_files("input[type=file]", upload)  # type: ignore[arg-type]
             page.fill("input[name=day]", day)
             page.locator("form:has(input[type=file]) button").last.click()
