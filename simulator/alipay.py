@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 from urllib.parse import parse_qsl
 
+import httpx
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
@@ -18,7 +20,6 @@ from core.clock import billing_date, utc_now
 from core.errors import Invalid, NotFound
 from simulator.alipay_bills import fund_zip, trade_zip
 from simulator.alipay_books import AlipayBooks
-from simulator.alipay_courier import AlipayCourier
 from simulator.alipay_methods import PRODUCTS, Methods, Told, read_biz
 from simulator.alipay_records import (
     ANSWER_FAULTS,
@@ -26,13 +27,23 @@ from simulator.alipay_records import (
     BILL,
     FILE_FAULTS,
     Choice,
+    Delivery,
     Failure,
     Fault,
     FaultRequest,
     Trade,
+    beijing_text,
 )
-from simulator.alipay_signing import Keys, answer_text, envelope, other_key_sign, request_text
+from simulator.alipay_signing import (
+    Keys,
+    answer_text,
+    envelope,
+    notification_text,
+    other_key_sign,
+    request_text,
+)
 from simulator.counter import CutShort
+from simulator.courier import delivering
 from simulator.journal import Journal
 from simulator.pages import page
 from simulator.wire import read_json
@@ -64,13 +75,17 @@ def alipay_running(
     journal = Journal(data_dir / "alipay.jsonl")
     books = AlipayBooks(journal, late_after=late_after, retry_after=retry_after)
     keys = Keys(data_dir / "keys")
-    courier = AlipayCourier(books, keys)
-    courier.start()
     try:
-        yield AlipaySide(books, Methods(books), keys)
+        with delivering("alipay", books, partial(_post, keys)):
+            yield AlipaySide(books, Methods(books), keys)
     finally:
-        courier.stop()
         journal.close()
+
+
+def _post(keys: Keys, client: httpx.Client, delivery: Delivery) -> bool:
+    told = dict(delivery.told) | {"notify_time": beijing_text(utc_now())}
+    answer = client.post(delivery.url, data=told | {"sign": keys.sign(notification_text(told))})
+    return answer.is_success and answer.text == "success"
 
 
 def _side(request: Request) -> AlipaySide:
@@ -141,7 +156,8 @@ async def choose(token: str, side: Side, request: Request) -> Response:
 @router.post("/faults")
 async def set_fault(side: Side, request: Request) -> Response:
     """Have the next call about an order, or the next bill, go wrong."""
-    side.books.faults.set(read_json(FaultRequest, await request.body()))
+    asked = read_json(FaultRequest, await request.body())
+    side.books.faults.set(asked.order_no, asked.fault)
     return Response(status_code=204)
 
 

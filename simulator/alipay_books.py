@@ -19,7 +19,6 @@ from simulator.alipay_records import (
     Delivery,
     Failure,
     Fault,
-    Faults,
     Refund,
     Trade,
     TradeStatus,
@@ -27,6 +26,7 @@ from simulator.alipay_records import (
     whole,
 )
 from simulator.journal import Journal
+from simulator.one_time_faults import OneTimeFaults
 
 _TERMS = ("total_fen", "subject")  # what a number cannot change any more
 
@@ -43,7 +43,7 @@ class AlipayBooks:
     def __init__(
         self, journal: Journal, *, late_after: timedelta, retry_after: Sequence[timedelta]
     ) -> None:
-        self.faults = Faults()
+        self.faults = OneTimeFaults[Fault]()
         self.on_due: Callable[[], None] = lambda: None
         self._journal = journal
         self._late_after, self._retry_after = late_after, retry_after

@@ -6,7 +6,6 @@ Source: docs/wire/alipay.md.
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from threading import Lock
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -74,26 +73,6 @@ class FaultRequest(BaseModel):
 
     order_no: str = Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")
     fault: Fault = Field(strict=False)
-
-
-class Faults:
-    """Each happens once; a restart forgets those that have not happened."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._waiting: dict[str, Fault] = {}
-
-    def set(self, asked: FaultRequest) -> None:
-        """Have a fault happen; a second one of the same order takes the first one's place."""
-        with self._lock:
-            self._waiting[asked.order_no] = asked.fault
-
-    def take(self, order_no: str, *wanted: Fault) -> Fault | None:
-        """Return the fault that waits for an order if it is one of these; it is then over."""
-        with self._lock:
-            if self._waiting.get(order_no) not in wanted:
-                return None
-            return self._waiting.pop(order_no)
 
 
 class Failure(CityBillError):

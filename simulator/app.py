@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from simulator import (
     wechatpay,
 )
 from simulator.companies import COMPANIES
-from simulator.courier import Courier
+from simulator.courier import delivering
 from simulator.journal import Journal
 from simulator.pages import page
 from simulator.sandbox_books import LATE_AFTER, RETRY_AFTER, SandboxBooks
@@ -83,10 +84,10 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     if options.smtp_port is not None:
         catcher = mailbox.Catcher(app.state.inbox, options.smtp_port)
         catcher.start()
-    courier = Courier(app.state.sandbox_books, options.secret)
-    courier.start()
+    post = partial(sandbox.post, options.secret)
     try:
         with (
+            delivering("sandbox", app.state.sandbox_books, post),
             bank.running_bank(options.data_dir) as app.state.bank,
             counter_agent.running_shop(options.shop) as app.state.till,
             alipay.alipay_running(
@@ -105,7 +106,6 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         ):  # fmt: skip
             yield
     finally:
-        courier.stop()
         if catcher is not None:
             catcher.stop()
         journal.close()

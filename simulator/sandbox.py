@@ -7,6 +7,7 @@ import json
 from datetime import date
 from typing import Annotated
 
+import httpx
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
@@ -20,6 +21,7 @@ from simulator.sandbox_faults import Fault, FaultRequest
 from simulator.sandbox_mandates import MandateBooks
 from simulator.sandbox_records import (
     Choice,
+    Delivery,
     Order,
     OrderRequest,
     OrderStatus,
@@ -230,9 +232,10 @@ async def set_fault(books: Books, request: Request) -> Response:
     if is_form(request):
         form = await request.form()
         asked = read_json(FaultRequest, json.dumps(dict(form), default=str).encode())
-        books.faults.set(asked)
+        books.faults.set(asked.order_no, asked.fault)
         return RedirectResponse("/sandbox", status_code=303)
-    books.faults.set(read_json(FaultRequest, await request.body()))
+    asked = read_json(FaultRequest, await request.body())
+    books.faults.set(asked.order_no, asked.fault)
     return Response(status_code=204)
 
 
@@ -248,3 +251,15 @@ async def show_sandbox(books: Books, mandates: Mandates) -> Response:
         "sandbox.html", orders=orders, today=today, file_faults=list(FileFault),
         mandates=mandates.latest(20), faults=list(Fault), waiting=books.faults.waiting(),
     )  # fmt: skip
+
+
+def post(secret: str, client: httpx.Client, delivery: Delivery) -> bool:
+    """Attempt one notification, signed as docs/wire/sandbox-gateway.md says."""
+    body = delivery.body.encode()
+    time_text = str(int(utc_now().timestamp()))
+    headers = {
+        "Content-Type": "application/json",
+        "X-Sandbox-Time": time_text,
+        "X-Sandbox-Signature": sandbox_signature(secret, time_text, path="", body=body),
+    }
+    return client.post(delivery.url, content=body, headers=headers).is_success

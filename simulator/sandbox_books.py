@@ -13,7 +13,8 @@ from threading import RLock
 from core.clock import billing_date
 from core.errors import Conflict, NotFound
 from simulator.journal import Journal
-from simulator.sandbox_faults import Fault, Faults
+from simulator.one_time_faults import OneTimeFaults
+from simulator.sandbox_faults import NEXT, Fault
 from simulator.sandbox_records import (
     Choice,
     DebitRequest,
@@ -52,7 +53,7 @@ class SandboxBooks:
         self._late_after = late_after
         self._retry_after = retry_after
         self.on_due = on_due
-        self.faults = Faults()
+        self.faults = OneTimeFaults[Fault]()
         self._lock = RLock()
         self._orders: dict[str, Order] = {}
         self._order_no_of: dict[str, str] = {}
@@ -111,7 +112,7 @@ class SandboxBooks:
         return known
 
     def _new(self, asked: OrderRequest, *, now: datetime) -> Order:
-        self.faults.name(asked.order_no)
+        self.faults.hand_on(NEXT, to=asked.order_no)
         extra_fen = 1 if self.faults.take(asked.order_no, Fault.OTHER_AMOUNT) else 0
         ref = f"sbx_{secrets.token_hex(12)}"
         return Order(**dict(asked), gateway_ref=ref, opened_at=_whole(now), extra_fen=extra_fen)
@@ -154,7 +155,7 @@ class SandboxBooks:
                 return order
             return self._settle(order, now=now)
 
-    def pay_late_orders(self, *, now: datetime) -> None:
+    def settle_due(self, *, now: datetime) -> None:
         """Pay every order whose ``late`` is over."""
         with self._lock:
             for order in [self._orders[order_no] for order_no in self._late_order_nos]:

@@ -4,7 +4,6 @@ Source: docs/wire/sandbox-gateway.md, "Faults".
 """
 
 from enum import StrEnum
-from threading import Lock
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,34 +21,3 @@ class FaultRequest(BaseModel):
 
     order_no: str = Field(pattern=r"^(\*|[0-9A-Za-z._:~-]{1,64})$")
     fault: Fault = Field(strict=False)
-
-
-class Faults:
-    """Each fault happens once. A restart forgets those that have not happened."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._waiting: dict[str, Fault] = {}
-
-    def set(self, asked: FaultRequest) -> None:
-        """Have a fault happen; a second one of the same order takes the first one's place."""
-        with self._lock:
-            self._waiting[asked.order_no] = asked.fault
-
-    def name(self, order_no: str) -> None:
-        """Give a new order the fault that waits for whichever comes next."""
-        with self._lock:
-            if NEXT in self._waiting:
-                self._waiting.setdefault(order_no, self._waiting.pop(NEXT))
-
-    def take(self, order_no: str, *wanted: Fault) -> Fault | None:
-        """Return the fault that waits for an order if it is one of these; it is then over."""
-        with self._lock:
-            if self._waiting.get(order_no) not in wanted:
-                return None
-            return self._waiting.pop(order_no)
-
-    def waiting(self) -> dict[str, Fault]:
-        """Return what has not happened yet, by order."""
-        with self._lock:
-            return dict(self._waiting)

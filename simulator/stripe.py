@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.clock import billing_date, day_bounds, utc_now
 from core.errors import Conflict, Invalid, NotFound
 from simulator.counter import CutShort
+from simulator.courier import delivering
 from simulator.journal import Journal
 from simulator.pages import page
 from simulator.stripe_api import Asked, Stripe, StripeFault
-from simulator.stripe_events import StripeCourier
+from simulator.stripe_events import StripeAgenda
 from simulator.stripe_orders import StripeChoice
 from simulator.stripe_reports import USUAL
 from simulator.stripe_store import StripeRefusal, far, shown, with_far
@@ -87,15 +88,14 @@ def running_stripe(
                 "webhook_endpoint", now=utc_now(), url=notify_url, enabled_events=["*"]
             )
         )
-    courier = StripeCourier(
+    agenda = StripeAgenda(
         stripe.store, lambda thing: stripe.ripen(thing, now=utc_now()), f"whsec_{secret}",
         retry_after,
     )  # fmt: skip
-    courier.start()
     try:
-        yield stripe
+        with delivering("stripe", agenda, agenda.post):
+            yield stripe
     finally:
-        courier.stop()
         journal.close()
 
 

@@ -1,4 +1,4 @@
-"""Events of the far side of Stripe, and the thread that delivers them signed, again and again.
+"""Events of the far side of Stripe, and how they are delivered: signed, again and again.
 
 Source: docs/wire/stripe.md, "Webhooks".
 """
@@ -7,17 +7,13 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
-from threading import Event, Lock, Thread
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import httpx
 
 from core.clock import utc_now
 from simulator.stripe_store import StripeStore, Thing, far, milliseconds, shown
-
-TIMEOUT_SECONDS = 5
-_LANES = 4
 
 
 class Post:
@@ -56,8 +52,13 @@ def signature(secret: str, seconds: int, body: bytes) -> str:
     return f"t={seconds},v1={signed},v0={'0' * 64}"
 
 
-class StripeCourier:
-    """Works the store's agenda off: payments and refunds that take time, and deliveries.
+class StripeDelivery(NamedTuple):
+    delivery_id: str
+    thing: Thing
+
+
+class StripeAgenda:
+    """The store as the courier works it off.
 
     Args:
         ripen: does what an object has waited for.
@@ -70,66 +71,44 @@ class StripeCourier:
     ) -> None:  # fmt: skip
         self._store, self._ripen, self._secret = store, ripen, secret
         self._retry_after = retry_after
-        self._wake, self._stopping = Event(), False
-        self._under_way: set[str] = set()
-        self._lock = Lock()
-        self._client = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
-        self._lanes = ThreadPoolExecutor(_LANES, thread_name_prefix="stripe-webhook")
-        self._thread = Thread(target=self._run, name="stripe-courier", daemon=True)
-        store.on_due = self._wake.set
 
-    def start(self) -> None:
-        self._thread.start()
+    @property
+    def on_due(self) -> Callable[[], None]:
+        return self._store.on_due
 
-    def stop(self) -> None:
-        """Finish the attempts under way and begin no others."""
-        self._stopping = True
-        self._wake.set()
-        self._thread.join()
-        self._lanes.shutdown(wait=True, cancel_futures=True)
-        self._client.close()
+    @on_due.setter
+    def on_due(self, wake: Callable[[], None]) -> None:
+        self._store.on_due = wake
 
-    def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            if self._stopping:
-                return
-            busy = self._busy()  # before the store is asked: see simulator/courier.py
-            things, deliveries = self._store.due(now_ms=milliseconds(utc_now()))
-            for thing in things:
-                self._ripen(thing)
-            for delivery in deliveries:
-                if delivery["id"] not in busy:
-                    with self._lock:
-                        self._under_way.add(delivery["id"])
-                    self._lanes.submit(self._attempt, delivery)
-            due_ms = self._store.next_due_ms(excluding=self._busy())
-            wait = None if due_ms is None else max(0, due_ms - milliseconds(utc_now())) / 1_000
-            self._wake.wait(wait)
+    def settle_due(self, *, now: datetime) -> None:
+        for thing in self._store.due(now_ms=milliseconds(now))[0]:
+            self._ripen(thing)
 
-    def _busy(self) -> set[str]:
-        with self._lock:
-            return set(self._under_way)
+    def due_deliveries(self, *, now: datetime) -> list[StripeDelivery]:
+        _, due = self._store.due(now_ms=milliseconds(now))
+        return [StripeDelivery(one["id"], one) for one in due]
 
-    def _attempt(self, delivery: Thing) -> None:
-        event = self._store.get("event", delivery["event_id"])
+    def next_due_at(self, *, excluding: set[str]) -> datetime | None:
+        due_ms = self._store.next_due_ms(excluding=excluding)
+        return None if due_ms is None else datetime.fromtimestamp(due_ms / 1_000, UTC)
+
+    def post(self, client: httpx.Client, delivery: StripeDelivery) -> bool:
+        """Attempt one delivery, signed."""
+        event = self._store.get("event", delivery.thing["event_id"])
         body = json.dumps(shown(event), ensure_ascii=False, indent=2).encode()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": signature(self._secret, int(utc_now().timestamp()), body),
         }
-        try:
-            taken = self._client.post(delivery["url"], content=body, headers=headers).is_success
-        except (httpx.HTTPError, httpx.InvalidURL):
-            taken = False
-        gone = self._store.find(delivery["endpoint"]) is None
-        waits = () if taken or gone else self._retry_after[delivery["attempts"] :]
-        due_ms = milliseconds(utc_now() + waits[0]) if waits else None
-        tried = {"attempts": delivery["attempts"] + 1, "taken": taken, "due_ms": due_ms}
-        self._store.put(deliveries=[delivery | tried])
-        with self._lock:
-            self._under_way.discard(delivery["id"])
-        self._wake.set()
+        return client.post(delivery.thing["url"], content=body, headers=headers).is_success
+
+    def book_attempt(self, delivery: StripeDelivery, *, taken: bool, now: datetime) -> None:
+        thing = delivery.thing
+        gone = self._store.find(thing["endpoint"]) is None
+        waits = () if taken or gone else self._retry_after[thing["attempts"] :]
+        due_ms = milliseconds(now + waits[0]) if waits else None
+        tried = {"attempts": thing["attempts"] + 1, "taken": taken, "due_ms": due_ms}
+        self._store.put(deliveries=[thing | tried])
 
 
 def manner_of(thing: Thing) -> str:

@@ -6,21 +6,23 @@ Source: docs/wire/unionpay.md.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 from urllib.parse import parse_qsl
 
+import httpx
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from core.clock import billing_date, utc_now
 from core.errors import Invalid, NotFound
 from simulator.counter import CutShort
+from simulator.courier import delivering
 from simulator.journal import Journal
 from simulator.pages import page
 from simulator.unionpay_bills import day_zip
 from simulator.unionpay_books import UnionPayBooks
-from simulator.unionpay_courier import UnionPayCourier
 from simulator.unionpay_keys import Keys
 from simulator.unionpay_messages import Messages, answer
 from simulator.unionpay_records import (
@@ -28,6 +30,7 @@ from simulator.unionpay_records import (
     FILE_FAULTS,
     MER_ID,
     Choice,
+    Delivery,
     Failure,
     Fault,
     FaultRequest,
@@ -61,13 +64,16 @@ def unionpay_running(
     journal = Journal(data_dir / "unionpay.jsonl")
     books = UnionPayBooks(journal, late_after=late_after, retry_after=retry_after)
     keys = Keys(data_dir / "keys")
-    courier = UnionPayCourier(books, keys)
-    courier.start()
     try:
-        yield UnionPaySide(books, Messages(books), keys)
+        with delivering("unionpay", books, partial(_post, keys)):
+            yield UnionPaySide(books, Messages(books), keys)
     finally:
-        courier.stop()
         journal.close()
+
+
+def _post(keys: Keys, client: httpx.Client, delivery: Delivery) -> bool:
+    answer = client.post(delivery.url, data=keys.signed(delivery.told))
+    return answer.status_code == httpx.codes.OK
 
 
 def _side(request: Request) -> UnionPaySide:
@@ -146,7 +152,8 @@ async def choose(token: str, side: Side, request: Request) -> Response:
 @router.post("/faults")
 async def set_fault(side: Side, request: Request) -> Response:
     """Have the next message about an order, or the next file, go wrong."""
-    side.books.faults.set(read_json(FaultRequest, await request.body()))
+    asked = read_json(FaultRequest, await request.body())
+    side.books.faults.set(asked.order_no, asked.fault)
     return Response(status_code=204)
 
 

@@ -11,13 +11,13 @@ from threading import RLock
 
 from core.errors import NotFound
 from simulator.journal import Journal
+from simulator.one_time_faults import OneTimeFaults
 from simulator.unionpay_records import (
     MER_ID,
     Choice,
     Delivery,
     Failure,
     Fault,
-    Faults,
     Fields,
     Order,
     Refund,
@@ -42,7 +42,7 @@ class UnionPayBooks:
     def __init__(
         self, journal: Journal, *, late_after: timedelta, retry_after: Sequence[timedelta]
     ) -> None:
-        self.faults = Faults()
+        self.faults = OneTimeFaults[Fault]()
         self.on_due: Callable[[], None] = lambda: None
         self._journal = journal
         self._late_after, self._retry_after = late_after, retry_after

@@ -8,9 +8,11 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import httpx
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -19,14 +21,15 @@ from pydantic import BaseModel
 from core.clock import billing_date, utc_now
 from core.errors import Invalid, NotFound
 from simulator.counter import CutShort
+from simulator.courier import delivering
 from simulator.journal import Journal
 from simulator.wechatpay_bills import day_is_over, fund_bill, gzipped, trade_bill
 from simulator.wechatpay_books import WechatpayBooks
-from simulator.wechatpay_courier import WechatpayCourier
 from simulator.wechatpay_keys import Keys
 from simulator.wechatpay_records import (
     CloseRequest,
     Complaint,
+    Delivery,
     Fault,
     Order,
     OrderRequest,
@@ -111,13 +114,18 @@ def running_wechatpay(options: WechatpayOptions | None, data_dir: Path) -> Itera
         yield None
         return
     far = FarSide(options, data_dir)
-    courier = WechatpayCourier(far.books, far.keys)
-    courier.start()
     try:
-        yield far
+        with delivering("wechatpay", far.books, partial(_post, far.keys)):
+            yield far
     finally:
-        courier.stop()
         far.close()
+
+
+def _post(keys: Keys, client: httpx.Client, delivery: Delivery) -> bool:
+    body = delivery.body.encode()
+    headers = keys.headers(body, now=utc_now(), trick=delivery.trick)
+    headers["Content-Type"] = "application/json"
+    return client.post(delivery.url, content=body, headers=headers).is_success
 
 
 def far_side(request: Request) -> FarSide:

@@ -193,7 +193,7 @@ class WechatpayBooks:
             for one in newest
         ]
 
-    def act(self, *, now: datetime) -> None:
+    def settle_due(self, *, now: datetime) -> None:
         """Pay the orders whose ``late`` is over and end the refunds that are due."""
         with self._lock:
             for order in [self._orders[number] for number in self._late]:
@@ -203,7 +203,7 @@ class WechatpayBooks:
                 if refund.due_at is not None and refund.due_at <= now:
                     self._end(refund, now=now)
 
-    def due(self, *, now: datetime) -> list[Delivery]:
+    def due_deliveries(self, *, now: datetime) -> list[Delivery]:
         """Return the notifications to attempt now."""
         with self._lock:
             waiting = [self._deliveries[name] for name in self._waiting]
