@@ -21,11 +21,11 @@ import identity.company_logins
 import identity.models
 import notifications.models
 import payments.attempts
-import payments.collection_models
-import payments.counter_models
-import payments.mandate_models
+import payments.autopay.collection_models
+import payments.autopay.models
+import payments.counter.models
 import payments.models
-import payments.return_models
+import payments.returns.models
 from core.db import sqlalchemy_url
 from core.settings import settings
 
@@ -45,10 +45,10 @@ ROOMS = (
     billing.webhooks,
     payments.models,
     payments.attempts,
-    payments.mandate_models,
-    payments.collection_models,
-    payments.counter_models,
-    payments.return_models,
+    payments.autopay.models,
+    payments.autopay.collection_models,
+    payments.counter.models,
+    payments.returns.models,
     notifications.models,
 )
 

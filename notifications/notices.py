@@ -19,8 +19,8 @@ from notifications.channels.base import Channel, Message
 from notifications.models import Notice, NoticeState
 from payments.models import Payment
 from payments.receipt_links import receipt_path
-from payments.return_models import Refund
-from payments.transfers import find_transfer
+from payments.returns.models import Refund
+from payments.returns.transfers import find_transfer
 from payments.views import view as payment_view
 
 _INSERT = text("""

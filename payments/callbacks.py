@@ -13,11 +13,12 @@ from sqlmodel import Session
 from core import outbox
 from core.db import transaction
 from core.errors import NotFound
-from payments import chargebacks, mandates, refunds
+from payments.autopay import mandates
 from payments.gateways import gateway_named
 from payments.gateways.base import CallbackKind, Gateway, GatewayStatus
 from payments.models import GatewayCallback, find_payment_by_order
 from payments.pauses import pause_seconds
+from payments.returns import chargebacks, refunds
 from payments.settlement import book_reply
 
 PARKED_FOR = timedelta(days=2)

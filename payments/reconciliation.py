@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 from core.clock import day_bounds
 from core.db import driver
 from core.errors import NotFound
-from payments.counter_days import take_in
+from payments.counter.days import take_in
 from payments.gateways.base import Gateway, SettlementRecord
 from payments.gateways.counter import CODE as COUNTER
 from payments.models import BreakKind, Reconciliation, ReconciliationBreak, SettlementFile

@@ -22,8 +22,8 @@ from core.db import HotStatement
 from core.errors import IllegalTransition, NotFound
 from payments.gateways.base import GatewayReply
 from payments.models import lock_payment, refund_no_of
+from payments.returns.suspense import suspend
 from payments.states import NEWS, PENDING, News, Outcome, PaymentStatus, sources_of
-from payments.suspense import suspend
 
 STRAY_REASON = "the bill was settled or changed before this payment arrived"
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing import ledger_checks
-from payments import return_checks
+from payments.returns import checks
 
 
 class Check(NamedTuple):
@@ -186,7 +186,7 @@ _INVARIANTS: dict[str, str] = {
 }
 
 
-_CHECKS = _INVARIANTS | return_checks.INVARIANTS | ledger_checks.INVARIANTS
+_CHECKS = _INVARIANTS | checks.INVARIANTS | ledger_checks.INVARIANTS
 NAMES = (*_CHECKS, ledger_checks.SEALS)
 
 # One statement: every check sees the books at the same moment. It names each by its place.

@@ -14,7 +14,7 @@ from billing.models import Bill, UtilityAccount
 from billing.pay_grants import as_payer_sees as bill_as_payer_sees
 from billing.views import BillView
 from payments.models import Payment, PaymentItem, list_items, list_receipts
-from payments.refund_views import RefundView, refund_views
+from payments.returns.views import RefundView, refund_views
 from payments.states import Outcome, PaymentStatus
 
 

@@ -15,7 +15,7 @@ from core.errors import NotFound
 from core.keys import month_of
 from payments.models import Payment, PaymentItem, lock_payment
 from payments.pauses import pause_seconds
-from payments.refunds import request_refund
+from payments.returns.refunds import request_refund
 from payments.states import ItemNews, Outcome
 from providers.base import UtilityClient, WriteOffOrder, WriteOffOutcome, WriteOffReply
 

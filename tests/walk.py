@@ -30,7 +30,7 @@ from core.clock import add_months, billing_date
 from core.db import transaction
 from core.errors import AmountMismatch, CityBillError, Conflict, Invalid
 from identity.models import Role
-from payments import chargebacks, refunds, staff_refunds, suspense, transfers, write_offs
+from payments import write_offs
 from payments.gateways.base import (
     DisputeReply,
     DisputeState,
@@ -40,7 +40,8 @@ from payments.gateways.base import (
 )
 from payments.models import Payment
 from payments.quotes import Wanted, offers_for
-from payments.return_models import RefundReason
+from payments.returns import chargebacks, refunds, staff_refunds, suspense, transfers
+from payments.returns.models import RefundReason
 from providers.base import AmountRule, Exactness, OptionKind, PayOption, PayTerms, RecordKind
 from tests.conftest import empty_city
 from tests.factories import (

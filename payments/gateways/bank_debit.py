@@ -1,7 +1,8 @@
 """Batch collection from bank accounts (代收): the bank tells only of what it could not collect.
 
-An order asked for here waits in our own books until its batch is cut (``payments.collections``), so
-``debit`` says OPEN, and ``query`` says so too until the bank returns it or the silence is over.
+An order asked for here waits in our own books until its batch is cut
+(``payments.autopay.collections``), so ``debit`` says OPEN, and ``query`` says so too until the bank
+returns it or the silence is over.
 
 Source: docs/wire/bank-debit.md.
 """

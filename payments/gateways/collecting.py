@@ -54,7 +54,7 @@ class ReturnFile(NamedTuple):
 
 @runtime_checkable
 class Collecting(Protocol):
-    """A gateway that reports only failures: ``payments.collections`` keeps its batches."""
+    """A gateway that reports only failures: ``payments.autopay.collections`` keeps its batches."""
 
     code: str
 

@@ -1,7 +1,7 @@
 """Cash at a shop or bank branch, where we are the far side: agents ask us, and tell us of cash.
 
 So there is nothing to call: an order waits until an agent reports its cash, and closing it is our
-own act (``payments/over_the_counter.py``). What agents send: docs/wire/counter.md.
+own act (``payments/counter/over_the_counter.py``). What agents send: docs/wire/counter.md.
 
 A payer who chose "cash at a shop" is shown a code of eighteen digits, as Code 128 set C::
 

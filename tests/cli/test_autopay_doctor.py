@@ -9,7 +9,7 @@ from cli import doctor
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from tests.factories import a_home
-from tests.payments.autopaying import FarDebits, a_mandate, plan
+from tests.payments.autopay.autopaying import FarDebits, a_mandate, plan
 
 pytestmark = pytest.mark.usefixtures("city")
 

@@ -13,11 +13,12 @@ from billing.terms import propose, withdraw
 from core.clock import billing_date
 from core.db import transaction
 from identity.models import Role
-from payments import suspense, write_offs
+from payments import write_offs
 from payments.figures import Attention, Figures, attention, today_figures
 from payments.gateways.base import GatewayStatus
 from payments.models import Payment, list_receipts
 from payments.quotes import Wanted
+from payments.returns import suspense
 from providers.base import OptionKind, PayOption, PayTerms
 from tests.factories import (
     NOW,

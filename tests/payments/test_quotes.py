@@ -15,7 +15,7 @@ from payments import write_offs
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment
 from payments.quotes import Wanted
-from payments.refunds import book as book_refund
+from payments.returns.refunds import book as book_refund
 from payments.states import Outcome, PaymentStatus
 from providers.base import OptionKind, PayOption, PayTerms
 from tests.factories import (

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import NotFound, SettlementFileError
 from core.money import yuan_text
-from payments import refunds, suspense, write_offs
+from payments import write_offs
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.gateways.sandbox import Sandbox
 from payments.models import BreakKind, Payment, ReconciliationBreak, list_receipts
@@ -28,6 +28,7 @@ from payments.reconciliation import (
     list_results,
     reconcile,
 )
+from payments.returns import refunds, suspense
 from tests.conftest import as_owner
 from tests.factories import (
     NOW,

@@ -8,9 +8,10 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from core.db import transaction
-from payments import refunds, write_offs
+from payments import write_offs
 from payments.checkout import create_payment
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
+from payments.returns import refunds
 from payments.settlement import book_reply
 from providers.base import WriteOffReply
 from tests.conftest import empty_city

@@ -10,8 +10,9 @@ from sqlmodel import Session
 from billing.days import close_day
 from core import db
 from core.db import transaction
-from payments import refunds, verification, write_offs
+from payments import verification, write_offs
 from payments.gateways.base import DisputeState, GatewayStatus, RefundReply, RefundState
+from payments.returns import refunds
 from payments.verification import verify
 from tests.conftest import empty_city
 from tests.factories import (
@@ -24,7 +25,7 @@ from tests.factories import (
     book,
     items_of,
 )
-from tests.payments.returning import (
+from tests.payments.returns.returning import (
     SENT,
     Disputed,
     a_confirmed_payment,

@@ -5,8 +5,8 @@
 
 import pytest
 
-from payments import suspense
 from payments.gateways.base import RefundOrder, RefundReply
+from payments.returns import suspense
 from tests.weeks.gateway_books import GatewayBooks, Manner
 from tests.weeks.run import run
 from tests.weeks.week import Broken

@@ -12,10 +12,11 @@ from billing.views import BillState
 from core.clock import day_bounds
 from core.db import transaction
 from core.errors import Conflict, IllegalTransition, NotFound, UpstreamUnavailable
-from payments import refunds, write_offs
+from payments import write_offs
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment, PaymentItem
 from payments.quotes import Wanted
+from payments.returns import refunds
 from payments.states import Outcome
 from providers.base import WriteOffReply
 from tests.factories import (

@@ -15,15 +15,16 @@ from billing.bills import format_ref
 from billing.views import BillState
 from core.clock import billing_date, utc_now
 from core.db import transaction
-from payments import autopay, autopay_debits, autopay_views, mandates, write_offs
+from payments import write_offs
+from payments.autopay import debits, mandates, planning, views
+from payments.autopay.mandates import Scope
+from payments.autopay.models import AutopayRun, Mandate
+from payments.autopay.rules import CapKind, NotPaid, PayDay, Rules
+from payments.autopay.states import MandateStatus, RunState
 from payments.gateways.sandbox import Sandbox
-from payments.mandate_models import AutopayRun, Mandate
-from payments.mandate_rules import CapKind, NotPaid, PayDay, Rules
-from payments.mandate_states import MandateStatus, RunState
-from payments.mandates import Scope
 from providers.clients.declared import speaks_citybill
 from tests.factories import Home, the_bill, topics, violations
-from tests.payments.autopaying import noon, runs
+from tests.payments.autopay.autopaying import noon, runs
 from tests.simulator.conftest import SECRET, Simulator, simulator, water
 from tests.web.forms import a_due_home
 
@@ -60,7 +61,7 @@ class Town:
     def live(self, day: date) -> None:
         """Let a day pass: plan, debit what is due, and do what follows from how it went."""
         now, gateways = noon(day), {"sandbox": self.gateway}
-        autopay.plan(gateways, now=now)
+        planning.plan(gateways, now=now)
         with transaction() as session:
             due = session.execute(
                 text("SELECT subject_id FROM outbox_event WHERE topic = 'autopay.due'"
@@ -68,14 +69,14 @@ class Town:
                 {"now": now},
             ).scalars().all()  # fmt: skip
         for run_id in due:
-            autopay_debits.debit(
+            debits.debit(
                 int(run_id), gateways, notify_url=NOTIFY,
                 return_url="http://127.0.0.1:9/payments/{payment}", now=now,
             )  # fmt: skip
         for payment_id in self.ended():
-            assert autopay_debits.after_refusal(payment_id, gateways, now=now)
+            assert debits.after_refusal(payment_id, gateways, now=now)
         with transaction() as session:
-            autopay_debits.settle(session, now=now)
+            debits.settle(session, now=now)
 
     def ended(self) -> list[int]:
         with transaction() as session:
@@ -122,9 +123,9 @@ def the_run() -> AutopayRun:
     return run
 
 
-def shown(town: Town, now: datetime) -> autopay_views.MandateView:
+def shown(town: Town, now: datetime) -> views.MandateView:
     with transaction() as session:
-        (one,) = autopay_views.list_views(session, town.home.owner_id, now=now)
+        (one,) = views.list_views(session, town.home.owner_id, now=now)
     return one
 
 

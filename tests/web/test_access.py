@@ -13,7 +13,7 @@ from core.clock import utc_now
 from identity.models import Role
 from providers.base import Reject
 from tests.factories import a_guest, a_home, a_paid_payment, a_person, a_record, bring_in
-from tests.payments.autopaying import a_mandate
+from tests.payments.autopay.autopaying import a_mandate
 from tests.web.conftest import Browser, a_browser, signed_in, with_key
 from web import access
 from web.app import create_app

@@ -11,12 +11,12 @@ from billing.bills import format_ref
 from billing.models import MemberRole
 from core.clock import utc_now
 from core.db import transaction
-from payments import autopay, mandates
+from payments.autopay import mandates, planning
+from payments.autopay.models import Mandate
+from payments.autopay.states import MandateStatus
 from payments.callbacks import process
-from payments.mandate_models import Mandate
-from payments.mandate_states import MandateStatus
 from tests.factories import Home, a_person, join
-from tests.payments.autopaying import UP_TO_200, a_mandate, runs
+from tests.payments.autopay.autopaying import UP_TO_200, a_mandate, runs
 from tests.simulator.conftest import SECRET, hmac_hex
 from tests.web.conftest import Browser, a_browser, signed_in
 from tests.web.forms import a_due_home, fields_of, text_of
@@ -172,10 +172,10 @@ class TestTheList:
         long_ago = utc_now() - timedelta(days=10)
         a_mandate(home, UP_TO_200, at=None, now=long_ago)
         with transaction() as session:
-            autopay.find_bills(session, now=utc_now())
+            planning.find_bills(session, now=utc_now())
         assert len(runs()) == 2
         later = utc_now() + timedelta(days=16)
-        autopay.plan(app.state.gateways, now=later)
+        planning.plan(app.state.gateways, now=later)
 
         browser = an_english_browser(app, home)
         shown = text_of(browser.get("/autopay").text)

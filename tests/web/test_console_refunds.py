@@ -9,12 +9,12 @@ from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
 from identity.models import Role
-from payments import chargebacks, refunds
 from payments.gateways.base import DisputeReply, DisputeState, RefundReply, RefundState
 from payments.models import Payment, get_payment
-from payments.return_models import RefundStatus
+from payments.returns import chargebacks, refunds
+from payments.returns.models import RefundStatus
 from tests.factories import a_home, a_paid_payment, a_person, items_of, violations
-from tests.payments.returning import a_confirmed_payment, confirm, ref_of, refunds_of
+from tests.payments.returns.returning import a_confirmed_payment, confirm, ref_of, refunds_of
 from tests.web.conftest import Browser, signed_in
 from tests.web.test_console_terms import main_of, told
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 
 from core.clock import BILLING_ZONE, billing_date, utc_now
 from core.settings import settings
-from payments import counter_holds, over_the_counter
-from payments.counter_holds import Rules
-from payments.counter_models import CashState, CounterPayment
+from payments.counter import holds, over_the_counter
+from payments.counter.holds import Rules
+from payments.counter.models import CashState, CounterPayment
+from payments.counter.over_the_counter import Cash
 from payments.gateways.counter import AGENT_TXN_NO
-from payments.over_the_counter import Cash
 from web.access import Agent, Db
 from web.inputs import MAX_FEN, ShownAt
 
@@ -66,7 +66,7 @@ class CashOut(BaseModel):
 @router.get("/bills/{barcode}")
 def ask(barcode: Annotated[str, Path(max_length=60)], agent: Agent, db: Db) -> CounterBillOut:
     """Say whether a bill or order may be paid in cash now, and hold it for you if so."""
-    found = counter_holds.stand(db, barcode, _rules(agent), now=utc_now())
+    found = holds.stand(db, barcode, _rules(agent), now=utc_now())
     return CounterBillOut(
         barcode=barcode,
         payable=found.reason is None,

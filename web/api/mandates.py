@@ -12,13 +12,13 @@ from core.clock import utc_now
 from core.db import transaction
 from core.errors import Invalid, NotFound, UpstreamUnavailable
 from core.settings import settings
-from payments import autopay_views, mandates
-from payments.autopay_views import MandateView, RunView
+from payments.autopay import mandates, views
+from payments.autopay.mandates import Scope
+from payments.autopay.models import get_own_mandate
+from payments.autopay.rules import CapKind, FirstBill, NotPaid, PayDay, Rules
+from payments.autopay.states import MandateStatus, RunState
+from payments.autopay.views import MandateView, RunView
 from payments.callbacks import notify_url
-from payments.mandate_models import get_own_mandate
-from payments.mandate_rules import CapKind, FirstBill, NotPaid, PayDay, Rules
-from payments.mandate_states import MandateStatus, RunState
-from payments.mandates import Scope
 from web.access import Caller, Db, Resident
 from web.inputs import MAX_FEN, PLAIN, Id
 
@@ -128,7 +128,7 @@ def create(
 @router.get("/mandates")
 def list_all(db: Db, caller: Resident) -> list[MandateOut]:
     """Return one's mandates, the newest first, each with what comes next and what became."""
-    return [_out(one) for one in autopay_views.list_views(db, caller.id, now=utc_now())]
+    return [_out(one) for one in views.list_views(db, caller.id, now=utc_now())]
 
 
 @router.get("/mandates/{mandate_id}")
@@ -161,7 +161,7 @@ def end(mandate_id: Id, caller: Resident) -> MandateOut:
 def _read(caller: Caller, mandate_id: int) -> MandateOut:
     with transaction() as session:
         mandate = get_own_mandate(session, mandate_id, caller.id)
-        return _out(autopay_views.view(session, mandate, now=utc_now()))
+        return _out(views.view(session, mandate, now=utc_now()))
 
 
 def _out(one: MandateView) -> MandateOut:

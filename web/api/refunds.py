@@ -10,10 +10,10 @@ from billing import bills
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from payments import staff_refunds
-from payments.refund_views import RefundStep, RefundView
-from payments.return_models import RefundReason, RefundStatus
-from payments.staff_refunds import Wish
+from payments.returns import staff_refunds
+from payments.returns.models import RefundReason, RefundStatus
+from payments.returns.staff_refunds import Wish
+from payments.returns.views import RefundStep, RefundView
 from web.access import Staff
 from web.inputs import MAX_FEN, PLAIN, Id
 

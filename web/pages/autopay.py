@@ -18,12 +18,10 @@ from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.money import format_yuan, parse_yuan
 from core.settings import settings
-from payments import autopay_views, mandates
-from payments.autopay_views import Promise
-from payments.callbacks import notify_url
-from payments.gateways import gateway_label
-from payments.mandate_models import get_own_mandate
-from payments.mandate_rules import (
+from payments.autopay import mandates, views
+from payments.autopay.mandates import Scope
+from payments.autopay.models import get_own_mandate
+from payments.autopay.rules import (
     LAST_DAY_OF_MONTH,
     MAX_DAYS_BEFORE,
     RETRY_DAYS,
@@ -33,8 +31,10 @@ from payments.mandate_rules import (
     PayDay,
     Rules,
 )
-from payments.mandate_states import MandateStatus
-from payments.mandates import Scope
+from payments.autopay.states import MandateStatus
+from payments.autopay.views import Promise
+from payments.callbacks import notify_url
+from payments.gateways import gateway_label
 from web.access import Caller, Db, Resident
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id, Text
@@ -137,7 +137,7 @@ def _scope(session: Session, caller: Caller, text: str) -> Scope:
 
 @router.get("/autopay")
 def show_all(request: Request, db: Db, caller: Resident) -> Response:
-    found = autopay_views.list_views(db, caller.id, now=utc_now())
+    found = views.list_views(db, caller.id, now=utc_now())
     gateways = request.app.state.gateways
     ended = {MandateStatus.ENDED, MandateStatus.REFUSED}
     return page(
@@ -210,7 +210,7 @@ def _third_step(
     rules: Rules,
     refused: CityBillError | None = None,
 ) -> Response:
-    promise = autopay_views.promise(session, scope, rules, now=utc_now())
+    promise = views.promise(session, scope, rules, now=utc_now())
     return page(
         request,
         "autopay_check.html",
@@ -261,7 +261,7 @@ def agree(
 def show_one(request: Request, mandate_id: Id, db: Db, caller: Resident) -> Response:
     """Show one mandate; while its payer has not answered, the page looks again by itself."""
     mandate = get_own_mandate(db, mandate_id, caller.id)
-    shown = autopay_views.view(db, mandate, now=utc_now())
+    shown = views.view(db, mandate, now=utc_now())
     waiting = shown.status is MandateStatus.OPEN
     return page(
         request,

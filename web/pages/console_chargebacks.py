@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from core.clock import utc_now
-from payments import chargebacks
 from payments.gateways import gateway_label
 from payments.models import get_payment
+from payments.returns import chargebacks
 from web.access import Db, Staff
 from web.pages.page import page
 

@@ -16,13 +16,13 @@ from core.errors import CityBillError, Invalid
 from core.money import parse_yuan
 from core.settings import settings
 from identity.people import get_person
-from payments import staff_refunds, transfers
 from payments.gateways import gateway_label
 from payments.models import get_payment, list_items
-from payments.refund_desk import case_of, desk, find_payments
-from payments.refunds import get_refund
-from payments.return_models import BankTransfer, Refund, RefundReason, is_disputed, list_refunds
-from payments.staff_refunds import Wish
+from payments.returns import staff_refunds, transfers
+from payments.returns.desk import case_of, desk, find_payments
+from payments.returns.models import BankTransfer, Refund, RefundReason, is_disputed, list_refunds
+from payments.returns.refunds import get_refund
+from payments.returns.staff_refunds import Wish
 from payments.states import Outcome
 from payments.views import view as payment_view
 from web.access import Caller, Db, Staff

@@ -18,7 +18,7 @@ from core.errors import Invalid
 from core.settings import settings
 from identity.models import Role
 from notifications.notices import list_inbox, mark_read
-from payments.autopay_views import find_run_of_bill
+from payments.autopay.views import find_run_of_bill
 from payments.quotes import offers_shown
 from payments.views import find_payment_of_bill
 from providers.registry import get_provider

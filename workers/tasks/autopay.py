@@ -3,8 +3,9 @@
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from payments import autopay, autopay_debits, callbacks, mandates
-from payments.mandate_models import Mandate
+from payments import callbacks
+from payments.autopay import debits, mandates, planning
+from payments.autopay.models import Mandate
 from payments.pauses import pause_seconds
 from workers.jobs import NotYet, job
 from workers.start import outside
@@ -13,21 +14,21 @@ from workers.start import outside
 @job("payments.plan_autopay")
 def plan(_day: str) -> None:
     """Announce what will be debited, and have debited what is due."""
-    autopay.plan(outside().gateways, now=utc_now())
+    planning.plan(outside().gateways, now=utc_now())
 
 
 @job("payments.settle_autopay")
 def settle(_day: str) -> None:
     """Close the runs whose payment has come."""
     with transaction() as session:
-        autopay_debits.settle(session, now=utc_now())
+        debits.settle(session, now=utc_now())
 
 
 @job("payments.debit_autopay")
 def debit(run_id: str) -> None:
     """Debit one announced bill."""
     url = settings().public_url
-    again_seconds = autopay_debits.debit(
+    again_seconds = debits.debit(
         int(run_id), outside().gateways, notify_url=callbacks.notify_url(url, "{gateway}"),
         return_url=f"{url}/payments/{{payment}}", now=utc_now(),
     )  # fmt: skip
@@ -38,7 +39,7 @@ def debit(run_id: str) -> None:
 @job("payments.after_refusal")
 def after_refusal(payment_id: str) -> None:
     """Decide what follows when a debit came to nothing."""
-    if not autopay_debits.after_refusal(int(payment_id), outside().gateways, now=utc_now()):
+    if not debits.after_refusal(int(payment_id), outside().gateways, now=utc_now()):
         raise NotYet(600)
 
 

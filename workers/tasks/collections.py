@@ -4,7 +4,7 @@ from core import log
 from core.clock import utc_now
 from core.errors import UpstreamUnavailable
 from core.settings import settings
-from payments import collections
+from payments.autopay import collections
 from payments.gateways.collecting import Collecting
 from workers.jobs import job
 from workers.start import outside

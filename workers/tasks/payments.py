@@ -3,9 +3,10 @@
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from payments import callbacks, chargebacks, checkout, refunds, suspense, write_offs
+from payments import callbacks, checkout, write_offs
 from payments.gateways import gateway_named
 from payments.models import Payment
+from payments.returns import chargebacks, refunds, suspense
 from workers.jobs import NotYet, job
 from workers.start import outside
 

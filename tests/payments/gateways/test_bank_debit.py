@@ -1,6 +1,6 @@
 """Bank debit, held to the contract as far as it has a meaning: no payer is there, and no yes comes.
 
-When silence is a yes: tests/payments/test_collections.py.
+When silence is a yes: tests/payments/autopay/test_collections.py.
 """
 
 import io

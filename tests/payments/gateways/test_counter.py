@@ -1,6 +1,6 @@
 """Cash at a counter, held to the contract as far as it has a meaning: nobody is there to call.
 
-What agents tell us, and what becomes of it: tests/payments/test_over_the_counter.py.
+What agents tell us, and what becomes of it: tests/payments/counter/test_over_the_counter.py.
 """
 
 import io

@@ -1,0 +1,282 @@
+"""The debit of one bill by its mandate: a last look, the payment, and what follows from its end.
+
+A debit is a payment like any other, with the payer elsewhere: its bill is held, its gateway is
+asked until it says what became of it, and the company is told. Rules 37, 41 and 43.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from billing.bills import format_ref
+from billing.models import Bill
+from core import outbox
+from core.clock import billing_date
+from core.db import transaction
+from core.errors import Conflict, Invalid, NotFound
+from payments import checkout
+from payments.autopay.mandates import CHANNEL, end_for_good
+from payments.autopay.models import AutopayRun, Mandate, lock_mandate
+from payments.autopay.rules import RETRY_DAYS, NotPaid, debit_moment, half_fen, next_try_on
+from payments.autopay.states import MandateStatus, RunNews, RunState
+from payments.gateways.base import Gateway, GatewayReply, GatewayStatus
+from payments.models import Payment, get_payment
+from payments.opening import open_at_gateway
+from payments.quotes import Quote, Wanted, preview
+from payments.settlement import book_reply
+from payments.states import PaymentStatus
+
+HELD_SECONDS = 600  # somebody is paying the bill by hand: look again
+_FOR_GOOD = "mandate_ended"  # how a gateway's refusal begins that ends a mandate
+_DUE = frozenset({RunState.ANNOUNCED, RunState.RETRY})
+
+
+class Start(NamedTuple):
+    """What a debit begins with: the payment to make, or when to look again; neither: it is over."""
+
+    payment_id: int | None = None
+    again_seconds: int | None = None
+
+
+def debit(
+    run_id: int, gateways: Mapping[str, Gateway], *, notify_url: str, return_url: str, now: datetime
+) -> int | None:
+    """Debit one announced bill, once; returns seconds to call again after, None when it has begun.
+
+    No transaction is open while the gateway is asked; the job of its payment asks on.
+
+    Args:
+        notify_url, return_url: with ``{gateway}`` and ``{payment}`` to fill in.
+    """
+    with transaction() as session:
+        start = begin(session, run_id, gateways, return_url=return_url, now=now)
+    if start.payment_id is not None:
+        with transaction() as session:
+            code = session.get_one(Payment, start.payment_id).gateway
+        open_at_gateway(
+            start.payment_id, gateways[code], notify_url=notify_url.replace("{gateway}", code)
+        )
+    return start.again_seconds
+
+
+def begin(
+    session: Session,
+    run_id: int,
+    gateways: Mapping[str, Gateway],
+    *,
+    return_url: str,
+    now: datetime,
+) -> Start:
+    """Look at a run for the last time and make its payment, or skip it with the reason (rule 37).
+
+    Raises:
+        NotFound: no such run.
+    """
+    known = session.get(AutopayRun, run_id)
+    if known is None:
+        raise NotFound("there is no such run of autopay")
+    mandate = lock_mandate(session, known.mandate_id)
+    run = session.get_one(AutopayRun, run_id, with_for_update=True, populate_existing=True)
+    if run.state not in _DUE or now < debit_moment(run.debit_on):
+        return Start()
+    bill = session.get_one(
+        Bill, (run.account_id, run.bill_id), with_for_update=True, populate_existing=True
+    )
+    reason = _why_not(mandate, run, bill, gateways, now=now)
+    if reason is None and bill.held_by is not None:
+        return Start(again_seconds=HELD_SECONDS)
+    if reason is None:
+        made = _make_payment(session, mandate, run, gateways, return_url=return_url, now=now)
+        if isinstance(made, Payment):
+            run.hear(RunNews.DEBITED, now=now)
+            run.payment_id, run.tries = made.id, run.tries + 1
+            session.flush()
+            return Start(payment_id=made.id)
+        reason = made
+    run.hear(RunNews.NOT_WANTED, now=now, reason=reason)
+    outbox.emit(session, "autopay.skipped", run.id, now=now)
+    session.flush()
+    return Start()
+
+
+def _why_not(
+    mandate: Mandate, run: AutopayRun, bill: Bill, gateways: Mapping[str, Gateway], *, now: datetime
+) -> NotPaid | None:
+    if mandate.status is MandateStatus.PAUSED:
+        return NotPaid.PAUSED
+    if mandate.status is not MandateStatus.ACTIVE:
+        return NotPaid.ENDED
+    if bill.paid_elsewhere_at is not None:
+        return NotPaid.PAID
+    if bill.cancelled_at is not None:
+        return NotPaid.CANCELLED
+    if bill.version != run.version:
+        return NotPaid.SUPERSEDED
+    if bill.open_fen <= 0:
+        return NotPaid.PAID
+    if mandate.gateway not in gateways:
+        return NotPaid.NOT_TAKEN
+    missed = billing_date(now) > run.debit_on + timedelta(days=RETRY_DAYS)
+    return NotPaid.TOO_LATE if missed else None
+
+
+def _make_payment(
+    session: Session,
+    mandate: Mandate,
+    run: AutopayRun,
+    gateways: Mapping[str, Gateway],
+    *,
+    return_url: str,
+    now: datetime,
+) -> Payment | NotPaid:
+    """Make the payment of a run, held to the rules and to what was announced; or say why not."""
+    mode = gateways[mandate.gateway].capabilities.modes[0]
+    ref = run.account_id, run.bill_id
+    try:
+        wanted, asked = _asked(session, mandate, run, mode=mode, now=now)
+        part = wanted.amount_fen is not None
+        reason = mandate.rules.why_not(asked.amount_fen, first=run.first, whole=not part)
+        if asked.amount_fen > (run.amount_fen or 0):
+            reason = NotPaid.CHANGED
+        if reason is not None:
+            return reason
+        payment = checkout.create_payment(
+            session, payer_id=mandate.person_id, wanted=[wanted], gateway=mandate.gateway,
+            return_url=return_url.replace("{bill}", format_ref(ref)), mode=mode, channel=CHANNEL,
+            idempotency_key=f"autopay {run.id}.{run.tries + 1}",
+            shown_total_fen=asked.amount_fen, now=now,
+        )  # fmt: skip
+    except NotFound:
+        return NotPaid.NOT_ALLOWED
+    except Invalid:
+        return NotPaid.NOT_TAKEN
+    except Conflict:
+        return NotPaid.CHANGED
+    payment.mandate_ref = mandate.mandate_ref
+    return payment
+
+
+def _asked(
+    session: Session, mandate: Mandate, run: AutopayRun, *, mode: str, now: datetime
+) -> tuple[Wanted, Quote]:
+    """Return what is debited: all that is owed, or half of it in the end (rule 43).
+
+    Half is taken on the last day only, and if payer and company both let it.
+    """
+    ref = run.account_id, run.bill_id
+    whole = Wanted(ref, None)
+    assert run.first_debit_on is not None
+    last_day = next_try_on(run.first_debit_on, billing_date(now)) is None
+    if mandate.in_parts and run.state is RunState.RETRY and last_day:
+        open_fen = session.get_one(Bill, ref).open_fen
+        part = whole._replace(amount_fen=half_fen(open_fen))
+        try:
+            return part, preview(session, [part], mode=mode, channel=CHANNEL, now=now)
+        except (Invalid, Conflict):
+            pass  # the company takes no part: the whole once more
+    return whole, preview(session, [whole], mode=mode, channel=CHANNEL, now=now)
+
+
+_SETTLE = text("""
+    UPDATE autopay_run r
+    SET state = CASE WHEN i.outcome IN ('paid', 'written_off') THEN 'done' ELSE 'failed' END,
+        reason = CASE WHEN i.outcome IN ('paid', 'written_off') THEN NULL ELSE 'returned' END,
+        state_at = :now
+    FROM payment p, payment_item i
+    WHERE p.id = r.payment_id AND p.status = 'paid' AND i.payment_id = p.id
+      AND i.account_id = r.account_id AND i.bill_id = r.bill_id
+      AND (r.state IN ('debiting', 'retry')
+           OR r.state IN ('skipped', 'failed') AND i.outcome IN ('paid', 'written_off'))
+    RETURNING r.id, r.state
+""")
+
+
+def settle(session: Session, *, now: datetime) -> int:
+    """Close the runs whose payment has come, in time or late; returns how many."""
+    closed = session.execute(_SETTLE, {"now": now}).all()
+    events = [
+        outbox.Event("autopay.done", run_id)
+        if state == RunState.DONE
+        else outbox.Event("autopay.failed", run_id)
+        for run_id, state in closed
+    ]
+    if events:
+        session.execute(text(outbox.INSERT_EVENTS), outbox.event_values(events, now=now))
+    return len(closed)
+
+
+def after_refusal(payment_id: int, gateways: Mapping[str, Gateway], *, now: datetime) -> bool:
+    """Decide what follows when a debit came to nothing: tried again, or told as failed (rule 43).
+
+    The gateway is asked why: a refusal for good ends the mandate. Payments that are no debits are
+    none of this one's business.
+
+    Returns:
+        Whether that is done; otherwise the gateway could not say: ask again later.
+
+    Raises:
+        UpstreamUnavailable: the gateway could not be reached; try again later.
+    """
+    with transaction() as session:
+        run = _run_of(session, payment_id)
+        payment = session.get_one(Payment, payment_id)
+    if run is None or payment.gateway not in gateways:
+        return True
+    told = gateways[payment.gateway].query(payment.asked())
+    if told.status in {GatewayStatus.UNKNOWN, GatewayStatus.OPEN}:
+        return False  # the money may still come: nothing is tried again before that is known
+    with transaction() as session:
+        if told.status is GatewayStatus.PAID:
+            _book_late_money(session, payment_id, told, now=now)
+        else:
+            book_refusal(session, payment_id, told.reason or "", now=now)
+    return True
+
+
+def _book_late_money(
+    session: Session, payment_id: int, told: GatewayReply, *, now: datetime
+) -> None:
+    """Enter money that came after all; in another amount than was asked for it goes back."""
+    book_reply(session, payment_id, told, now=now)
+    if get_payment(session, payment_id).status is PaymentStatus.PAID:
+        return  # ``settle`` sees it
+    run = _run_of(session, payment_id)
+    if run is not None and run.hear(RunNews.REFUSED, now=now, reason=NotPaid.RETURNED):
+        outbox.emit(session, "autopay.failed", run.id, now=now)
+        session.flush()
+
+
+def book_refusal(session: Session, payment_id: int, why: str, *, now: datetime) -> None:
+    """Enter that a debit came to nothing, once; ``why`` is the gateway's word."""
+    run = _run_of(session, payment_id)
+    if run is None:
+        return
+    mandate = lock_mandate(session, run.mandate_id)
+    session.refresh(run, with_for_update=True)
+    if run.state is not RunState.DEBITING or run.payment_id != payment_id:
+        return
+    assert run.first_debit_on is not None
+    ended = why.startswith(_FOR_GOOD)
+    again_on = next_try_on(run.first_debit_on, billing_date(now))
+    if again_on is not None and not ended and mandate.status is not MandateStatus.ENDED:
+        run.hear(RunNews.SHORT, now=now)
+        run.debit_on = again_on
+        outbox.emit(session, "autopay.postponed", run.id, now=now)
+    else:
+        reason = NotPaid.ENDED if ended else NotPaid.SHORT
+        run.hear(RunNews.REFUSED, now=now, reason=reason)
+        outbox.emit(session, "autopay.failed", run.id, now=now)
+    session.flush()
+    if ended:
+        end_for_good(session, run.mandate_id, now=now)
+
+
+def _run_of(session: Session, payment_id: int) -> AutopayRun | None:
+    return session.exec(
+        select(AutopayRun).where(
+            col(AutopayRun.payment_id) == payment_id, AutopayRun.state == RunState.DEBITING
+        )
+    ).one_or_none()

@@ -1,0 +1,309 @@
+"""What autopay will do, in time for its payer to know: plan, announce, ask for the day's debits.
+
+Each step is set-based and may be repeated, by any number at once: a run is one row for one version
+of one bill under one mandate, and what may become of it stands in ``payments.autopay.states``. The
+debit itself is ``payments.autopay.debits``.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, text
+from sqlmodel import Session
+
+from billing.bills import BillRef
+from billing.rules.calendars import pay_by
+from billing.rules.terms import Terms
+from billing.terms import terms_of
+from core import outbox
+from core.clock import add_months, billing_date
+from core.db import transaction
+from core.errors import Conflict, Invalid
+from core.keys import month_range
+from payments.autopay.mandates import CHANNEL
+from payments.autopay.rules import (
+    ANNOUNCE_AHEAD,
+    CapKind,
+    FirstBill,
+    NotPaid,
+    PayDay,
+    Rules,
+    debit_day,
+    debit_moment,
+    is_in_time,
+)
+from payments.autopay.states import RunState, runs_before
+from payments.gateways.base import Gateway
+from payments.quotes import Standing, Wanted, quote, standing
+
+BATCH = 500
+MONTHS_BACK = 3  # of billing months: older bills come by post
+
+
+def plan(gateways: Mapping[str, Gateway], *, now: datetime) -> None:
+    """Do everything that is due by now, batch by batch."""
+    with transaction() as session:
+        drop(session, now=now)
+    while True:
+        with transaction() as session:
+            if find_bills(session, now=now) < BATCH:
+                break
+    after: int | None = 0
+    while after is not None:
+        with transaction() as session:
+            after = announce(session, gateways, after=after, now=now)
+    with transaction() as session:
+        ask_for_debits(session, now=now)
+
+
+_DROP = text("""
+    UPDATE autopay_run r
+    SET state = 'skipped', state_at = :now,
+        reason = CASE WHEN b.cancelled_at IS NOT NULL THEN 'cancelled'
+                      WHEN b.version <> r.version THEN 'superseded' ELSE 'paid' END
+    FROM bill b
+    WHERE b.account_id = r.account_id AND b.id = r.bill_id AND r.state = ANY(:before)
+      AND (b.cancelled_at IS NOT NULL OR b.version <> r.version
+           OR b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen <= 0)
+      AND NOT EXISTS (SELECT FROM payment p WHERE p.id = r.payment_id AND p.status = 'paid')
+    RETURNING r.id, r.announced_at IS NOT NULL
+""")
+
+
+def drop(session: Session, *, now: datetime) -> int:
+    """Skip what need not be paid any more, so that it vanishes at once (rule 37)."""
+    values = {"now": now, "before": runs_before(RunState.SKIPPED)}
+    gone = session.execute(_DROP, values).all()
+    announced = [outbox.Event("autopay.skipped", run_id) for run_id, told in gone if told]
+    _emit(session, announced, now=now)
+    return len(gone)
+
+
+def _emit(session: Session, events: Sequence[outbox.Event], *, now: datetime) -> None:
+    if events:
+        session.execute(text(outbox.INSERT_EVENTS), outbox.event_values(events, now=now))
+
+
+# Bills that came before the payer agreed are not covered, in whatever version (rule 41). A mandate
+# for an account goes before one for its household.
+_FIND = text("""
+    SELECT m.id AS mandate_id, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill, m.first_factor,
+           m.pay_day, m.pay_day_n, m.in_parts, b.account_id, b.id AS bill_id, b.version,
+           b.issued_on, b.due_on, a.provider_code,
+           row_number() OVER (PARTITION BY m.id, b.account_id ORDER BY b.issued_on, b.id) = 1
+               AND NOT EXISTS (
+                   SELECT FROM autopay_run e WHERE e.mandate_id = m.id
+                   AND e.account_id = b.account_id AND e.bill_id <> b.id) AS first
+    FROM mandate m
+    JOIN LATERAL (
+        SELECT m.account_id WHERE m.account_id IS NOT NULL
+        UNION ALL
+        SELECT h.account_id FROM household_account h WHERE h.household_id = m.household_id
+          AND NOT EXISTS (SELECT FROM mandate o WHERE o.account_id = h.account_id
+                          AND o.status IN ('active', 'paused'))
+    ) s ON true
+    JOIN bill b ON b.account_id = s.account_id AND b.id >= :first_id
+    JOIN utility_account a ON a.id = b.account_id
+    WHERE m.status IN ('active', 'paused') AND b.cancelled_at IS NULL
+      AND b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen > 0
+      AND b.recorded_at >= m.enrolled_at
+      AND b.issued_on >= (m.enrolled_at AT TIME ZONE 'Asia/Shanghai')::date
+      AND NOT EXISTS (
+          SELECT FROM bill_version v JOIN bill_file f ON f.id = v.bill_file_id
+          WHERE v.account_id = b.account_id AND v.id = b.id AND f.received_at < m.enrolled_at)
+      AND NOT EXISTS (
+          SELECT FROM autopay_run r WHERE r.mandate_id = m.id AND r.account_id = b.account_id
+          AND r.bill_id = b.id AND r.version = b.version)
+    ORDER BY m.id, b.account_id, b.issued_on, b.id
+    LIMIT :limit
+""")
+
+_PLAN = text("""
+    INSERT INTO autopay_run (mandate_id, account_id, bill_id, version, first, state, state_at,
+                             pay_by_on, tell_on, debit_on, tries)
+    SELECT *, 0 FROM (
+        SELECT mandate_id, account_id, bill_id, version, first, 'planned',
+               CAST(:now AS timestamptz), pay_by_on, tell_on, debit_on
+        FROM unnest(CAST(:mandate_ids AS bigint[]), CAST(:account_ids AS bigint[]),
+                    CAST(:bill_ids AS bigint[]), CAST(:versions AS int[]),
+                    CAST(:firsts AS boolean[]), CAST(:pay_by_ons AS date[]),
+                    CAST(:tell_ons AS date[]), CAST(:debit_ons AS date[]))
+             AS n (mandate_id, account_id, bill_id, version, first, pay_by_on, tell_on, debit_on)
+    ) n
+    ON CONFLICT (mandate_id, account_id, bill_id, version) DO NOTHING
+""")
+
+
+def find_bills(session: Session, *, now: datetime, limit: int = BATCH) -> int:
+    """Plan the bills that active mandates cover and nobody has planned; returns how many."""
+    first_id, _ = month_range(add_months(billing_date(now), -MONTHS_BACK))
+    rows = session.execute(_FIND, {"first_id": first_id, "limit": limit}).all()
+    if not rows:
+        return 0
+    terms = terms_of(session, {row.provider_code for row in rows}, billing_date(now))
+    days = [_days(row, terms[row.provider_code], now=now) for row in rows]
+    session.execute(
+        _PLAN,
+        {
+            "now": now, "mandate_ids": [row.mandate_id for row in rows],
+            "account_ids": [row.account_id for row in rows],
+            "bill_ids": [row.bill_id for row in rows], "versions": [row.version for row in rows],
+            "firsts": [row.first for row in rows], "pay_by_ons": [one.pay_by_on for one in days],
+            "tell_ons": [one.tell_on for one in days], "debit_ons": [one.debit_on for one in days],
+        },
+    )  # fmt: skip
+    return len(rows)
+
+
+class _Days(NamedTuple):
+    pay_by_on: date
+    tell_on: date
+    debit_on: date
+
+
+def _days(row: Row[Any], terms: Terms, *, now: datetime) -> _Days:
+    """Return when a new bill would be announced and debited; one too late is told of at once."""
+    pay_by_on, today = pay_by(row.due_on, terms.due), billing_date(now)
+    day = debit_day(rules_of(row), terms, issued_on=row.issued_on, pay_by_on=pay_by_on, told_at=now)
+    if day is None:
+        return _Days(pay_by_on, today, pay_by_on)
+    return _Days(pay_by_on, max(today, day - ANNOUNCE_AHEAD), day)
+
+
+def rules_of(row: Row[Any]) -> Rules:
+    """Return the rules of a mandate whose columns a row has."""
+    return Rules(
+        cap_kind=CapKind(row.cap_kind), cap_fen=row.cap_fen, first_bill=FirstBill(row.first_bill),
+        first_factor=row.first_factor, pay_day=PayDay(row.pay_day), pay_day_n=row.pay_day_n,
+        in_parts=row.in_parts,
+    )  # fmt: skip
+
+
+_TO_TELL = text("""
+    SELECT r.id, r.account_id, r.bill_id, r.first, b.issued_on, b.due_on, a.provider_code,
+           m.gateway, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill, m.first_factor,
+           m.pay_day, m.pay_day_n, m.in_parts
+    FROM autopay_run r
+    JOIN mandate m ON m.id = r.mandate_id
+    JOIN bill b ON b.account_id = r.account_id AND b.id = r.bill_id AND b.version = r.version
+    JOIN utility_account a ON a.id = r.account_id
+    WHERE r.state = 'planned' AND r.tell_on <= :today AND r.id > :after
+      AND m.status = 'active' AND b.held_by IS NULL AND b.cancelled_at IS NULL
+    ORDER BY r.id LIMIT :limit
+    FOR UPDATE OF r SKIP LOCKED
+""")
+
+_TELL = text("""
+    UPDATE autopay_run r
+    SET state = n.state, reason = n.reason, amount_fen = n.amount_fen, debit_on = n.debit_on,
+        first_debit_on = n.debit_on, pay_by_on = n.pay_by_on, announced_at = :now, state_at = :now
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:reasons AS text[]),
+                CAST(:amounts AS bigint[]), CAST(:debit_ons AS date[]), CAST(:pay_by_ons AS date[]))
+         AS n (id, state, reason, amount_fen, debit_on, pay_by_on)
+    WHERE r.id = n.id AND r.state = 'planned'
+""")
+
+
+class Told(NamedTuple):
+    """What a payer is told of one bill: what will be debited and when, or why it will not."""
+
+    run_id: int
+    reason: NotPaid | None
+    amount_fen: int | None
+    debit_on: date
+    pay_by_on: date
+
+    def event(self) -> outbox.Event:
+        if self.reason is None:
+            return outbox.Event("autopay.announced", self.run_id)
+        if self.reason in {NotPaid.OVER_CAP, NotPaid.NOT_FIXED}:
+            return outbox.Event("autopay.over_cap", self.run_id)
+        return outbox.Event("autopay.skipped", self.run_id)
+
+
+def announce(
+    session: Session,
+    gateways: Mapping[str, Gateway],
+    *,
+    after: int,
+    now: datetime,
+    limit: int = BATCH,
+) -> int | None:
+    """Tell payers what will be debited, three days before or more; returns where to go on.
+
+    What is over the cap is told just as early, so that it can be paid by hand (rule 41).
+    """
+    values = {"today": billing_date(now), "after": after, "limit": limit}
+    rows = session.execute(_TO_TELL, values).all()
+    if not rows:
+        return None
+    found, terms = standing(session, [(row.account_id, row.bill_id) for row in rows], now=now)
+    told = [
+        _tell(row, found, terms, mode=_mode(gateways, row.gateway), now=now)
+        for row in rows
+        if found[row.account_id, row.bill_id].open_fen > 0
+    ]
+    session.execute(
+        _TELL,
+        {
+            "now": now, "ids": [one.run_id for one in told],
+            "states": [RunState.TOLD if one.reason else RunState.ANNOUNCED for one in told],
+            "reasons": [one.reason for one in told],
+            "amounts": [one.amount_fen for one in told],
+            "debit_ons": [one.debit_on for one in told],
+            "pay_by_ons": [one.pay_by_on for one in told],
+        },
+    )  # fmt: skip
+    _emit(session, [one.event() for one in told], now=now)
+    last: int = rows[-1].id
+    return last
+
+
+def _mode(gateways: Mapping[str, Gateway], code: str) -> str:
+    return gateways[code].capabilities.modes[0] if code in gateways else ""
+
+
+def _tell(
+    row: Row[Any],
+    found: Mapping[BillRef, Standing],
+    terms: Mapping[str, Terms],
+    *,
+    mode: str,
+    now: datetime,
+) -> Told:
+    rules, own = rules_of(row), terms[row.provider_code]
+    pay_by_on = pay_by(row.due_on, own.due)
+    day = debit_day(rules, own, issued_on=row.issued_on, pay_by_on=pay_by_on, told_at=now)
+    enrolled_on = billing_date(row.enrolled_at)
+    if not is_in_time(own.due.calendar, enrolled_on=enrolled_on, pay_by_on=pay_by_on):
+        return Told(row.id, NotPaid.ENROLLED_LATE, None, pay_by_on, pay_by_on)
+    if day is None:
+        return Told(row.id, NotPaid.TOO_LATE, None, pay_by_on, pay_by_on)
+    wanted = [Wanted((row.account_id, row.bill_id), None)]
+    try:  # as it will stand on that day: an early payer's discount may be over by then
+        asked = quote(
+            wanted, found, terms, mode=mode, channel=CHANNEL, now=debit_moment(day)
+        )  # fmt: skip
+    except (Invalid, Conflict):
+        return Told(row.id, NotPaid.NOT_TAKEN, None, day, pay_by_on)
+    reason = rules.why_not(asked.amount_fen, first=row.first)
+    return Told(row.id, reason, asked.amount_fen, day, pay_by_on)
+
+
+_ASK = text("""
+    UPDATE autopay_run SET asked_on = :today
+    WHERE state IN ('announced', 'retry') AND debit_on <= :today
+      AND (asked_on IS NULL OR asked_on < :today)
+    RETURNING id
+""")
+
+
+def ask_for_debits(session: Session, *, now: datetime) -> int:
+    """Have the day's debits made, each asked for once a day; returns how many."""
+    today = billing_date(now)
+    if now < debit_moment(today):
+        return 0
+    due = session.execute(_ASK, {"today": today}).scalars().all()
+    _emit(session, [outbox.Event("autopay.due", run_id) for run_id in due], now=now)
+    return len(due)

@@ -1,0 +1,256 @@
+"""Money that came and is on no bill: recorded first, suspended, and sent back by itself.
+
+Two kinds: another amount than we asked for (rule 32), and a second payment of the same order (rule
+29). Neither touches a bill. Each is a row of its own, known by its source and that source's number
+(rules 38, 39).
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from billing import ledger, postings
+from core import outbox
+from core.clock import billing_date, month_start
+from core.db import transaction
+from core.errors import AmountMismatch, Conflict, NotFound
+from core.keys import month_key
+from payments.gateways.base import Gateway, GatewayReply, RefundOrder, RefundReply, RefundState
+from payments.models import Payment, Receipt, ReceiptState, get_payment, lock_payment
+from payments.returns import transfers
+from payments.returns.models import BankTransfer, TransferReason, is_disputed
+from payments.returns.ways_back import Question, count_asked, return_pause_seconds, why_by_transfer
+
+_KEEP = text("""
+    INSERT INTO receipt (id, source, source_ref, payment_id, amount_fen, reason, state, received_at)
+    VALUES (:id, :source, :source_ref, :payment_id, :amount_fen, :reason, 'suspended', :received_at)
+    ON CONFLICT (source, source_ref) DO NOTHING
+    RETURNING id
+""")
+
+
+def suspend(
+    session: Session, payment_id: int, reply: GatewayReply, *, reason: str, now: datetime
+) -> None:
+    """Record money that belongs on no bill; the same money told again changes nothing.
+
+    Raises:
+        AmountMismatch: the source does not say how much it took, or said otherwise before.
+    """
+    if reply.amount_fen is None or reply.amount_fen <= 0:
+        raise AmountMismatch("the gateway says it took money, and not how much", reason=reason)
+    payment = get_payment(session, payment_id)
+    source_ref = reply.gateway_ref or payment.order_no
+    number = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
+    values = {
+        "id": month_key(month_start(billing_date(now)), number),
+        "source": payment.gateway, "source_ref": source_ref, "payment_id": payment.id,
+        "amount_fen": reply.amount_fen, "reason": reason, "received_at": reply.paid_at or now,
+    }  # fmt: skip
+    receipt_id = session.execute(_KEEP, values).scalar_one_or_none()
+    if receipt_id is None:
+        _check_same(session, payment.gateway, source_ref, reply.amount_fen)
+        return
+    ledger.post(session, postings.suspended(receipt_id, payment.gateway, reply.amount_fen), now=now)
+    outbox.emit(session, "receipt.suspended", receipt_id, now=now)
+    session.flush()
+
+
+def _check_same(session: Session, source: str, source_ref: str, amount_fen: int) -> None:
+    known_fen = session.execute(
+        text("SELECT amount_fen FROM receipt WHERE source = :source AND source_ref = :ref"),
+        {"source": source, "ref": source_ref},
+    ).scalar_one()
+    if known_fen != amount_fen:
+        raise AmountMismatch(
+            "the gateway told of this money before, with another amount",
+            code="receipt.amount_differs", before_fen=known_fen, now_fen=amount_fen,
+        )  # fmt: skip
+
+
+def return_no(receipt: Receipt) -> str:
+    """Return the number under which a gateway sends suspended money back."""
+    return f"S{receipt.id}"
+
+
+def receipt_of(number: str) -> int | None:
+    """Return the receipt a return number is of; None: it is none of ours."""
+    digits = number.removeprefix("S")
+    return int(digits) if number != digits and digits.isascii() and digits.isdigit() else None
+
+
+def send_back(receipt_id: int, gateways: dict[str, Gateway], *, now: datetime) -> bool:
+    """Have suspended money sent back; True once nothing is left to ask a gateway about it.
+
+    May be repeated. What the gateway cannot send, or refuses for good, becomes a transfer that
+    waits for staff. While the payment is disputed nothing is asked for.
+
+    Raises:
+        NotFound: no such receipt.
+        UpstreamUnavailable: the gateway could not be reached; try again later.
+    """
+    with transaction() as session:
+        question = _prepare(session, receipt_id, gateways, now=now)
+    if isinstance(question, bool):
+        return question
+    reply = question.ask()
+    if reply.state not in {RefundState.SENT, RefundState.REFUSED}:
+        return False
+    with transaction() as session:
+        if reply.state is RefundState.SENT:
+            book_returned(session, receipt_id, reply.refund_ref, reply.refunded_at, now=now)
+        else:
+            _book_refused(session, receipt_id, reply, now=now)
+    return True
+
+
+def lock_receipt(session: Session, receipt_id: int) -> tuple[Payment, Receipt]:
+    """Return a receipt and its payment, locked: first the payment, as everybody does.
+
+    Raises:
+        NotFound: no such receipt.
+    """
+    receipt = session.get(Receipt, receipt_id)
+    if receipt is None:
+        raise NotFound("there is no such receipt")
+    payment = lock_payment(session, receipt.payment_id)
+    session.refresh(receipt, with_for_update=True)
+    return payment, receipt
+
+
+def _prepare(
+    session: Session, receipt_id: int, gateways: dict[str, Gateway], *, now: datetime
+) -> Question | bool:
+    """Return what to ask the gateway; or whether there is nothing (left) to ask it."""
+    payment, receipt = lock_receipt(session, receipt_id)
+    number = return_no(receipt)
+    if receipt.state is ReceiptState.RETURNED or transfers.find_transfer(session, number):
+        return True
+    gateway = gateways.get(receipt.source)
+    if receipt.asked_at is None:
+        if is_disputed(session, payment.id):
+            return False
+        why = why_by_transfer(
+            gateway, payment, amount_fen=receipt.to_send_fen, whole_fen=receipt.amount_fen,
+            taken_at=receipt.received_at, asked_before=count_asked(session, payment.id), now=now,
+        )  # fmt: skip
+        if why is not None:
+            transfers.open_transfer(session, payment, number, receipt.to_send_fen, why, now=now)
+            return True
+    if gateway is None:
+        raise NotFound(f"there is no gateway {receipt.source!r} to ask about this money")
+    is_first, receipt.asked_at = receipt.asked_at is None, receipt.asked_at or now
+    session.flush()
+    return Question(gateway, _order(receipt, payment), is_first)
+
+
+def _order(receipt: Receipt, payment: Payment) -> RefundOrder:
+    paid = replace(payment.asked(), amount_fen=receipt.amount_fen, gateway_ref=receipt.source_ref)
+    return RefundOrder(
+        refund_no=return_no(receipt), amount_fen=receipt.to_send_fen, reason=receipt.reason,
+        asked_at=receipt.received_at, paid=paid,
+    )  # fmt: skip
+
+
+def look(receipt_id: int, gateway: Gateway, now: datetime) -> bool:
+    """Ask a gateway about money to return of which it has news; True once it could say.
+
+    Raises:
+        NotFound: no such receipt, or not this gateway's.
+        UpstreamUnavailable: the gateway could not be reached; try again later.
+    """
+    with transaction() as session:
+        receipt = session.get(Receipt, receipt_id)
+        if receipt is None or receipt.source != gateway.code:
+            raise NotFound("there is no such receipt")
+        payment = session.get_one(Payment, receipt.payment_id)
+    if receipt.asked_at is None:
+        return True  # it cannot speak of what it was never asked for
+    reply = gateway.query_refund(_order(receipt, payment))
+    with transaction() as session:
+        if reply.state is RefundState.SENT:
+            book_returned(session, receipt_id, reply.refund_ref, reply.refunded_at, now=now)
+        elif reply.state is RefundState.REFUSED:
+            _book_refused(session, receipt_id, reply, now=now)
+    return reply.state in {RefundState.SENT, RefundState.REFUSED}
+
+
+def _book_refused(
+    session: Session, receipt_id: int, reply: RefundReply, *, now: datetime
+) -> None:  # fmt: skip
+    """Enter that the gateway will never send it back, once: staff send it from our bank."""
+    payment, receipt = lock_receipt(session, receipt_id)
+    if receipt.state is ReceiptState.SUSPENDED:
+        transfers.open_transfer(
+            session, payment, return_no(receipt), receipt.to_send_fen, TransferReason.REFUSED,
+            gateway_said=reply.reason, now=now,
+        )  # fmt: skip
+
+
+def book_returned(
+    session: Session,
+    receipt_id: int,
+    return_ref: str | None,
+    returned_at: datetime | None,
+    *,
+    now: datetime,
+) -> None:
+    """Enter that the gateway sent suspended money back, once.
+
+    Raises:
+        Conflict: it went back another way already, so it has gone twice: a person must look.
+    """
+    _, receipt = lock_receipt(session, receipt_id)
+    transfer = transfers.find_transfer(session, return_no(receipt))
+    otherwise = transfer is not None and transfer.sent_at is not None
+    if otherwise or receipt.to_send_fen == 0:
+        raise Conflict(
+            "the gateway says it sent money that had gone back another way: ask it to correct that",
+            code="refund.sent_twice",
+        )
+    if receipt.state is ReceiptState.RETURNED:
+        return
+    transfers.drop(session, return_no(receipt), now=now)
+    receipt.asked_at = receipt.asked_at or now
+    way = ledger.gateway(receipt.source)
+    _returned(session, receipt, way, return_ref, at=returned_at or now, now=now)
+
+
+def book_transferred(session: Session, transfer: BankTransfer, *, now: datetime) -> None:
+    """Enter that our bank sent suspended money back; the transfer says so already.
+
+    Raises:
+        Conflict: it does not wait for a transfer.
+    """
+    receipt_id = receipt_of(transfer.number)
+    assert receipt_id is not None, transfer.number
+    _, receipt = lock_receipt(session, receipt_id)
+    if receipt.state is not ReceiptState.SUSPENDED:
+        raise Conflict("this money has gone back already", code="refund.sent_twice")
+    _returned(session, receipt, ledger.BANK, transfer.bank_ref, at=now, now=now)
+
+
+def _returned(
+    session: Session,
+    receipt: Receipt,
+    way: str,
+    return_ref: str | None,
+    *,
+    at: datetime,
+    now: datetime,
+) -> None:
+    receipt.state, receipt.returned_at = ReceiptState.RETURNED, at
+    receipt.return_ref = return_ref
+    session.flush()
+    moves = postings.released(receipt.id, receipt.source, way, receipt.to_send_fen)
+    ledger.post(session, moves, now=now)
+    outbox.emit(session, "receipt.returned", receipt.id, now=now)
+
+
+def ask_again_seconds(receipt_id: int, *, now: datetime) -> int:
+    """Tell when to try again to return a receipt, as for a refund."""
+    with transaction() as session:
+        receipt = session.get_one(Receipt, receipt_id)
+    return return_pause_seconds(now - (receipt.asked_at or receipt.received_at))

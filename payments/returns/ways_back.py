@@ -1,0 +1,93 @@
+"""Which way money goes back: through its gateway if that can, else from our own bank account."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from payments.gateways.base import Capabilities, Gateway, RefundOrder, RefundReply, RefundState
+from payments.models import Payment, Receipt
+from payments.pauses import pause_seconds
+from payments.returns.models import Refund, TransferReason
+
+CASH = "cash"  # the mode of payment
+WARN_BEFORE = timedelta(days=7)  # a gateway's window shuts
+
+
+class Question(NamedTuple):
+    """What a gateway is asked about money to send back."""
+
+    gateway: Gateway
+    order: RefundOrder
+    is_first: bool
+
+    def ask(self) -> RefundReply:
+        """Ask for it once, afterwards what became of it; one never heard of is asked for again."""
+        if not self.is_first and self.gateway.capabilities.queries:
+            reply = self.gateway.query_refund(self.order)
+            if reply.state is not RefundState.NOT_FOUND:
+                return reply
+        return self.gateway.refund(self.order)
+
+
+def shuts_at(can: Capabilities, taken_at: datetime) -> datetime | None:
+    """Return until when a gateway sends back money it took then; None: there is no end."""
+    return None if can.refund_days is None else taken_at + timedelta(days=can.refund_days)
+
+
+def is_about_to_shut(can: Capabilities, taken_at: datetime, *, now: datetime) -> bool:
+    """Tell whether the window shuts within seven days (rule 46)."""
+    until = shuts_at(can, taken_at)
+    return until is not None and now <= until <= now + WARN_BEFORE
+
+
+def why_by_transfer(
+    gateway: Gateway | None,
+    payment: Payment,
+    *,
+    amount_fen: int,
+    whole_fen: int,
+    taken_at: datetime,
+    asked_before: int,
+    now: datetime,
+) -> TransferReason | None:
+    """Return why money cannot go back the way it came; None: it can.
+
+    Args:
+        whole_fen: what the gateway took, of which ``amount_fen`` is to go back.
+        asked_before: how many refunds of the order it was asked for already.
+    """
+    if payment.mode == CASH:
+        return TransferReason.CASH
+    if gateway is None:
+        return TransferReason.NO_GATEWAY
+    can = gateway.capabilities
+    if can.refund_days == 0:
+        return TransferReason.NEVER
+    until = shuts_at(can, taken_at)
+    if until is not None and now > until:
+        return TransferReason.WINDOW_SHUT
+    if amount_fen < whole_fen and not can.partial_refunds:
+        return TransferReason.NO_PARTS
+    if can.max_refunds is not None and asked_before >= can.max_refunds:
+        return TransferReason.TOO_MANY
+    return None
+
+
+def count_asked(session: Session, payment_id: int) -> int:
+    """Count what a gateway was asked to send back of one order."""
+    asked = 0
+    for kind in (Refund, Receipt):
+        found = select(func.count()).select_from(kind)
+        found = found.where(col(kind.payment_id) == payment_id, col(kind.asked_at).is_not(None))
+        asked += session.exec(found).one()
+    return asked
+
+
+def return_pause_seconds(age: timedelta) -> int:
+    """Return how long to wait before asking again: as for a payment, from two days on six hours.
+
+    A bank may take its time; we go on asking as long as the gateway has not said.
+    """
+    return pause_seconds(age) if age < timedelta(days=2) else 21_600
