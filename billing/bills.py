@@ -1,6 +1,6 @@
 """Reading bills: by household, by reference, and what state each is in today."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -15,6 +15,7 @@ from billing.rules.terms import Head, Terms
 from billing.terms import terms_of
 from billing.views import BillState, BillView
 from core.clock import add_months
+from core.db import HotStatement
 from core.errors import NotFound
 from core.keys import month_range
 from providers.base import LineItem
@@ -152,6 +153,24 @@ def resolve_ref(session: Session, ref: BillRef) -> BillRef:
         return ref
     reminder = session.get(BillReminder, ref)
     return ref if reminder is None else (reminder.account_id, reminder.bill_id)
+
+
+_MEANT = HotStatement("""
+    SELECT r.account_id, r.id, r.bill_id FROM bill_reminder r
+    WHERE (r.account_id, r.id) IN (
+        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
+      AND NOT EXISTS (SELECT FROM bill b WHERE (b.account_id, b.id) = (r.account_id, r.id))
+""")
+
+
+def resolve_refs(session: Session, refs: Sequence[BillRef]) -> dict[BillRef, BillRef]:
+    """Return what ``resolve_ref`` does for each of several references, in one query."""
+    values = {"account_ids": [ref[0] for ref in refs], "bill_ids": [ref[1] for ref in refs]}
+    reminders = {
+        (account_id, reminder_id): (account_id, bill_id)
+        for account_id, reminder_id, bill_id in _MEANT.rows(session, values)
+    }
+    return {ref: reminders.get(ref, ref) for ref in refs}
 
 
 def get_bill(

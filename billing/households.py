@@ -17,6 +17,8 @@ from core.db import count_changed
 from core.masking import mask_name, mask_no
 from providers.registry import get_provider
 
+PAYING_ROLES = [MemberRole.PAY, MemberRole.MANAGE]
+
 
 def create_household(session: Session, *, name: str, owner_id: int, now: datetime) -> Household:
     """Make a household that ``owner_id`` manages."""
@@ -79,7 +81,7 @@ def visible_accounts(
     Args:
         to_pay: only those whose bills the person may also pay.
     """
-    roles = [MemberRole.PAY, MemberRole.MANAGE] if to_pay else list(MemberRole)
+    roles = PAYING_ROLES if to_pay else list(MemberRole)
     found = session.exec(
         select(UtilityAccount)
         .join(HouseholdAccount, col(HouseholdAccount.account_id) == col(UtilityAccount.id))

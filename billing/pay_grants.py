@@ -4,7 +4,7 @@ Whoever passed the challenge (``billing.challenges``) may see what is open on th
 it, for half an hour. Its earlier bills, its usage and where it is stay with its household.
 """
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -15,12 +15,12 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from billing.bills import list_bills
 from billing.challenges import Passed
-from billing.households import visible_accounts
+from billing.households import PAYING_ROLES, visible_accounts
 from billing.models import UtilityAccount
 from billing.rules.terms import Proof
 from billing.views import BillState, BillView
 from core.clock import billing_date
-from core.db import UtcDateTime, text_enum
+from core.db import HotStatement, UtcDateTime, text_enum
 from identity.guests import add_guest
 from identity.models import Role
 from identity.people import get_person
@@ -110,6 +110,25 @@ def payable_accounts(
     return granted_accounts(session, person_id, now=now) | visible_accounts(
         session, person_id, to_pay=True
     )
+
+
+_MAY_PAY = HotStatement("""
+    SELECT account_id FROM pay_grant
+    WHERE person_id = :person_id AND account_id = ANY(:account_ids) AND expires_at > :now
+    UNION
+    SELECT a.account_id FROM household_member m JOIN household_account a USING (household_id)
+    WHERE m.person_id = :person_id AND a.account_id = ANY(:account_ids) AND m.role = ANY(:roles)
+""")
+
+
+def may_pay(
+    session: Session, person_id: int, account_ids: Collection[int], *, now: datetime
+) -> bool:
+    """Tell whether somebody may pay the bills of all these accounts."""
+    values = {
+        "person_id": person_id, "account_ids": list(account_ids), "roles": PAYING_ROLES, "now": now,
+    }  # fmt: skip
+    return len(_MAY_PAY.rows(session, values)) == len(account_ids)
 
 
 def list_granted_bills(session: Session, person_id: int, *, now: datetime) -> list[BillView]:

@@ -13,7 +13,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from billing.rules.terms import Terms, parse_terms
 from core import log
 from core.clock import billing_date
-from core.db import UtcDateTime
+from core.db import HotStatement, UtcDateTime
 from core.errors import CityBillError, Conflict, Invalid, NotAllowed, NotFound
 from providers.registry import get_provider
 
@@ -88,11 +88,18 @@ def terms_on(session: Session, provider_code: str, day: date) -> Terms:
     return Terms() if content is None else parse_terms(content)
 
 
+_CONTENTS = HotStatement("""
+    SELECT DISTINCT ON (provider_code) provider_code, content FROM provider_terms
+    WHERE provider_code = ANY(:codes) AND effective_on <= :day AND approved_at IS NOT NULL
+    ORDER BY provider_code, effective_on DESC
+""")
+
+
 def terms_of(session: Session, provider_codes: Iterable[str], day: date) -> dict[str, Terms]:
     """Return what ``terms_on`` does for each of several companies, in one query."""
     codes = list(dict.fromkeys(provider_codes))
-    rows = in_force(session, codes, day)
-    return {code: parse_terms(rows[code].content) if code in rows else Terms() for code in codes}
+    found = dict(_CONTENTS.rows(session, {"codes": codes, "day": day}))
+    return {code: parse_terms(found[code]) if code in found else Terms() for code in codes}
 
 
 def in_force(

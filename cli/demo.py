@@ -252,7 +252,7 @@ def _bills_of(person_id: int, *, today: date) -> list[BillView]:
 def _pay_over_the_counter(person_id: int, bill: BillView, amount_fen: int, *, at: datetime) -> None:
     wanted = Wanted(parse_ref(bill.ref), bill.open_fen, amount_fen=amount_fen)
     with transaction() as session:
-        payment = create_payment(
+        payment, _ = create_payment(
             session, payer_id=person_id, wanted=[wanted], gateway=COUNTER, return_url="",
             idempotency_key=f"demo:{bill.ref}", now=at,
         )  # fmt: skip

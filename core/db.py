@@ -1,6 +1,7 @@
 """Engine, sessions, and the column types every table shares."""
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,13 +18,16 @@ from sqlalchemy import (
     Result,
     TypeDecorator,
     create_engine,
+    event,
 )
 from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.exc import InvalidatePoolError
 from sqlmodel import Session, SQLModel
 
 from core.errors import Invalid
 
 APP_ROLE = "citybill_app"  # what the application works as, whoever it signs in as
+IDLE_SECONDS = 2  # after which a connection may have been lost unseen
 _STATE: dict[str, Engine] = {}
 
 SQLModel.metadata.naming_convention = {
@@ -92,19 +96,38 @@ def bind(database_url: str, *, pool_size: int = 10) -> Engine:
     """
     if "engine" in _STATE:
         _STATE["engine"].dispose()
-    _STATE["engine"] = create_engine(
+    _STATE["engine"] = engine = create_engine(
         sqlalchemy_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
-        pool_pre_ping=True,
         hide_parameters=True,  # a failed statement's values are personal data: never in a log
         connect_args={
             "connect_timeout": 5,
             "options": f"-c timezone=UTC -c lock_timeout=5s -c role={APP_ROLE}",
         },
     )
-    return _STATE["engine"]
+    event.listen(engine, "checkin", _note_idle)
+    event.listen(engine, "checkout", _check_alive)
+    return engine
+
+
+def _note_idle(_connection: Any, record: Any) -> None:
+    record.info["idle_since"] = time.monotonic()
+
+
+def _check_alive(connection: Any, record: Any, _proxy: Any) -> None:
+    """Ask a connection that has lain idle whether it is still there; asked each time, all wait.
+
+    Raises:
+        InvalidatePoolError: it is not: the pool connects anew, and no caller hears of it.
+    """
+    if time.monotonic() - record.info.get("idle_since", time.monotonic()) < IDLE_SECONDS:
+        return
+    try:
+        engine().dialect.do_ping(connection)
+    except psycopg.Error as gone:
+        raise InvalidatePoolError from gone
 
 
 def engine() -> Engine:
@@ -141,7 +164,9 @@ class HotStatement:
 
     def __init__(self, sql: str) -> None:
         self.text = sql
-        self._query = re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", sql.replace("%", "%%")).encode()
+        self._query = re.sub(
+            r"(?<!:):([a-z_][a-z0-9_]*)", r"%(\1)s", sql.replace("%", "%%")
+        ).encode()
 
     def rows(self, session: Session, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run it in the session's transaction and return its rows."""

@@ -4,6 +4,7 @@ The scheduler turns each event into jobs and marks it (``workers/relay.py``), so
 rooms that come later in the flow without anyone importing them.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from sqlalchemy import BigInteger, Column, Identity, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel
 
-from core.db import UtcDateTime
+from core.db import HotStatement, UtcDateTime
 
 
 class OutboxEvent(SQLModel, table=True):
@@ -46,16 +47,11 @@ def emit(
         topic: a noun and a past participle, ``payment.paid``.
         facts: small JSON values a follower needs beside the subject; never personal data.
     """
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
-    session.add(
-        OutboxEvent(
-            topic=topic,
-            subject_id=str(subject_id),
-            facts=facts,
-            request_id=request_id,
-            emitted_at=now,
-        )
-    )
+    values = {
+        "topic": topic, "subject_id": str(subject_id), "facts": json.dumps(facts),
+        "request_id": structlog.contextvars.get_contextvars().get("request_id"), "now": now,
+    }  # fmt: skip
+    _EMIT.rows(session, values)
 
 
 # The same for several events inside a larger statement, whose values ``event_values`` gives.
@@ -65,6 +61,13 @@ INSERT_EVENTS = """
     FROM unnest(CAST(:event_topics AS text[]), CAST(:event_subjects AS text[]))
          AS told (topic, subject_id)
 """
+
+
+_EMIT = HotStatement("""
+    INSERT INTO outbox_event (topic, subject_id, facts, request_id, emitted_at)
+    VALUES (:topic, :subject_id, CAST(:facts AS jsonb), :request_id, :now)
+    RETURNING id
+""")
 
 
 class Event(NamedTuple):

@@ -103,10 +103,14 @@ def find_session(session: Session, token: str, *, now: datetime) -> tuple[Person
     Raises:
         NotSignedIn: unknown, ended, idle for thirty minutes, or twelve hours old; a guest's one.
     """
-    row = session.get(WebSession, crypto.fingerprint(token))
-    if row is None or row.ended_at is not None or row.seen_at <= now - IDLE:
+    found = session.exec(
+        select(WebSession, Person)
+        .join(Person, col(Person.id) == col(WebSession.person_id))
+        .where(WebSession.token_hash == crypto.fingerprint(token))
+    ).first()
+    if found is None or found[0].ended_at is not None or found[0].seen_at <= now - IDLE:
         raise NotSignedIn("please sign in")
-    person = session.get_one(Person, row.person_id)
+    row, person = found
     if row.created_at <= now - (GUEST_ABSOLUTE if person.role is Role.GUEST else ABSOLUTE):
         raise NotSignedIn("please sign in")
     if row.seen_at < now - timedelta(minutes=1):

@@ -27,7 +27,7 @@ _INSERT = text("""
     INSERT INTO notice (event, person_id, subject_ref, channel, address, title, body, body_html,
                         state, created_at, state_at)
     VALUES (:event, :person_id, :subject_ref, :channel, :address, :title, :body, :body_html,
-            'created', :now, :now)
+            :state, :now, :now)
     ON CONFLICT (event, person_id, subject_ref, channel) DO NOTHING
     RETURNING id
 """)
@@ -44,16 +44,21 @@ def make_notice(
     text_: words.Words,
     now: datetime,
 ) -> int | None:
-    """Make one notice and ask for it to be sent; None when it was made before."""
+    """Make one notice and ask for it to be sent; None when it was made before.
+
+    In the inbox it is as soon as it is made: nobody has to bring it there.
+    """
+    there = channel == "inbox"
     notice_id = session.execute(
         _INSERT,
         {
             "event": event, "person_id": person.id, "subject_ref": subject_ref,
             "channel": channel, "address": address, "title": text_.title, "body": text_.body,
             "body_html": text_.body_html, "now": now,
+            "state": NoticeState.ACCEPTED if there else NoticeState.CREATED,
         },
     ).scalar_one_or_none()  # fmt: skip
-    if notice_id is not None:
+    if notice_id is not None and not there:
         outbox.emit(session, "notice.created", notice_id, now=now)
     return notice_id
 

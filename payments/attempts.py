@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, text
 from sqlmodel import Field, Session, SQLModel
 
-from core.db import UtcDateTime, text_enum
+from core.db import HotStatement, UtcDateTime, text_enum
 from payments.gateways.base import Scene
 from payments.models import Payment
 from payments.states import UNOPENED, PaymentStatus
@@ -57,13 +57,14 @@ class Hand(NamedTuple):
 
 
 _DESK = Hand()
-_NOTE = text("""
+_NOTE = HotStatement("""
     INSERT INTO payment_attempt (payment_id, attempt_no, gateway, scene, payer_ref, payer_ip,
                                  asked_at, outcome)
     SELECT :payment_id, coalesce(max(p.attempt_no), 0) + 1, :gateway,
            coalesce(min(p.scene), :scene),
-           CASE WHEN count(p) = 0 THEN :payer_ref ELSE min(p.payer_ref) END,
-           CASE WHEN count(p) = 0 THEN :payer_ip ELSE min(p.payer_ip) END, :now, 'asked'
+           CASE WHEN count(p) = 0 THEN CAST(:payer_ref AS text) ELSE min(p.payer_ref) END,
+           CASE WHEN count(p) = 0 THEN CAST(:payer_ip AS text) ELSE min(p.payer_ip) END,
+           :now, 'asked'
     FROM payment_attempt p WHERE p.payment_id = :payment_id
     RETURNING attempt_no, scene, payer_ref, payer_ip
 """)
@@ -80,11 +81,18 @@ def note_asking(
     payment = lock_fresh(session, payment_id)
     if payment.gateway != gateway or payment.status not in UNOPENED:
         return None
-    values = {"payment_id": payment_id, "gateway": gateway, "now": now} | hand._asdict()
-    made = session.execute(_NOTE, values).one()
+    return note_attempt(session, payment, hand=hand, now=now)
+
+
+def note_attempt(
+    session: Session, payment: Payment, *, hand: Hand, now: datetime
+) -> PaymentAttempt:
+    """Write down the same of a payment that is locked, or of this transaction's making."""
+    values = {"payment_id": payment.id, "gateway": payment.gateway, "now": now} | hand._asdict()
+    [(attempt_no, scene, payer_ref, payer_ip)] = _NOTE.rows(session, values)
     return PaymentAttempt(
-        payment_id=payment_id, attempt_no=made.attempt_no, gateway=gateway, asked_at=now,
-        scene=Scene(made.scene), payer_ref=made.payer_ref, payer_ip=made.payer_ip,
+        payment_id=payment.id, attempt_no=attempt_no, gateway=payment.gateway, asked_at=now,
+        scene=Scene(scene), payer_ref=payer_ref, payer_ip=payer_ip,
     )  # fmt: skip
 
 

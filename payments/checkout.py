@@ -6,23 +6,23 @@ second time nor corrected until the outcome is known.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy.orm import make_transient_to_detached
 from sqlmodel import Session, select
 
-from billing.bills import BillRef, resolve_ref
-from billing.pay_grants import payable_accounts
-from billing.rules.payable import Chosen
+from billing.bills import resolve_refs
+from billing.pay_grants import may_pay
 from billing.rules.terms import Terms
 from core import outbox
 from core.clock import billing_date, month_start
-from core.db import transaction
+from core.db import HotStatement, transaction
 from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_key
 from payments.gateways.base import Gateway, GatewayReply, GatewayStatus
-from payments.models import IdempotentRequest, Payment, PaymentItem, get_payment
+from payments.models import Payment, get_payment
 from payments.opening import ask_to_open, is_nowhere
 from payments.pauses import pause_seconds
 from payments.quotes import Quote, Wanted, check_unchanged, quote, standing, valid_until
@@ -34,6 +34,13 @@ ASK_FOR = timedelta(days=2)  # what became of a payment, of a gateway that does 
 IDEMPOTENCY_HOURS = 24
 MAX_BILLS = 50
 NO_GATEWAY = "none"  # of a payment of nothing
+
+
+class Made(NamedTuple):
+    """A payment, and whether it is new or the answer to the same request before."""
+
+    payment: Payment
+    new: bool
 
 
 def create_payment(
@@ -51,7 +58,7 @@ def create_payment(
     quoted_at: datetime | None = None,
     shown_total_fen: int | None = None,
     pick: Callable[[int], str] | None = None,
-) -> Payment:
+) -> Made:
     """Make a payment and hold its bills, or return the one this key already made (rule 30).
 
     Args:
@@ -66,12 +73,11 @@ def create_payment(
         NotFound: a bill that does not exist or that this person may not pay.
         Conflict: the key served another request; a bill is held (until when), or not as shown.
     """
-    wanted = [want._replace(ref=resolve_ref(session, want.ref)) for want in wanted]
-    check_choice(wanted)
+    wanted = _as_meant(session, wanted)
     digest = _request_digest(wanted, sum_fen, gateway, return_url)
     earlier = _find_earlier(session, payer_id, idempotency_key, digest, now=now)
     if earlier is not None:
-        return earlier
+        return Made(earlier, new=False)
     check_may_pay(session, payer_id, wanted, now=now)
     found, terms = standing(session, [want.ref for want in wanted], now=now, lock=True)
     check_unchanged(session, wanted, found, payer_id=payer_id)
@@ -83,19 +89,12 @@ def create_payment(
         session, asked, payer_id, gateway=gateway, mode=mode, channel=channel,
         return_url=return_url, now=now,
     )  # fmt: skip
-    keep(session, payment, asked, now=now)
-    _remember(session, payment, idempotency_key, digest, now=now)
-    return _begin(session, payment, now=now)
+    followed = payment.gateway != NO_GATEWAY
+    keep(session, payment, asked, now=now, followed=followed, key=(idempotency_key, digest))
+    return Made(payment if followed else _of_nothing(session, payment, now=now), new=True)
 
 
-def _begin(session: Session, payment: Payment, *, now: datetime) -> Payment:
-    """Have a new payment followed to its end; one of nothing is there already."""
-    if payment.gateway == NO_GATEWAY:
-        book_reply(session, payment.id, _nothing_taken(now), now=now)
-        return get_payment(session, payment.id)
-    outbox.emit(session, "payment.created", payment.id, now=now)
-    session.flush()
-    return payment
+_NEXT_NO = HotStatement("SELECT nextval('payment_no')")
 
 
 def new_payment(
@@ -110,7 +109,7 @@ def new_payment(
     now: datetime,
 ) -> Payment:
     """Number a payment of what was asked; it ends when the first quote in it does."""
-    payment_no = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
+    [(payment_no,)] = _NEXT_NO.rows(session, {})
     payment_id = month_key(month_start(billing_date(now)), payment_no)
     return Payment(
         id=payment_id,
@@ -129,20 +128,92 @@ def new_payment(
     )
 
 
+_KEEP = HotStatement(f"""
+    WITH line AS (
+        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[]),
+                             CAST(:amounts AS bigint[]), CAST(:advances AS bigint[]),
+                             CAST(:adjusts AS bigint[]), CAST(:options AS text[]),
+                             CAST(:write_off_nos AS text[]))
+               AS l (account_id, bill_id, amount_fen, advance_fen, adjust_fen, option_code,
+                     write_off_no)
+    ), made AS (
+        INSERT INTO payment (id, payer_id, gateway, order_no, return_url, channel, mode, amount_fen,
+                             fee_fen, fee_tax_fen, status, created_at, status_at, expires_at)
+        VALUES (:id, :payer_id, :gateway, :order_no, :return_url, :channel, :mode, :amount_fen,
+                :fee_fen, :fee_tax_fen, 'created', :now, :now, :expires_at)
+    ), items AS (
+        INSERT INTO payment_item (payment_id, account_id, bill_id, amount_fen, advance_fen,
+                                  adjust_fen, option_code, write_off_no, outcome, outcome_at)
+        SELECT :id, account_id, bill_id, amount_fen, advance_fen, adjust_fen, option_code,
+               write_off_no, 'waiting', :now
+        FROM line
+    ), held AS (
+        UPDATE bill b SET held_by = :id FROM line l
+        WHERE b.account_id = l.account_id AND b.id = l.bill_id AND :hold
+    ), events AS ({outbox.INSERT_EVENTS})
+    INSERT INTO idempotent_request (person_id, key, request_sha256, payment_id, created_at)
+    SELECT :payer_id, CAST(:key AS text), :request_sha256, :id, :now
+    WHERE CAST(:key AS text) IS NOT NULL
+    ON CONFLICT (person_id, key) DO UPDATE SET
+        request_sha256 = excluded.request_sha256, payment_id = excluded.payment_id,
+        created_at = excluded.created_at
+    RETURNING payment_id
+""")  # noqa: S608  our own texts
+
+
 def keep(
-    session: Session, payment: Payment, asked: Quote, *, now: datetime, hold: bool = True
+    session: Session,
+    payment: Payment,
+    asked: Quote,
+    *,
+    now: datetime,
+    hold: bool = True,
+    followed: bool = False,
+    key: tuple[str | None, str | None] = (None, None),
 ) -> None:
-    """Write a payment with its items, and hold its bills for it."""
+    """Write a new payment with its items, and hold its bills for it, in one statement.
+
+    Args:
+        followed: have its gateway asked until its outcome is known.
+        key: the Idempotency-Key that made it, and the digest of what was asked with it.
+    """
+    chosen = sorted(asked.chosen.items())  # numbered in the order of their bills' keys
+    stem = f"W{payment.order_no[2:]}"
+    values = {
+        **payment.model_dump(include=_KEPT), "now": now, "hold": hold,
+        "account_ids": [ref[0] for ref, _ in chosen], "bill_ids": [ref[1] for ref, _ in chosen],
+        "amounts": [one.amount_fen for _, one in chosen],
+        "advances": [one.advance_fen for _, one in chosen],
+        "adjusts": [one.adjust_fen for _, one in chosen],
+        "options": [one.option_code for _, one in chosen],
+        "write_off_nos": [f"{stem}-{at:02d}" for at in range(1, len(chosen) + 1)],
+        "key": key[0], "request_sha256": key[1],
+    }  # fmt: skip
+    events = [outbox.Event("payment.created", payment.id)] if followed else []
+    _KEEP.rows(session, values | outbox.event_values(events, now=now))
+    make_transient_to_detached(payment)  # it is there: what is set from now on is an update
     session.add(payment)
-    session.flush()
-    session.add_all(_items(payment, asked.chosen, now=now))
-    if hold:
-        session.execute(_HOLD, _keys(asked.chosen) | {"payment_id": payment.id})
-    session.flush()
 
 
-def _nothing_taken(now: datetime) -> GatewayReply:
-    return GatewayReply(status=GatewayStatus.PAID, amount_fen=0, paid_at=now)
+_KEPT = {
+    "id", "payer_id", "gateway", "order_no", "return_url", "channel", "mode", "amount_fen",
+    "fee_fen", "fee_tax_fen", "expires_at",
+}  # fmt: skip
+
+
+def _of_nothing(session: Session, payment: Payment, *, now: datetime) -> Payment:
+    """Book a payment of nothing: no gateway is asked, and it is there already (rule 7)."""
+    paid = GatewayReply(status=GatewayStatus.PAID, amount_fen=0, paid_at=now)
+    book_reply(session, payment.id, paid, now=now)
+    return get_payment(session, payment.id)
+
+
+def _as_meant(session: Session, wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Return a choice with bills for their reminders, checked."""
+    meant = resolve_refs(session, [want.ref for want in wanted])
+    chosen = [want._replace(ref=meant[want.ref]) for want in wanted]
+    check_choice(chosen)
+    return chosen
 
 
 def check_choice(wanted: Sequence[Wanted]) -> None:
@@ -157,27 +228,8 @@ def check_may_pay(
     session: Session, payer_id: int, wanted: Sequence[Wanted], *, now: datetime
 ) -> None:
     """Refuse bills that are not this person's to pay (NotFound: nobody is told more)."""
-    may_pay = payable_accounts(session, payer_id, now=now)
-    if any(bill.ref[0] not in may_pay for bill in wanted):
+    if not may_pay(session, payer_id, {bill.ref[0] for bill in wanted}, now=now):
         raise NotFound("there is no such bill")
-
-
-def _items(payment: Payment, chosen: dict[BillRef, Chosen], *, now: datetime) -> list[PaymentItem]:
-    """Return a payment's items, numbered in the order of their bills' keys."""
-    return [
-        PaymentItem(
-            payment_id=payment.id,
-            account_id=ref[0],
-            bill_id=ref[1],
-            amount_fen=one.amount_fen,
-            advance_fen=one.advance_fen,
-            adjust_fen=one.adjust_fen,
-            option_code=one.option_code,
-            write_off_no=f"W{payment.order_no[2:]}-{at:02d}",
-            outcome_at=now,
-        )
-        for at, (ref, one) in enumerate(sorted(chosen.items()), start=1)
-    ]
 
 
 def _request_digest(
@@ -190,49 +242,29 @@ def _request_digest(
     return hashlib.sha256(request.encode()).hexdigest()
 
 
+_LOCK_KEY = HotStatement("SELECT pg_advisory_xact_lock(hashtextextended(:key, :payer_id))")
+_SERVED = HotStatement("""
+    SELECT request_sha256, payment_id FROM idempotent_request
+    WHERE person_id = :payer_id AND key = :key AND created_at >= :since
+""")
+
+
 def _find_earlier(
     session: Session, payer_id: int, key: str, digest: str, *, now: datetime
 ) -> Payment | None:
     # Two requests with one key at the same moment: the second waits here for the first.
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, :payer))"),
-        {"key": key, "payer": payer_id},
-    )
-    earlier = session.get(IdempotentRequest, (payer_id, key))
-    if earlier is None or earlier.created_at < now - timedelta(hours=IDEMPOTENCY_HOURS):
+    _LOCK_KEY.rows(session, {"payer_id": payer_id, "key": key})
+    since = now - timedelta(hours=IDEMPOTENCY_HOURS)
+    served = _SERVED.rows(session, {"payer_id": payer_id, "key": key, "since": since})
+    if not served:
         return None
-    if earlier.request_sha256 != digest:
+    request_sha256, payment_id = served[0]
+    if request_sha256 != digest:
         raise Conflict(
             "this Idempotency-Key was used for another request: use a new one",
             code="idempotency.other_request",
         )
-    return session.get_one(Payment, earlier.payment_id)
-
-
-def _remember(session: Session, payment: Payment, key: str, digest: str, *, now: datetime) -> None:
-    assert payment.payer_id is not None  # only cash at a counter has no payer
-    session.merge(
-        IdempotentRequest(
-            person_id=payment.payer_id,
-            key=key,
-            request_sha256=digest,
-            payment_id=payment.id,
-            created_at=now,
-        )
-    )
-    session.flush()
-
-
-_HOLD = text("""
-    UPDATE bill SET held_by = :payment_id
-    WHERE (account_id, id) IN (
-        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
-""")
-
-
-def _keys(refs: Iterable[BillRef]) -> dict[str, list[int]]:
-    chosen = list(refs)
-    return {"account_ids": [ref[0] for ref in chosen], "bill_ids": [ref[1] for ref in chosen]}
+    return session.get_one(Payment, payment_id)
 
 
 def _check_fresh(

@@ -42,45 +42,50 @@ def open_at_gateway(
 
     Repeating is safe: the gateway knows our order number. No transaction is open while we wait.
     """
+    with transaction() as session:
+        payment = session.get_one(Payment, payment_id)
     return open_by_route(
-        payment_id, {gateway.code: gateway}, (), notify_url_of=lambda _code: notify_url,
-        hand=hand,
+        payment, {gateway.code: gateway}, (), notify_url_of=lambda _code: notify_url, hand=hand,
     )  # fmt: skip
 
 
 def open_by_route(
-    payment_id: int,
+    payment: Payment,
     gateways: Mapping[str, Gateway],
     others: Sequence[str],
     *,
     notify_url_of: Callable[[str], str],
     hand: Hand = _DESK,
+    noted: PaymentAttempt | None = None,
 ) -> Payment:
     """Ask a payment's gateway to collect it; one that cannot be reached gives way to the next.
 
     Args:
         others: which may take its place, in this order; empty where the payer chose by name.
+        noted: that its gateway is asked, where that is written down already.
     """
-    with transaction() as session:
-        payment = session.get_one(Payment, payment_id)
     if payment.status not in UNOPENED or payment.gateway not in gateways:
         return payment
     codes = [payment.gateway, *(code for code in others if code != payment.gateway)]
     for code, following in zip(codes, [*codes[1:], None], strict=True):
+        gateway, notify_url = gateways[code], notify_url_of(code)
         try:
-            reply = ask_to_open(
-                payment_id, gateways[code], notify_url=notify_url_of(code), hand=hand,
-                now=utc_now(),
-            )  # fmt: skip
+            if noted is not None:
+                reply: GatewayReply | None = _ask(payment, noted, gateway, notify_url)
+            else:
+                reply = ask_to_open(
+                    payment.id, gateway, notify_url=notify_url, hand=hand, now=utc_now()
+                )
         except UpstreamUnavailable:
-            if following is not None and _fail_over(payment_id, following):
+            if following is not None and _fail_over(payment.id, following):
+                noted = None
                 continue
             reply = None
         break
     with transaction() as session:
         if reply is not None:
-            book_reply(session, payment_id, reply, now=utc_now())
-        return get_payment(session, payment_id)
+            book_reply(session, payment.id, reply, now=utc_now())
+        return get_payment(session, payment.id)
 
 
 def _fail_over(payment_id: int, to: str) -> bool:
@@ -107,8 +112,12 @@ def ask_to_open(
     with transaction() as session:
         attempt = note_asking(session, payment_id, gateway.code, hand=hand, now=now)
         payment = session.get_one(Payment, payment_id)
-    if attempt is None:
-        return None
+    return None if attempt is None else _ask(payment, attempt, gateway, notify_url)
+
+
+def _ask(
+    payment: Payment, attempt: PaymentAttempt, gateway: Gateway, notify_url: str
+) -> GatewayReply:
     try:
         return _collect(payment, gateway, _order(payment, attempt, notify_url))
     except UpstreamUnavailable:

@@ -20,6 +20,7 @@ from billing.rules.terms import Terms
 from billing.terms import terms_of
 from billing.views import BillView
 from core.clock import billing_date, day_bounds
+from core.db import HotStatement
 from core.errors import Conflict, Invalid, NotFound
 from core.keys import month_of
 from payments.models import Payment
@@ -67,7 +68,24 @@ _STANDING = """
         SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
     ORDER BY b.account_id, b.id
 """
-_READ, _LOCK = text(_STANDING), text(_STANDING + "FOR UPDATE OF b")  # our own text
+_READ, _LOCK = HotStatement(_STANDING), HotStatement(_STANDING + "FOR UPDATE OF b")
+
+
+class _Row(NamedTuple):
+    """What ``_STANDING`` reads of a bill."""
+
+    account_id: int
+    bill_id: int
+    provider_code: str
+    held_by: int | None
+    cancelled: bool
+    amount_fen: int
+    adjusted_fen: int
+    paid_fen: int
+    credited_fen: int
+    due_on: date
+    pay_terms: Any
+
 
 _TAKEN = text("""
     SELECT account_id, bill_id, array_agg(option_code) AS codes,
@@ -91,35 +109,32 @@ def standing(
         lock: take the bills' row locks, in key order.
     """
     keys = {"account_ids": [ref[0] for ref in refs], "bill_ids": [ref[1] for ref in refs]}
-    rows = session.execute(_LOCK if lock else _READ, keys).mappings().all()
+    rows = [_Row(*row) for row in (_LOCK if lock else _READ).rows(session, keys)]
     taken: dict[BillRef, tuple[frozenset[str], int]] = {}
-    if any(row["pay_terms"] for row in rows):
+    if any(row.pay_terms for row in rows):
         for account_id, bill_id, codes, waiting_fen in session.execute(_TAKEN, keys):
             taken[account_id, bill_id] = frozenset(codes), waiting_fen
-    terms = terms_of(session, {row["provider_code"] for row in rows}, billing_date(now))
+    terms = terms_of(session, {row.provider_code for row in rows}, billing_date(now))
     found = {}
     for row in rows:
-        ref = row["account_id"], row["id"]
-        found[ref] = _standing(row, terms[row["provider_code"]], *taken.get(ref, _NOT_TAKEN))
+        ref = row.account_id, row.bill_id
+        found[ref] = _standing(row, terms[row.provider_code], *taken.get(ref, _NOT_TAKEN))
     return found, terms
 
 
-def _standing(
-    row: Mapping[Any, Any], terms: Terms, taken: frozenset[str], waiting_fen: int
-) -> Standing:
+def _standing(row: _Row, terms: Terms, taken: frozenset[str], waiting_fen: int) -> Standing:
     facts = Payable(
-        amount_fen=0 if row["cancelled"] else row["amount_fen"],
-        adjusted_fen=row["adjusted_fen"],
-        paid_fen=row["paid_fen"],
-        credited_fen=row["credited_fen"],
-        due_on=pay_by(row["due_on"], terms.due),
-        pay_terms=read_pay_terms(row["pay_terms"]),
+        amount_fen=0 if row.cancelled else row.amount_fen,
+        adjusted_fen=row.adjusted_fen,
+        paid_fen=row.paid_fen,
+        credited_fen=row.credited_fen,
+        due_on=pay_by(row.due_on, terms.due),
+        pay_terms=read_pay_terms(row.pay_terms),
         taken=taken,
         waiting_fen=waiting_fen,
     )
-    return Standing(
-        (row["account_id"], row["id"]), row["provider_code"], row["held_by"], facts.open_fen, facts
-    )
+    ref = row.account_id, row.bill_id
+    return Standing(ref, row.provider_code, row.held_by, facts.open_fen, facts)
 
 
 def quote(

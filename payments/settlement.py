@@ -5,6 +5,7 @@ at the same moment: each ends here, under the payment's row lock. Paying is two 
 locks and reads the bills, one writes everything that follows.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from core.clock import billing_date
 from core.db import HotStatement
 from core.errors import IllegalTransition, NotFound
 from payments.gateways.base import GatewayReply
-from payments.models import lock_payment, refund_no_of
+from payments.models import get_payment, lock_payment, refund_no_of
 from payments.returns.suspense import suspend
 from payments.states import NEWS, PENDING, News, Outcome, PaymentStatus, sources_of
 
@@ -94,13 +95,23 @@ def book_reply(session: Session, payment_id: int, reply: GatewayReply, *, now: d
             give_up(session, payment_id, ended, now=now)
 
 
+_OPEN = HotStatement("""
+    UPDATE payment SET status = 'open', status_at = :now, gateway_ref = :gateway_ref,
+                       pay_url = :pay_url, pay_code = :pay_code,
+                       pay_fields = CAST(:pay_fields AS json)
+    WHERE id = :payment_id AND status = ANY(:unopened)
+    RETURNING id
+""")
+
+
 def _book_open(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:
-    payment = lock_payment(session, payment_id)
-    if payment.hear(News.OPENED, now=now):
-        payment.gateway_ref = reply.gateway_ref
-        payment.pay_url, payment.pay_code = reply.pay_url, reply.pay_code
-        payment.pay_fields = dict(reply.pay_fields) or None
-        session.flush()
+    values = {
+        "payment_id": payment_id, "now": now, "unopened": sources_of(PaymentStatus.OPEN),
+        "gateway_ref": reply.gateway_ref, "pay_url": reply.pay_url, "pay_code": reply.pay_code,
+        "pay_fields": json.dumps(dict(reply.pay_fields)) if reply.pay_fields else None,
+    }  # fmt: skip
+    if not _OPEN.rows(session, values):
+        get_payment(session, payment_id)
 
 
 def _book_paid(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:

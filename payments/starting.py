@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from core.db import transaction
 from core.errors import Invalid
-from payments.attempts import Hand, gateways_down
+from payments.attempts import Hand, gateways_down, note_attempt
 from payments.checkout import create_payment
 from payments.gateways.base import Gateway
 from payments.models import Payment
@@ -49,27 +49,31 @@ def start_payment(
         Invalid, NotFound, Conflict: as ``checkout.create_payment`` does; no gateway takes the
             amount this way.
     """
-    channel = where_paid(way.mode, payer.channel)
+    channel, noted = where_paid(way.mode, payer.channel), None
     with transaction() as session:
-        down = gateways_down(session, gateways, now=now)
+        down = frozenset[str]()
+        if way.gateway is None:
+            down = gateways_down(session, gateways, now=now)
 
         def pick(amount_fen: int) -> str:
             return route(
                 gateways, way, channel=channel, amount_fen=amount_fen, down=down
             )[0]  # fmt: skip
 
-        payment = create_payment(
+        payment, new = create_payment(
             session, payer_id=payer.id, wanted=basket.wanted, gateway=way.text, mode=way.mode,
             channel=channel, return_url=return_url, idempotency_key=idempotency_key,
             sum_fen=basket.sum_fen, quoted_at=basket.quoted_at,
             shown_total_fen=basket.shown_total_fen, pick=pick, now=now,
         )  # fmt: skip
+        if new and payment.gateway in gateways:
+            noted = note_attempt(session, payment, hand=payer.hand, now=now)
     others: tuple[str, ...] = ()
     if way.gateway is None and payment.amount_fen:
         others = _others(gateways, way, payment, down=down)
     return open_by_route(
-        payment.id, gateways, others, notify_url_of=notify_url_of, hand=payer.hand,
-    )  # fmt: skip
+        payment, gateways, others, notify_url_of=notify_url_of, hand=payer.hand, noted=noted
+    )
 
 
 def _others(

@@ -1,14 +1,15 @@
 """What a payer may see of a payment."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
-from billing.bills import BillRef
+from billing.bills import BillRef, format_ref
 from billing.bills import views as bill_views
 from billing.models import Bill, UtilityAccount
 from billing.pay_grants import as_payer_sees as bill_as_payer_sees
@@ -39,8 +40,10 @@ _MOVING = {"waiting", "paid", "returning"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentItemView:
-    bill: BillView
+class ItemProgress:
+    """What became of one bill in a payment."""
+
+    bill_ref: str
     amount_fen: int
     advance_fen: int  # of it, kept by the company for the next bill
     adjust_fen: int  # the chosen option's discount (below zero) or surcharge
@@ -48,6 +51,11 @@ class PaymentItemView:
     utility_ref: str | None
     reason: str | None
     confirmed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentItemView(ItemProgress):
+    bill: BillView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +69,21 @@ class ReceiptView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentView:
+class PaymentProgress:
+    """How far a payment has come, for whoever knows its bills."""
+
     ref: str
     public_status: PublicStatus
     amount_fen: int  # everything: the bills, the fee and its tax
     fee_fen: int
     fee_tax_fen: int
     receipts: tuple[ReceiptView, ...]
-    gateway_name: str
     created_at: datetime
     paid_at: datetime | None
     pay_url: str | None
     pay_code: str | None  # to be shown as a QR code
     pay_fields: Mapping[str, str]  # for a script, or a form posted to pay_url
-    items: tuple[PaymentItemView, ...]
+    items: tuple[ItemProgress, ...]
     refunds: tuple[RefundView, ...]
 
     @property
@@ -84,44 +93,68 @@ class PaymentView:
         return not waiting and not any(item.outcome in _MOVING for item in self.items)
 
 
-def view(session: Session, payment: Payment, *, gateway_name: str, today: date) -> PaymentView:
-    """Return a payment with what became of each of its bills."""
-    items = [
-        PaymentItemView(
-            bill=bill,
-            amount_fen=item.amount_fen,
-            advance_fen=item.advance_fen,
-            adjust_fen=item.adjust_fen,
-            outcome=_PUBLIC_OUTCOME[item.outcome],
-            utility_ref=item.utility_ref,
-            reason=item.reason,
-            confirmed_at=item.outcome_at if item.outcome is Outcome.WRITTEN_OFF else None,
-        )
-        for item, bill in _items(session, payment, today=today)
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentView(PaymentProgress):
+    gateway_name: str
+    items: tuple[PaymentItemView, ...]
+
+
+def progress(session: Session, payment: Payment) -> PaymentProgress:
+    """Return how far a payment has come; items are in the order of their write-off numbers."""
+    items = tuple(_item_progress(item) for item in list_items(session, payment.id))
     is_open = payment.status is PaymentStatus.OPEN
-    return PaymentView(
+    return PaymentProgress(
         ref=str(payment.id),
         public_status=public_status(payment.status, {item.outcome for item in items}),
         amount_fen=payment.amount_fen,
         fee_fen=payment.fee_fen,
         fee_tax_fen=payment.fee_tax_fen,
-        receipts=tuple(
-            ReceiptView(
-                amount_fen=one.amount_fen, reason=one.reason, received_at=one.received_at,
-                returned_at=one.returned_at,
-            )
-            for one in list_receipts(session, payment.id)
-        ),
-        gateway_name=gateway_name,
+        receipts=_receipts(session, payment.id),
         created_at=payment.created_at,
         paid_at=payment.paid_at,
         pay_url=payment.pay_url if is_open else None,
         pay_code=payment.pay_code if is_open else None,
         pay_fields=(payment.pay_fields or {}) if is_open else {},
-        items=tuple(items),
-        refunds=refund_views(session, payment),
+        items=items,
+        refunds=refund_views(session, payment) if payment.paid_at else (),
+    )
+
+
+def _item_progress(item: PaymentItem) -> ItemProgress:
+    return ItemProgress(
+        bill_ref=format_ref((item.account_id, item.bill_id)),
+        amount_fen=item.amount_fen,
+        advance_fen=item.advance_fen,
+        adjust_fen=item.adjust_fen,
+        outcome=_PUBLIC_OUTCOME[item.outcome],
+        utility_ref=item.utility_ref,
+        reason=item.reason,
+        confirmed_at=item.outcome_at if item.outcome is Outcome.WRITTEN_OFF else None,
+    )
+
+
+def _receipts(session: Session, payment_id: int) -> tuple[ReceiptView, ...]:
+    return tuple(
+        ReceiptView(
+            amount_fen=one.amount_fen, reason=one.reason, received_at=one.received_at,
+            returned_at=one.returned_at,
+        )
+        for one in list_receipts(session, payment_id)
     )  # fmt: skip
+
+
+def view(session: Session, payment: Payment, *, gateway_name: str, today: date) -> PaymentView:
+    """Return a payment with what became of each of its bills."""
+    done, bills = progress(session, payment), _bills(session, payment, today=today)
+    items = tuple(
+        PaymentItemView(**_values(item), bill=bill)
+        for item, bill in zip(done.items, bills, strict=True)
+    )
+    return PaymentView(**_values(done) | {"items": items}, gateway_name=gateway_name)
+
+
+def _values(of: ItemProgress | PaymentProgress) -> dict[str, Any]:
+    return {one.name: getattr(of, one.name) for one in fields(of)}
 
 
 def as_payer_sees(shown: PaymentView, own: Container[int]) -> PaymentView:
@@ -130,11 +163,8 @@ def as_payer_sees(shown: PaymentView, own: Container[int]) -> PaymentView:
     return replace(shown, items=items)
 
 
-def _items(
-    session: Session, payment: Payment, *, today: date
-) -> list[tuple[PaymentItem, BillView]]:
-    """Return a payment's items with their bills, in the order of their write-off numbers."""
-    items = list_items(session, payment.id)
+def _bills(session: Session, payment: Payment, *, today: date) -> list[BillView]:
+    """Return a payment's bills, in the order of its items' write-off numbers."""
     rows = session.exec(
         select(Bill, UtilityAccount)
         .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
@@ -149,8 +179,7 @@ def _items(
         .order_by(col(PaymentItem.write_off_no))
     ).all()
     accounts = {account.id: account for _, account in rows if account.id is not None}
-    shown = bill_views(session, [bill for bill, _ in rows], accounts, today=today)
-    return list(zip(items, shown, strict=True))
+    return bill_views(session, [bill for bill, _ in rows], accounts, today=today)
 
 
 def public_outcome(outcome: Outcome) -> str:

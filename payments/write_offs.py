@@ -1,24 +1,26 @@
 """Telling a company that its bill was paid (销账), and what follows from its answer."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlmodel import Session, col, select
 
 from billing import late_fees, ledger, postings
 from billing.elsewhere import void_paid_elsewhere
-from billing.models import Bill, UtilityAccount
-from billing.terms import terms_on
+from billing.models import Bill
+from billing.terms import terms_of
 from core import outbox
 from core.clock import billing_date
-from core.db import transaction
-from core.errors import NotFound
+from core.db import HotStatement, transaction
+from core.errors import IllegalTransition, NotFound
 from core.keys import month_of
-from payments.models import Payment, PaymentItem, lock_payment
+from payments.models import Payment, PaymentItem, get_payment
 from payments.pauses import pause_seconds
 from payments.returns.refunds import request_refund
-from payments.states import ItemNews, Outcome
+from payments.states import ItemNews, Outcome, sources_of
 from providers.base import UtilityClient, WriteOffOrder, WriteOffOutcome, WriteOffReply
 
+_NONE = "there is no such write-off"
 REFUSED_REASON = "the company did not take the payment"
 NEVER_SEEN = WriteOffReply(
     outcome=WriteOffOutcome.REFUSED, reason="the company did not confirm the payment in time"
@@ -34,22 +36,34 @@ _HEARD = {  # where the same answer again finds an item
 }
 
 
+_ORDER = HotStatement("""
+    SELECT a.provider_code, a.account_no, b.bill_no, b.id, i.amount_fen, p.paid_at
+    FROM payment_item i
+    JOIN payment p ON p.id = i.payment_id
+    JOIN utility_account a ON a.id = i.account_id
+    JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
+    WHERE i.write_off_no = :write_off_no AND i.outcome = 'paid'
+""")
+
+
 def prepare(session: Session, write_off_no: str) -> tuple[str, WriteOffOrder] | None:
-    """Return the company's code and what to tell it; None when there is nothing (left) to tell."""
-    item = _get_item(session, write_off_no)
-    if item.outcome is not Outcome.PAID:
+    """Return the company's code and what to tell it; None when there is nothing (left) to tell.
+
+    Raises:
+        NotFound: no such write-off.
+    """
+    rows = _ORDER.rows(session, {"write_off_no": write_off_no})
+    if not rows:
+        _get_item(session, write_off_no)
         return None
-    payment = session.get_one(Payment, item.payment_id)
-    account = session.get_one(UtilityAccount, item.account_id)
-    bill = session.get_one(Bill, (item.account_id, item.bill_id))
-    assert payment.paid_at is not None
-    return account.provider_code, WriteOffOrder(
+    provider_code, account_no, bill_no, bill_id, amount_fen, paid_at = rows[0]
+    return provider_code, WriteOffOrder(
         write_off_no=write_off_no,
-        account_no=account.account_no,
-        bill_no=bill.bill_no,
-        billing_month=month_of(bill.id),
-        amount_fen=item.amount_fen,
-        paid_at=payment.paid_at,
+        account_no=account_no,
+        bill_no=bill_no,
+        billing_month=month_of(bill_id),
+        amount_fen=amount_fen,
+        paid_at=paid_at,
     )
 
 
@@ -67,12 +81,12 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
         if prepared is None:
             return True
         provider_code, order = prepared
-        hours = terms_on(session, provider_code, billing_date(now)).write_off.hours
+        terms = terms_of(session, [provider_code], billing_date(now))[provider_code]
     if provider_code not in clients:
         raise NotFound(f"no live API is configured for {provider_code}", code="utility.no_api")
     if order.amount_fen == 0:  # nothing to tell: a bill of zero is closed as it came (rule 7)
         reply = WriteOffReply(outcome=WriteOffOutcome.ACCEPTED)
-    elif now < order.paid_at + timedelta(hours=hours):
+    elif now < order.paid_at + timedelta(hours=terms.write_off.hours):
         reply = clients[provider_code].write_off(order)
     else:
         reply = clients[provider_code].query(write_off_no) or NEVER_SEEN
@@ -97,54 +111,91 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
         NotFound: no such write-off.
         IllegalTransition: it contradicts an earlier answer; a person must look.
     """
-    item = _get_item(session, write_off_no)
-    payment = lock_payment(session, item.payment_id)
-    session.refresh(item, with_for_update=True)
+    part = _lock(session, write_off_no)
     news = _NEWS[reply.outcome]
-    if news is None or item.outcome in _HEARD[news]:
+    if news is None or part.outcome in _HEARD[news]:
         return
-    if news is ItemNews.REFUSED and item.amount_fen == 0:
-        return  # there is nothing to return
-    item.hear(news, now=now)  # a "no" to money we never had is refused: it must send none back
-    bill = session.get_one(Bill, (item.account_id, item.bill_id), with_for_update=True)
-    account = session.get_one(UtilityAccount, item.account_id)
     if news is ItemNews.ACCEPTED:
-        _accepted(session, item, bill, account.provider_code, reply, now=now)
-    else:
-        _refused(session, payment, item, bill, account.provider_code, reply, now=now)
+        _accepted(session, part, reply, now=now)
+    elif part.amount_fen:  # of nothing there is nothing to return
+        _refused(session, part, reply, now=now)
 
 
-def _accepted(
-    session: Session,
-    item: PaymentItem,
-    bill: Bill,
-    provider_code: str,
-    reply: WriteOffReply,
-    *,
-    now: datetime,
-) -> None:
-    item.utility_ref = reply.utility_ref
-    bill.written_off_fen += item.amount_fen - item.advance_fen
-    session.flush()
+_LOCK = HotStatement("""
+    SELECT i.write_off_no, i.payment_id, i.account_id, i.bill_id, a.provider_code, i.outcome,
+           i.amount_fen, i.advance_fen
+    FROM payment_item i
+    JOIN payment p ON p.id = i.payment_id
+    JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
+    JOIN utility_account a ON a.id = i.account_id
+    WHERE i.write_off_no = :write_off_no
+    FOR UPDATE OF p, i, b
+""")
+
+
+class Part(NamedTuple):
+    """One bill's part of a payment, locked with its payment and its bill."""
+
+    write_off_no: str
+    payment_id: int
+    account_id: int
+    bill_id: int
+    provider_code: str
+    outcome: str  # the value of an Outcome, as the database has it
+    amount_fen: int
+    advance_fen: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.account_id, self.bill_id
+
+
+def _lock(session: Session, write_off_no: str) -> Part:
+    rows = _LOCK.rows(session, {"write_off_no": write_off_no})
+    if not rows:
+        raise NotFound(_NONE)
+    return Part(*rows[0])
+
+
+_ACCEPT = HotStatement(f"""
+    WITH item AS (
+        UPDATE payment_item SET outcome = 'written_off', outcome_at = :now,
+                                utility_ref = :utility_ref
+        WHERE write_off_no = :write_off_no AND outcome = ANY(:sources)
+        RETURNING account_id, bill_id, amount_fen - advance_fen AS fen
+    ), told AS (
+        UPDATE bill b SET written_off_fen = b.written_off_fen + i.fen
+        FROM item i WHERE b.account_id = i.account_id AND b.id = i.bill_id
+    ), transfers AS ({ledger.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
+    SELECT (SELECT count(*) FROM item), (SELECT count(*) FROM transfers)
+""")  # noqa: S608  our own texts
+
+
+def _accepted(session: Session, part: Part, reply: WriteOffReply, *, now: datetime) -> None:
     moves = postings.written_off(
-        (item.account_id, item.bill_id), provider_code, item.payment_id,
-        amount_fen=item.amount_fen, advance_fen=item.advance_fen,
+        part.key, part.provider_code, part.payment_id, amount_fen=part.amount_fen,
+        advance_fen=part.advance_fen,
     )  # fmt: skip
-    ledger.post(session, moves, now=now)
-    outbox.emit(session, "write_off.accepted", item.write_off_no, now=now)
+    events = [outbox.Event("write_off.accepted", part.write_off_no)]
+    values = {
+        "write_off_no": part.write_off_no, "utility_ref": reply.utility_ref, "now": now,
+        "sources": sources_of(Outcome.WRITTEN_OFF),
+    }  # fmt: skip
+    values |= ledger.move_values(moves, now=now) | outbox.event_values(events, now=now)
+    [(items, transfers)] = _ACCEPT.rows(session, values)
+    if not items:
+        raise IllegalTransition(f"an item that is {part.outcome} cannot be {ItemNews.ACCEPTED}")
+    if transfers < len(moves):  # an account of the ledger that is used for the first time
+        ledger.post(session, moves, now=now)
 
 
-def _refused(
-    session: Session,
-    payment: Payment,
-    item: PaymentItem,
-    bill: Bill,
-    provider_code: str,
-    reply: WriteOffReply,
-    *,
-    now: datetime,
-) -> None:
+def _refused(session: Session, part: Part, reply: WriteOffReply, *, now: datetime) -> None:
     """The company's no is final: the bill owes again, the payer gets the money back (rule 28)."""
+    payment = get_payment(session, part.payment_id)
+    item = _get_item(session, part.write_off_no)
+    bill = session.get_one(Bill, part.key, populate_existing=True)
+    provider_code = part.provider_code
+    item.hear(ItemNews.REFUSED, now=now)
     item.reason = reply.reason or REFUSED_REASON
     bill.paid_fen -= item.amount_fen - item.advance_fen
     # A late amount that was paid in parts stays owed: others paid the rest of it.
@@ -168,8 +219,10 @@ def _refused(
 
 def _get_item(session: Session, write_off_no: str) -> PaymentItem:
     item = session.exec(
-        select(PaymentItem).where(col(PaymentItem.write_off_no) == write_off_no)
+        select(PaymentItem)
+        .where(col(PaymentItem.write_off_no) == write_off_no)
+        .execution_options(populate_existing=True)
     ).one_or_none()
     if item is None:
-        raise NotFound("there is no such write-off")
+        raise NotFound(_NONE)
     return item

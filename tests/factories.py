@@ -239,7 +239,7 @@ def a_payment(
             return_url="http://127.0.0.1:9/payments/{payment}",
             idempotency_key=key or f"key-{next(_numbers)}", quoted_at=quoted_at, sum_fen=sum_fen,
             now=now,
-        )  # fmt: skip
+        ).payment  # fmt: skip
 
 
 def says(payment: Payment, status: GatewayStatus, **changes: Any) -> GatewayReply:

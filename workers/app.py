@@ -25,10 +25,15 @@ def broker_url(redis_url: str) -> str:
     return redis_url
 
 
+def bell(queue: Queue) -> str:
+    """Return the name of the one task of a queue: run these jobs."""
+    return f"{queue}.jobs"
+
+
 celery = Celery("citybill", broker=broker_url(settings().redis_url))
 celery.conf.update(
     imports=["workers.tasks"],
-    task_routes={f"{queue}.*": {"queue": queue} for queue in Queue},
+    task_routes={bell(queue): {"queue": queue} for queue in Queue},
     task_default_queue=Queue.UPKEEP,
     task_ignore_result=True,
     # Not processes by fork: polars, which reads bill files, has threads of its own from the moment

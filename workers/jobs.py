@@ -7,7 +7,8 @@ Anything else it raises is a failure: tried again with growing pauses, and *dead
 """
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -19,11 +20,12 @@ from sqlmodel import Session
 
 from core import log
 from core.clock import utc_now
-from core.db import count_changed, transaction
+from core.db import HotStatement, count_changed, transaction
 from core.errors import UpstreamUnavailable
-from workers.app import celery
+from workers.app import Queue, bell, celery
 
 LEASE = timedelta(seconds=60)
+TURN_SECONDS = 2  # after which what was rung for together is given back to others
 HEARTBEAT_SECONDS = 20
 MAX_ATTEMPTS = 12
 _LONGEST_PAUSE = timedelta(hours=1)
@@ -43,9 +45,21 @@ class Taken(NamedTuple):
     """A job this worker holds. ``attempt`` fences: a later attempt makes this one's word void."""
 
     id: int
+    task: str
     subject_id: str
     attempt: int
     request_id: str | None
+
+
+class Ended(NamedTuple):
+    """How a job went. ``uncount`` takes back an attempt that was none, so waiting never kills."""
+
+    id: int
+    attempt: int
+    state: str
+    due_at: datetime | None = None
+    error: str | None = None
+    uncount: int = 0
 
 
 JOBS: dict[str, Callable[[str], None]] = {}
@@ -55,30 +69,42 @@ def job(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
     """Register a function as the job ``name``; the part before the dot is its queue."""
 
     def register(work: Callable[[str], None]) -> Callable[[str], None]:
-        def rung(job_id: int) -> None:
-            run(job_id)
-
-        celery.task(name=name)(rung)
         JOBS[name] = work
         return work
 
     return register
 
 
-_TAKE = text("""
+def _answer(queue: Queue) -> None:
+    """Have this process run jobs of a queue when it is rung for."""
+
+    def rung(job_ids: list[int]) -> None:
+        run(*job_ids)
+
+    celery.task(name=bell(queue))(rung)
+
+
+for _queue in Queue:
+    _answer(_queue)
+
+_TAKE = HotStatement("""
     UPDATE job SET state = 'running', attempts = attempts + 1, lease_until = :lease_until
-    WHERE id = :id AND due_at <= :now
+    WHERE id = ANY(:ids) AND due_at <= :now
       AND (state = 'waiting' OR (state = 'running' AND lease_until < :now))
-    RETURNING id, subject_id, attempts, request_id, task
+    RETURNING id, task, subject_id, attempts, request_id
 """)
 
-_FINISH = text("""
-    UPDATE job SET state = CAST(:state AS text), lease_until = NULL, rung_at = NULL,
-        due_at = coalesce(CAST(:due_at AS timestamptz), due_at), attempts = attempts - :uncount,
-        finished_at = CASE WHEN CAST(:state AS text) IN ('done', 'dead')
-                           THEN CAST(:now AS timestamptz) END,
-        last_error = :error
-    WHERE id = :id AND attempts = :attempt AND state = 'running'
+_FINISH = HotStatement("""
+    UPDATE job SET state = e.state, lease_until = NULL, rung_at = NULL,
+        due_at = coalesce(e.due_at, job.due_at), attempts = job.attempts - e.uncount,
+        finished_at = CASE WHEN e.state IN ('done', 'dead') THEN CAST(:now AS timestamptz) END,
+        last_error = e.error
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:attempts AS integer[]), CAST(:states AS text[]),
+                CAST(:due_ats AS timestamptz[]), CAST(:errors AS text[]),
+                CAST(:uncounts AS integer[]))
+         AS e (id, attempt, state, due_at, error, uncount)
+    WHERE job.id = e.id AND job.attempts = e.attempt AND job.state = 'running'
+    RETURNING job.id
 """)
 
 _RENEW = text("""
@@ -87,32 +113,47 @@ _RENEW = text("""
 """)
 
 
-def run(job_id: int) -> bool:
-    """Do one job if it is due and nobody else has it; tells whether it was ours to do."""
-    now = utc_now()
+def run(*job_ids: int) -> int:
+    """Do those jobs that are due and nobody else has, in turn; returns how many were done.
+
+    What has not begun when the turn is over is given back, so that none waits long for a slow one.
+    """
+    started, now = time.monotonic(), utc_now()
+    values = {"ids": list(job_ids), "now": now, "lease_until": now + LEASE}
     with transaction() as session:
-        row = session.execute(_TAKE, {"id": job_id, "now": now, "lease_until": now + LEASE}).first()
-    if row is None:
-        return False
-    taken = Taken(row.id, row.subject_id, row.attempts, row.request_id)
-    structlog.contextvars.bind_contextvars(job_id=job_id, request_id=taken.request_id)
+        taken = [Taken(*row) for row in _TAKE.rows(session, values)]
+    ended: list[Ended] = []
+    for one in taken:
+        if time.monotonic() - started > TURN_SECONDS and ended:
+            ended += [_again(one, timedelta(0)) for one in taken[len(ended) :]]
+            break
+        ended.append(_do(one))
+    if ended:
+        _finish(ended)
+    return len(ended)
+
+
+def _do(taken: Taken) -> Ended:
+    structlog.contextvars.bind_contextvars(job_id=taken.id, request_id=taken.request_id)
     try:
         with _heartbeat(taken):
-            JOBS[row.task](taken.subject_id)
+            JOBS[taken.task](taken.subject_id)
     except NotYet as later:
-        _finish(taken, "waiting", pause=timedelta(seconds=later.after_seconds), uncount=1)
+        return _again(taken, timedelta(seconds=later.after_seconds))
     except UpstreamUnavailable as away:
-        _finish(taken, "waiting", pause=_AWAY_PAUSE, error=str(away), uncount=1)
+        return _again(taken, _AWAY_PAUSE, str(away))
     except Exception as failure:  # noqa: BLE001  the edge: a failure must end on the row
-        _log.error("job_failed", task=row.task, attempt=taken.attempt, exc_info=failure)
+        _log.error("job_failed", task=taken.task, attempt=taken.attempt, exc_info=failure)
         state = "dead" if _try_no(taken.attempt) == MAX_ATTEMPTS else "waiting"
         error = f"{type(failure).__name__}: {failure}"[:1000]
-        _finish(taken, state, pause=_pause(taken.attempt), error=error)
-    else:
-        _finish(taken, "done")
+        return Ended(taken.id, taken.attempt, state, utc_now() + _pause(taken.attempt), error)
     finally:
         structlog.contextvars.clear_contextvars()
-    return True
+    return Ended(taken.id, taken.attempt, "done")
+
+
+def _again(taken: Taken, pause: timedelta, error: str | None = None) -> Ended:
+    return Ended(taken.id, taken.attempt, "waiting", utc_now() + pause, error, uncount=1)
 
 
 def _try_no(attempt: int) -> int:
@@ -125,27 +166,16 @@ def _pause(attempt: int) -> timedelta:
     return min(timedelta(seconds=2 ** _try_no(attempt)), _LONGEST_PAUSE)
 
 
-def _finish(
-    taken: Taken,
-    state: str,
-    *,
-    pause: timedelta | None = None,
-    error: str | None = None,
-    uncount: int = 0,
-) -> None:
-    """Write down how it went, unless another worker has taken the job over.
-
-    ``uncount`` takes back an attempt that was no failure, so that waiting never kills a job.
-    """
-    now = utc_now()
+def _finish(ended: Sequence[Ended]) -> None:
+    """Write down how jobs went, unless another worker has taken them over."""
+    ids, attempts, states, due_ats, errors, uncounts = zip(*ended, strict=True)
+    values = {
+        "ids": list(ids), "attempts": list(attempts), "states": list(states),
+        "due_ats": list(due_ats), "errors": list(errors), "uncounts": list(uncounts),
+        "now": utc_now(),
+    }  # fmt: skip
     with transaction() as session:
-        session.execute(
-            _FINISH,
-            {
-                "id": taken.id, "attempt": taken.attempt, "state": state, "error": error,
-                "now": now, "due_at": now + pause if pause else None, "uncount": uncount,
-            },
-        )  # fmt: skip
+        _FINISH.rows(session, values)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def _make_payment(
             reason = NotPaid.CHANGED
         if reason is not None:
             return reason
-        payment = checkout.create_payment(
+        payment, _ = checkout.create_payment(
             session, payer_id=mandate.person_id, wanted=[wanted], gateway=mandate.gateway,
             return_url=return_url.replace("{bill}", format_ref(ref)), mode=mode, channel=CHANNEL,
             idempotency_key=f"autopay {run.id}.{run.tries + 1}",

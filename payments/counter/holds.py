@@ -176,7 +176,7 @@ def open_payment(session: Session, asked: Quote, *, until: datetime, now: dateti
     payment.expires_at = until
     keep(session, payment, asked, now=now)
     book_reply(session, payment.id, GatewayReply(status=GatewayStatus.OPEN), now=now)
-    return payment
+    return get_payment(session, payment.id)
 
 
 def _order_standpoint(session: Session, barcode: str, rules: Rules, *, now: datetime) -> Standpoint:

@@ -97,7 +97,8 @@ class TestTransactions:
         with transaction() as session:
             assert len(session.exec(select(OutboxEvent)).all()) == 1
 
-    def test_a_connection_the_server_cut_is_replaced(self):
+    def test_a_connection_the_server_cut_is_replaced(self, monkeypatch):
+        monkeypatch.setattr(db, "IDLE_SECONDS", 0)
         with transaction(), transaction() as session:  # two, so that one is left to be cut
             pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
         with as_owner() as other:

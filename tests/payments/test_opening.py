@@ -186,7 +186,7 @@ class TestFailover:
 
 def start_payment_again(payment: Payment, *far: FarGateway) -> Payment:
     return opening.open_by_route(
-        payment.id, {one.code: one for one in far}, [one.code for one in far],
+        payment, {one.code: one for one in far}, [one.code for one in far],
         notify_url_of=lambda code: code,
     )  # fmt: skip
 

@@ -12,7 +12,8 @@ from core import db
 from core.db import transaction
 from payments import verification, write_offs
 from payments.gateways.base import DisputeState, GatewayStatus, RefundReply, RefundState
-from payments.returns import refunds
+from payments.models import list_receipts
+from payments.returns import refunds, suspense
 from payments.verification import verify
 from tests.conftest import empty_city
 from tests.factories import (
@@ -60,6 +61,11 @@ def worked_city(database_url: str) -> Iterator[None]:
     a_paid_payment(home)
     book(late, GatewayStatus.PAID, gateway_ref="late")
     book(a_payment(a_home(4_000)), GatewayStatus.PAID, amount_fen=3_999)
+    twice = a_paid_payment(a_home(5_000))
+    book(twice, GatewayStatus.PAID, gateway_ref="twice")
+    with transaction() as session:
+        (receipt,) = list_receipts(session, twice.id)
+        suspense.book_returned(session, receipt.id, "sent", NOW, now=NOW)
     staff_and_banks_send_back()
     a_home(-500, 0, 3_000).cancel(2)
     with transaction() as session:
@@ -125,6 +131,7 @@ SEALS = "every seal is what its transfers hash to"
 BACK = "what went back of a payment's bill is what its refunds and disputes took"
 REFUND = "every refund's state is what its transfers say"
 TRANSFER = "a transfer from our bank is of a refund or receipt that waits for it, or went by it"
+RECEIPT = "every receipt's state is what its transfers say"
 DISPUTE = "every chargeback's state is what its transfers say"
 DISPUTED = "open chargebacks are what stands on their account"
 WAYS = [
@@ -138,6 +145,12 @@ WAYS = [
     (REFUND, "UPDATE refund SET status = 'pending', succeeded_at = NULL "
              "WHERE status = 'succeeded'"),
     (REFUND, "DELETE FROM bank_transfer WHERE sent_at IS NOT NULL"),
+    (RECEIPT, "UPDATE ledger_transfer SET subject_id = subject_id + 1 "
+              "WHERE entry_key LIKE 'suspense_in:%'"),
+    (RECEIPT, "UPDATE receipt SET charged_back_fen = 1"),
+    (RECEIPT, "UPDATE ledger_transfer SET credit_account_id = "
+              "(SELECT id FROM ledger_account WHERE code = 'bank') "
+              "WHERE account_id = 0 AND entry_key LIKE 'returned:%'"),
     (TRANSFER, "UPDATE bank_transfer SET amount_fen = amount_fen + 1"),
     (TRANSFER, "UPDATE bank_transfer SET number = number || 'x'"),
     (TRANSFER, "UPDATE refund SET status = 'pending' WHERE status = 'by_transfer'"),

@@ -34,7 +34,7 @@ def quiet(week: Week) -> None:
             file_lands(week)
         relay_round(week)
         while week.bells:
-            week.run_job(week.bells.pop(0))
+            week.run_jobs(week.bells.pop(0))
         due_at = _next_due(week)
         if due_at is None or week.wrong:
             return

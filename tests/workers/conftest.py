@@ -1,8 +1,10 @@
 """Jobs to run, and a doorbell to hear."""
 
+import json
 import os
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -81,7 +83,9 @@ def bell(servers: Any) -> Iterator[redis.Redis]:
 
 
 def rung(client: redis.Redis, queue: str = "upkeep") -> int:
-    return int(client.llen(queue))  # type: ignore[arg-type]
+    """Count the jobs that a queue has been rung for."""
+    messages = [json.loads(one) for one in client.lrange(queue, 0, -1)]  # type: ignore[union-attr]
+    return sum(len(json.loads(b64decode(one["body"]))[0][0]) for one in messages)
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+import workers.jobs
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import Upstream, UpstreamUnavailable
@@ -86,6 +87,39 @@ class TestTaking:
 
     def test_a_bell_for_a_job_that_is_gone_is_no_error(self):
         assert not run(1)
+
+    def test_one_bell_may_be_for_several_and_each_ends_as_it_went(self, work):
+        said = {"1": None, "2": ValueError("no"), "3": NotYet(60), "4": None}
+
+        def do(subject: str) -> None:
+            if (error := said[subject]) is not None:
+                raise error
+
+        work(do)
+        ids = [a_job(subject_id=subject) for subject in said]
+
+        assert run(*ids) == 4
+
+        rows = [the_job(one) for one in ids]
+        assert [row.state for row in rows] == ["done", "waiting", "waiting", "done"]
+        assert [row.attempts for row in rows] == [1, 1, 0, 1]
+        assert rows[1].last_error == "ValueError: no"
+        assert rows[2].due_at > utc_now() + timedelta(seconds=50)
+
+    def test_after_a_slow_one_the_others_are_given_back(self, work, monkeypatch):
+        monkeypatch.setattr(workers.jobs, "TURN_SECONDS", 0)
+        seen = []
+        work(seen.append)
+        ids = [a_job(subject_id=str(at)) for at in range(3)]
+
+        run(*ids)
+
+        rows = sorted((the_job(one) for one in ids), key=lambda row: row.state)
+        assert len(seen) == 1
+        assert [(row.state, row.attempts) for row in rows] == [
+            ("done", 1), ("waiting", 0), ("waiting", 0),
+        ]  # fmt: skip
+        assert run(*ids) == 2
 
     def test_while_one_works_no_other_takes_it(self, work):
         stuck = Stuck()

@@ -120,8 +120,8 @@ class TestRing:
 
         assert ring(now=now) == 1
         message = json.loads(bell.lindex("upkeep", 0))
-        assert message["headers"]["task"] == "upkeep.test"
-        assert message["headers"]["argsrepr"] == f"[{job_id}]"
+        assert message["headers"]["task"] == "upkeep.jobs"
+        assert message["headers"]["argsrepr"] == f"[[{job_id}]]"
         assert the_job(job_id).state == "waiting"
 
     def test_each_job_rings_in_the_queue_of_its_name(self, bell, now):
@@ -131,6 +131,23 @@ class TestRing:
         ring(now=now)
 
         assert [rung(bell, one) for one in ("payments", "notices", "bills", "upkeep")] == [1] * 4
+
+    def test_many_of_a_queue_share_messages_and_files_never_do(self, bell, now):
+        for task in ("payments.write_off", "bills.import_file"):
+            for at in range(40):
+                a_job(task, str(at), due_at=now)
+
+        ring(now=now)
+
+        assert [rung(bell, one) for one in ("payments", "bills")] == [40, 40]
+        assert (bell.llen("payments"), bell.llen("bills")) == (7, 40)
+
+    def test_a_new_payment_is_left_to_its_request_for_a_moment(self, bell, now):
+        announce("payment.created", now=now)
+        relay_all(now)
+
+        assert ring(now=now) == 0
+        assert ring(now=now + timedelta(seconds=5)) == 1
 
     def test_it_is_rung_for_again_after_thirty_seconds_and_not_before(self, bell, now):
         a_job(due_at=now)

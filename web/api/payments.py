@@ -8,9 +8,10 @@ from fastapi import APIRouter, Header, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, model_validator
+from sqlmodel import Session
 
 from billing import bills
-from core.clock import billing_date, utc_now
+from core.clock import utc_now
 from core.db import transaction
 from core.errors import Invalid
 from core.settings import settings
@@ -18,11 +19,12 @@ from payments import callbacks, checkout, opening, reviews, starting
 from payments.attempts import Hand, gateways_down
 from payments.gateways import gateway_named
 from payments.gateways.base import Gateway, Scene
+from payments.models import Payment
 from payments.quotes import Wanted
 from payments.routing import Way, read_way, where_paid
 from payments.starting import Basket, start_payment
 from payments.states import PENDING
-from payments.views import PublicStatus, view
+from payments.views import PublicStatus, progress
 from web.access import Anyone, Caller, Payer
 from web.api.bills import OfferOut, offer_out
 from web.api.refunds import RefundOut, refund_out
@@ -261,7 +263,8 @@ def create(
         idempotency_key=idempotency_key,
         now=utc_now(),
     )
-    return _read(caller, payment.id)
+    with transaction() as session:
+        return _out(session, payment)
 
 
 @router.post("/payments/{payment_id}/close")
@@ -309,8 +312,11 @@ def read(payment_id: Id, caller: Payer) -> PaymentOut:
 
 def _read(caller: Caller, payment_id: int) -> PaymentOut:
     with transaction() as session:
-        payment = checkout.get_own_payment(session, payment_id, caller.id)
-        shown = view(session, payment, gateway_name="", today=billing_date(utc_now()))
+        return _out(session, checkout.get_own_payment(session, payment_id, caller.id))
+
+
+def _out(session: Session, payment: Payment) -> PaymentOut:
+    shown = progress(session, payment)
     return PaymentOut(
         id=shown.ref,
         status=shown.public_status,
@@ -326,7 +332,7 @@ def _read(caller: Caller, payment_id: int) -> PaymentOut:
         pay_fields=dict(shown.pay_fields),
         items=[
             ItemOut(
-                bill_id=item.bill.ref,
+                bill_id=item.bill_ref,
                 amount_fen=item.amount_fen,
                 advance_fen=item.advance_fen,
                 adjust_fen=item.adjust_fen,
