@@ -7,11 +7,10 @@ or reordered callback can cause a question and nothing else.
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
 from sqlmodel import Session
 
 from core import outbox
-from core.db import transaction
+from core.db import HotStatement, transaction
 from core.errors import NotFound
 from payments.autopay import mandates
 from payments.gateways import gateway_named
@@ -29,6 +28,13 @@ def notify_url(public_url: str, gateway_code: str) -> str:
     return f"{public_url}/api/v1/callbacks/{gateway_code}"
 
 
+_KEEP = HotStatement("""
+    INSERT INTO gateway_callback (gateway, external_id, kind, reference, body, received_at)
+    VALUES (:gateway, :external_id, :kind, :reference, :body, :now)
+    ON CONFLICT (gateway, external_id) DO NOTHING RETURNING id
+""")
+
+
 def receive(
     session: Session, gateway: Gateway, headers: Mapping[str, str], body: bytes, *, now: datetime
 ) -> bool:
@@ -41,21 +47,14 @@ def receive(
     told = gateway.read_callback(headers, body, now=now)
     if told is None:
         return False
-    kept = session.execute(
-        text("""
-            INSERT INTO gateway_callback
-                (gateway, external_id, kind, reference, body, received_at)
-            VALUES (:gateway, :external_id, :kind, :reference, :body, :now)
-            ON CONFLICT (gateway, external_id) DO NOTHING RETURNING id
-        """),
-        {
-            "gateway": gateway.code, "external_id": told.external_id, "kind": told.kind,
-            "reference": told.reference, "body": body, "now": now,
-        },
-    ).scalar_one_or_none()  # fmt: skip
-    if kept is not None:
-        outbox.emit(session, "gateway_callback.received", kept, now=now)
-    return kept is not None
+    values = {
+        "gateway": gateway.code, "external_id": told.external_id, "kind": told.kind,
+        "reference": told.reference, "body": body, "now": now,
+    }  # fmt: skip
+    kept = _KEEP.rows(session, values)
+    for (callback_id,) in kept:
+        outbox.emit(session, "gateway_callback.received", callback_id, now=now)
+    return bool(kept)
 
 
 def process(callback_id: int, gateways: dict[str, Gateway], *, now: datetime) -> bool:
@@ -76,17 +75,22 @@ def process(callback_id: int, gateways: dict[str, Gateway], *, now: datetime) ->
     if kept is None:
         raise NotFound("there is no such callback")
     try:
-        done = _LOOK[kept.kind](kept.reference, gateway_named(gateways, kept.gateway), now)
+        return _LOOK[kept.kind](kept, gateway_named(gateways, kept.gateway), now)
     except NotFound as unknown:
         if now < kept.received_at + PARKED_FOR:
             return False
         raise NotFound(
             f"the gateway speaks of a {kept.kind} we do not know", code="callback.no_order"
         ) from unknown
-    if done:
-        with transaction() as session:
-            session.get_one(GatewayCallback, callback_id).processed_at = now
-    return done
+
+
+_DONE = HotStatement("""
+    UPDATE gateway_callback SET processed_at = :now WHERE id = :id RETURNING id
+""")
+
+
+def _note_done(session: Session, kept: GatewayCallback, *, now: datetime) -> None:
+    _DONE.rows(session, {"id": kept.id, "now": now})
 
 
 def look_again_seconds(session: Session, callback_id: int, *, now: datetime) -> int:
@@ -94,9 +98,9 @@ def look_again_seconds(session: Session, callback_id: int, *, now: datetime) -> 
     return pause_seconds(now - session.get_one(GatewayCallback, callback_id).received_at)
 
 
-def _look_at_payment(order_no: str, gateway: Gateway, now: datetime) -> bool:
+def _look_at_payment(kept: GatewayCallback, gateway: Gateway, now: datetime) -> bool:
     with transaction() as session:
-        payment = find_payment_by_order(session, order_no)
+        payment = find_payment_by_order(session, kept.reference)
     if payment is None or payment.gateway != gateway.code:
         raise NotFound("there is no such payment")
     reply = gateway.query(payment.asked())
@@ -104,12 +108,29 @@ def _look_at_payment(order_no: str, gateway: Gateway, now: datetime) -> bool:
         return False
     with transaction() as session:
         book_reply(session, payment.id, reply, now=now)
+        _note_done(session, kept, now=now)
     return True
 
 
-_LOOK: dict[CallbackKind, Callable[[str, Gateway, datetime], bool]] = {
+Look = Callable[[GatewayCallback, Gateway, datetime], bool]
+
+
+def _by_reference(look: Callable[[str, Gateway, datetime], bool]) -> Look:
+    """Return how news is looked at by a room that knows no callbacks."""
+
+    def look_and_note(kept: GatewayCallback, gateway: Gateway, now: datetime) -> bool:
+        if not look(kept.reference, gateway, now):
+            return False
+        with transaction() as session:
+            _note_done(session, kept, now=now)
+        return True
+
+    return look_and_note
+
+
+_LOOK: dict[CallbackKind, Look] = {
     CallbackKind.PAYMENT: _look_at_payment,
-    CallbackKind.REFUND: refunds.look,
-    CallbackKind.DISPUTE: chargebacks.look,
-    CallbackKind.MANDATE: mandates.look,
+    CallbackKind.REFUND: _by_reference(refunds.look),
+    CallbackKind.DISPUTE: _by_reference(chargebacks.look),
+    CallbackKind.MANDATE: _by_reference(mandates.look),
 }

@@ -291,6 +291,15 @@ def _check_fresh(
         )
 
 
+_WAITS_FOR = HotStatement("SELECT gateway FROM payment WHERE id = :id AND status = ANY(:pending)")
+
+
+def waits_for(session: Session, payment_id: int) -> str | None:
+    """Return the gateway whose word a payment waits for; None: it has ended."""
+    rows = _WAITS_FOR.rows(session, {"id": payment_id, "pending": list(PENDING)})
+    return rows[0][0] if rows else None
+
+
 _FINAL = {GatewayStatus.PAID, GatewayStatus.REFUSED, GatewayStatus.CLOSED}
 
 

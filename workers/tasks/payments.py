@@ -5,7 +5,6 @@ from core.db import transaction
 from core.settings import settings
 from payments import callbacks, checkout, write_offs
 from payments.gateways import gateway_named
-from payments.models import Payment
 from payments.returns import chargebacks, refunds, suspense
 from workers.jobs import NotYet, job
 from workers.start import outside
@@ -15,7 +14,9 @@ from workers.start import outside
 def resolve(payment_id: str) -> None:
     """Ask what became of a payment until its outcome is final."""
     with transaction() as session:
-        code = session.get_one(Payment, int(payment_id)).gateway
+        code = checkout.waits_for(session, int(payment_id))
+    if code is None:
+        return
     payment = checkout.resolve(
         int(payment_id),
         gateway_named(outside().gateways, code),
