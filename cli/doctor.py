@@ -138,14 +138,17 @@ def _backlog() -> list[Finding]:
 
 
 def autopay() -> Finding:
-    """Tell whether debits are behind: of an earlier day, or without an outcome for a day."""
+    """Tell whether debits are behind: of an earlier day, or without an outcome for eight days.
+
+    A bank says nothing of what it collected, so a debit may be under way for days.
+    """
     with transaction() as session:
         late, stuck, today = session.execute(
             text("""
                 SELECT count(*) FILTER (WHERE state IN ('announced', 'retry')
                                           AND debit_on < :today),
                        count(*) FILTER (WHERE state = 'debiting'
-                                          AND state_at < :now - interval '1 day'),
+                                          AND state_at < :now - interval '8 days'),
                        count(*) FILTER (WHERE state IN ('announced', 'retry')
                                           AND debit_on = :today)
                 FROM autopay_run WHERE state IN ('announced', 'retry', 'debiting')

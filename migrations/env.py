@@ -25,6 +25,7 @@ import payments.autopay.collection_models
 import payments.autopay.models
 import payments.counter.models
 import payments.models
+import payments.reconciliation.models
 import payments.returns.models
 from core.db import sqlalchemy_url
 from core.settings import settings
@@ -44,6 +45,7 @@ ROOMS = (
     billing.resending,
     billing.webhooks,
     payments.models,
+    payments.reconciliation.models,
     payments.attempts,
     payments.autopay.models,
     payments.autopay.collection_models,

@@ -1,6 +1,6 @@
 """Rows of the payments room. Amounts are integer fen."""
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import (
@@ -51,6 +51,10 @@ class Payment(SQLModel, table=True):
         Index(
             "ix_payment_gateway_paid_at", "gateway", "paid_at",
             postgresql_where=text("paid_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_payment_to_collect", "gateway",
+            postgresql_where=text("status = 'open' AND mandate_ref IS NOT NULL"),
         ),
     )  # fmt: skip
 
@@ -196,6 +200,7 @@ class Receipt(SQLModel, table=True):
         ),
         CheckConstraint("charged_back_fen BETWEEN 0 AND amount_fen", name="charged_back_within"),
         UniqueConstraint("source", "source_ref"),
+        Index("ix_receipt_suspended", "received_at", postgresql_where=text("state = 'suspended'")),
     )
 
     id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
@@ -254,88 +259,6 @@ class IdempotentRequest(SQLModel, table=True):
     request_sha256: str
     payment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("payment.id"), nullable=False))
     created_at: datetime = Field(sa_type=UtcDateTime)
-
-
-class SettlementFile(SQLModel, table=True):
-    """A gateway's own account of one of its days."""
-
-    __tablename__ = "settlement_file"
-    __table_args__ = (UniqueConstraint("source", "day", "sha256"),)
-
-    id: int | None = Field(
-        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
-    )
-    source: str
-    day: date
-    sha256: str
-    file_name: str
-    received_at: datetime = Field(sa_type=UtcDateTime)
-
-
-class SettlementRow(SQLModel, table=True):
-    """One row of a settlement file, in our units: refunds are negative."""
-
-    __tablename__ = "settlement_row"
-    __table_args__ = (
-        Index("ix_settlement_row_reference", "settlement_file_id", "kind", "reference"),
-    )
-
-    settlement_file_id: int = Field(
-        sa_column=Column(
-            BigInteger, ForeignKey("settlement_file.id", ondelete="CASCADE"), primary_key=True
-        )
-    )
-    line_no: int = Field(primary_key=True)
-    kind: str  # payment | refund
-    reference: str  # our order_no or refund_no
-    gateway_ref: str
-    amount_fen: int = Field(sa_type=BigInteger)
-    fee_fen: int = Field(sa_type=BigInteger)
-    happened_at: datetime = Field(sa_type=UtcDateTime)
-
-
-class Reconciliation(SQLModel, table=True):
-    """The last run of one source's day; repeating it replaces it."""
-
-    __tablename__ = "reconciliation"
-
-    source: str = Field(primary_key=True)
-    day: date = Field(primary_key=True)
-    settlement_file_id: int = Field(
-        sa_column=Column(BigInteger, ForeignKey("settlement_file.id"), nullable=False)
-    )
-    matched: int
-    our_count: int
-    their_count: int
-    our_total_fen: int = Field(sa_type=BigInteger)
-    their_total_fen: int = Field(sa_type=BigInteger)
-    fee_total_fen: int = Field(sa_type=BigInteger)
-    run_at: datetime = Field(sa_type=UtcDateTime)
-
-
-class BreakKind(StrEnum):
-    MISSING_HERE = "missing_here"
-    MISSING_AT_GATEWAY = "missing_at_gateway"
-    AMOUNT_DIFFERS = "amount_differs"
-    DUPLICATE = "duplicate"
-    LEDGER_DIFFERS = "ledger_differs"
-
-
-class ReconciliationBreak(SQLModel, table=True):
-    """One difference that a run found and nobody has explained yet."""
-
-    __tablename__ = "reconciliation_break"
-
-    source: str = Field(primary_key=True)
-    day: date = Field(primary_key=True)
-    kind: BreakKind = Field(sa_column=Column(text_enum(BreakKind), primary_key=True))
-    row_kind: str = Field(primary_key=True)  # payment | refund
-    reference: str = Field(primary_key=True)
-    gateway_ref: str | None = None
-    ours_fen: int | None = Field(default=None, sa_type=BigInteger)
-    theirs_fen: int | None = Field(default=None, sa_type=BigInteger)
-    happened_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    found_at: datetime = Field(sa_type=UtcDateTime)
 
 
 def lock_payment(session: Session, payment_id: int) -> Payment:

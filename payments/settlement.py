@@ -22,7 +22,7 @@ from core.clock import billing_date
 from core.db import HotStatement
 from core.errors import IllegalTransition, NotFound
 from payments.gateways.base import GatewayReply
-from payments.models import get_payment, lock_payment, refund_no_of
+from payments.models import get_payment, list_receipts, lock_payment, refund_no_of
 from payments.returns.suspense import suspend
 from payments.states import NEWS, PENDING, News, Outcome, PaymentStatus, sources_of
 
@@ -127,6 +127,10 @@ def _book_paid(session: Session, payment_id: int, reply: GatewayReply, *, now: d
         return
     paid_at = reply.paid_at or now
     if payment.status not in PENDING:
+        if reply.gateway_ref in {one.source_ref for one in list_receipts(session, payment_id)}:
+            # The same money, told of before with another amount: it is suspended already.
+            suspend(session, payment_id, reply, reason="paid a second time", now=now)
+            return
         lines = _without_instalments_paid(session, payment_id, lines)
     if billing_date(paid_at) < billing_date(now):
         lines = _without_undue_fees(session, payment_id, lines, paid_at=paid_at, now=now)

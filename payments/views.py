@@ -74,6 +74,7 @@ class PaymentProgress:
 
     ref: str
     public_status: PublicStatus
+    ended_early: bool  # EXPIRED before its time was over: somebody called it off
     amount_fen: int  # everything: the bills, the fee and its tax
     fee_fen: int
     fee_tax_fen: int
@@ -106,6 +107,8 @@ def progress(session: Session, payment: Payment) -> PaymentProgress:
     return PaymentProgress(
         ref=str(payment.id),
         public_status=public_status(payment.status, {item.outcome for item in items}),
+        ended_early=payment.status is PaymentStatus.EXPIRED
+        and payment.status_at < payment.expires_at,
         amount_fen=payment.amount_fen,
         fee_fen=payment.fee_fen,
         fee_tax_fen=payment.fee_tax_fen,

@@ -121,7 +121,7 @@ def run(*job_ids: int) -> int:
     started, now = time.monotonic(), utc_now()
     values = {"ids": list(job_ids), "now": now, "lease_until": now + LEASE}
     with transaction() as session:
-        taken = [Taken(*row) for row in _TAKE.rows(session, values)]
+        taken = sorted(Taken(*row) for row in _TAKE.rows(session, values))
     ended: list[Ended] = []
     for one in taken:
         if time.monotonic() - started > TURN_SECONDS and ended:

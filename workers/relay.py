@@ -62,6 +62,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "autopay.done": (),
     "autopay.postponed": (),
     "autopay.failed": (),
+    "settlement_file.expected": ("payments.fetch_settlement",),
     "notice.created": ("notices.deliver",),
 }
 

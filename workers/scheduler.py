@@ -28,6 +28,7 @@ SCHEDULE: dict[str, timedelta] = {
     "payments.plan_autopay": timedelta(hours=1),
     "payments.settle_autopay": timedelta(minutes=1),
     "payments.collect": timedelta(minutes=5),
+    "payments.expect_settlements": timedelta(hours=1),
 }
 _log = log.logger(__name__)
 

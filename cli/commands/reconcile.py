@@ -13,8 +13,8 @@ from cli.output import Json, say_json, the_day
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from payments import reconciliation
 from payments.gateways import gateway_named, load_gateways
+from payments.reconciliation import matching
 
 app = typer.Typer(add_completion=False)
 
@@ -31,10 +31,10 @@ def reconcile_command(
         # Only now: what a running city is set to is known once we are connected to it.
         gateway = gateway_named(load_gateways(settings()), source)
         with transaction() as session:
-            result = reconciliation.reconcile(
+            result = matching.reconcile(
                 session, gateway, stream, day=the_day(day), file_name=file.name, now=utc_now()
             )
-            breaks = reconciliation.list_breaks(session, source, the_day(day))
+            breaks = matching.list_breaks(session, source, the_day(day))
     shown = asdict(result) | {"balanced": result.balanced}
     if as_json:
         found = [one.model_dump(mode="json", exclude={"source", "day"}) for one in breaks]

@@ -191,6 +191,12 @@ def _transfer_what_a_gateway_cannot() -> None:
         "charged_back_fen BETWEEN 0 AND amount_fen",
     )
     op.execute("UPDATE receipt SET asked_at = coalesce(returned_at, received_at)")
+    op.create_index(
+        "ix_receipt_suspended",
+        "receipt",
+        ["received_at"],
+        postgresql_where=sa.text("state = 'suspended'"),
+    )
 
 
 def _refund_by_two_people() -> None:
@@ -328,6 +334,7 @@ def _send_no_money_back() -> None:
         ["payment_id", "account_id", "bill_id"],
     )
     op.drop_column("payment_item", "returned_fen")
+    op.drop_index("ix_receipt_suspended", "receipt")
     op.drop_column("receipt", "asked_at")
     op.drop_column("receipt", "charged_back_fen")
     for table in ("chargeback_part", "chargeback", "bank_transfer"):

@@ -52,6 +52,13 @@ def _take_cash() -> None:
             name=op.f("ck_counter_payment_return_says_when"),
         ),
         sa.CheckConstraint(
+            "(state = 'booked') = (reason IS NULL)",
+            name=op.f("ck_counter_payment_no_bill_says_why"),
+        ),
+        sa.CheckConstraint(
+            "received_via IN ('api', 'file')", name=op.f("ck_counter_payment_received_via")
+        ),
+        sa.CheckConstraint(
             "state IN ('booked', 'suspended', 'unmatched', 'returned')",
             name=op.f("ck_counter_payment_cashstate"),
         ),

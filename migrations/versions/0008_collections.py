@@ -37,6 +37,10 @@ def _debit_accounts() -> None:
             name=op.f("ck_collection_batch_cut_whole"),
         ),
         sa.CheckConstraint(
+            "state <> 'refused' OR complaint IS NOT NULL",
+            name=op.f("ck_collection_batch_refusal_says_why"),
+        ),
+        sa.CheckConstraint(
             "state IN ('open', 'cut', 'taken', 'refused', 'closed')",
             name=op.f("ck_collection_batch_batchstate"),
         ),
@@ -80,7 +84,12 @@ def _debit_accounts() -> None:
         sa.PrimaryKeyConstraint("order_no", name=op.f("pk_collection_entry")),
         sa.UniqueConstraint("payment_id", name=op.f("uq_collection_entry_payment_id")),
     )
-    op.create_index(op.f("ix_collection_entry_batch_id"), "collection_entry", ["batch_id"])
+    op.create_index(
+        "ix_collection_entry_waiting",
+        "collection_entry",
+        ["batch_id", "order_no"],
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
     op.create_table(
         "collection_return_file",
         sa.Column("gateway", sa.String(), nullable=False),

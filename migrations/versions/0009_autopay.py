@@ -17,6 +17,12 @@ def _agree_once() -> None:
     """Make mandates, and what becomes of each bill under one."""
     moment = sa.DateTime(timezone=True)
     op.add_column("payment", sa.Column("mandate_ref", sa.String(), nullable=True))
+    op.create_index(
+        "ix_payment_to_collect",
+        "payment",
+        ["gateway"],
+        postgresql_where=sa.text("status = 'open' AND mandate_ref IS NOT NULL"),
+    )
     op.create_table(
         "mandate",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -95,7 +101,7 @@ _RUN_STATES = [
 _NOT_PAID = [
     "over_cap", "not_fixed", "first_bill", "too_late", "enrolled_late", "not_taken", "paid",
     "cancelled", "superseded", "changed", "paused", "ended", "not_allowed", "short_of_funds",
-    "refused", "returned",
+    "no_answer", "returned",
 ]  # fmt: skip
 
 
@@ -163,13 +169,16 @@ def _run_mandates() -> None:
         ),
     )  # fmt: skip
     for name, columns, where in (
-        ("tell_on", ["tell_on"], "state = 'planned'"),
+        ("tell_on", ["tell_on", "id"], "state = 'planned'"),
         ("debit_on", ["debit_on"], "state IN ('announced', 'retry')"),
         ("bill", ["account_id", "bill_id"], None),
-        ("payment", ["payment_id"], "payment_id IS NOT NULL AND state <> 'done'"),
+        ("payment", ["payment_id"], "payment_id IS NOT NULL"),
+        ("waiting", ["account_id", "bill_id"], "state IN ('planned', 'announced', 'retry')"),
+        ("tried", ["payment_id"], "state IN ('debiting', 'retry')"),
+        ("ended", ["state_at"], "state IN ('skipped', 'failed') AND payment_id IS NOT NULL"),
     ):
         op.create_index(
-            f"ix_autopay_run_{name}", "autopay_run", columns,
+            f"ix_autopay_run_{name}", "autopay_run", columns, unique=name == "payment",
             postgresql_where=sa.text(where) if where else None,
         )  # fmt: skip
 

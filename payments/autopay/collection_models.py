@@ -44,6 +44,9 @@ class CollectionBatch(SQLModel, table=True):
             " silent_until, cut_at) IN (0, 5)",
             name="cut_whole",
         ),
+        CheckConstraint(
+            "state <> 'refused' OR complaint IS NOT NULL", name="refusal_says_why"
+        ),
         Index(
             "ix_collection_batch_open", "gateway", unique=True,
             postgresql_where=text("state = 'open'"),
@@ -65,7 +68,7 @@ class CollectionBatch(SQLModel, table=True):
     entries: int = 0
     total_fen: int = Field(default=0, sa_type=BigInteger)
     content: bytes | None = Field(default=None, sa_type=LargeBinary)
-    complaint: str | None = None  # the bank's, of a batch it refused
+    complaint: str | None = None  # the bank's, of a batch it does not take
     state_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -79,11 +82,16 @@ class CollectionEntry(SQLModel, table=True):
             "(state IN ('returned', 'bounced')) = (return_code IS NOT NULL)",
             name="return_says_why",
         ),
-    )
+        # Half a million wait at once, and are ended in the order of their numbers.
+        Index(
+            "ix_collection_entry_waiting", "batch_id", "order_no",
+            postgresql_where=text("state = 'waiting'"),
+        ),
+    )  # fmt: skip
 
     order_no: str = Field(primary_key=True)
     batch_id: int = Field(
-        sa_column=Column(BigInteger, ForeignKey("collection_batch.id"), nullable=False, index=True)
+        sa_column=Column(BigInteger, ForeignKey("collection_batch.id"), nullable=False)
     )
     payment_id: int = Field(
         sa_column=Column(BigInteger, ForeignKey("payment.id"), nullable=False, unique=True)

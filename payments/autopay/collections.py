@@ -2,6 +2,7 @@
 
 Four steps, each of which may be repeated and may follow the others at any time: ``gather`` and
 ``cut``, ``hand_over``, ``take_in_returns``, ``end_silence``. A row's state says what is left to do.
+The first is ``payments.autopay.batches``.
 
 Rule 34: the bank reports only failures; what has not come back when the silence is over is paid, on
 the day it was collected. Rule 35: what comes back after that opens its bills again, as a chargeback
@@ -10,15 +11,15 @@ that is lost from the start, and freezes the mandate. A fee for it is the compan
 
 import hashlib
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time
 
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing.rules.calendars import add_working_days
-from core.clock import BILLING_ZONE, billing_date, day_bounds
-from core.db import count_changed, transaction
+from core.clock import BILLING_ZONE, billing_date
+from core.db import transaction
 from core.errors import Conflict, SettlementFileError
+from payments.autopay.batches import cut, gather
 from payments.autopay.collection_models import (
     BatchState,
     CollectionBatch,
@@ -29,15 +30,18 @@ from payments.autopay.collection_models import (
 from payments.autopay.mandates import freeze
 from payments.gateways.bank_debit import reason_of
 from payments.gateways.base import DisputeReply, DisputeState, GatewayReply, GatewayStatus
-from payments.gateways.collecting import Batch, Collecting, Debit, HandOver, Return
+from payments.gateways.collecting import (
+    Collecting,
+    HandOver,
+    HandOverReply,
+    Return,
+)
 from payments.returns import chargebacks
 from payments.settlement import book_reply
 
-CALENDAR = "CN"  # the bank's working days
 _NOON = time(12, 0)
 _WHOLE_BATCH = "FILE"  # the code of an order whose batch the bank refused
 _CHUNK = 500
-_MARGIN = timedelta(days=7)  # how long a payment may wait above the silence for somebody to look
 
 
 def advance(gateway: Collecting, *, cut_off: time, silence_days: int, now: datetime) -> None:
@@ -47,107 +51,15 @@ def advance(gateway: Collecting, *, cut_off: time, silence_days: int, now: datet
         UpstreamUnavailable: the bank cannot be reached; try again later.
         SettlementFileError: a file of returns is refused; until it is mended nothing becomes paid.
     """
-    with transaction() as session:
-        gather(session, gateway, silence_days=silence_days, now=now)
-        cut(session, gateway, cut_off=cut_off, silence_days=silence_days, now=now)
+    was_cut = True
+    while was_cut:
+        with transaction() as session:
+            gather(session, gateway, silence_days=silence_days, now=now)
+            made = cut(session, gateway, cut_off=cut_off, silence_days=silence_days, now=now)
+        was_cut = made is not None
     hand_over(gateway, now=now)
     if take_in_returns(gateway, now=now) is not None:
         end_silence(gateway, now=now)
-
-
-_OPEN_BATCH = text("""
-    INSERT INTO collection_batch (gateway, state, opened_at, state_at, entries, total_fen)
-    VALUES (:gateway, 'open', :now, :now, 0, 0)
-    ON CONFLICT (gateway) WHERE state = 'open' DO NOTHING
-""")
-
-# Orders whose gateway has said that it takes them, and that no batch has yet. Their payments wait
-# for as long as silence takes: nobody may pay the bill meanwhile.
-_GATHER = text("""
-    WITH batch AS (
-        SELECT id FROM collection_batch WHERE gateway = :gateway AND state = 'open' FOR SHARE
-    ), entered AS (
-        INSERT INTO collection_entry (order_no, batch_id, payment_id, debtor_ref, amount_fen,
-                                      state, entered_at, state_at)
-        SELECT p.order_no, batch.id, p.id, p.mandate_ref, p.amount_fen, 'waiting', :now, :now
-        FROM payment p, batch
-        WHERE p.gateway = :gateway AND p.status = 'open' AND p.mandate_ref IS NOT NULL
-          AND NOT EXISTS (SELECT FROM collection_entry e WHERE e.payment_id = p.id)
-        ON CONFLICT DO NOTHING
-        RETURNING payment_id
-    )
-    UPDATE payment SET expires_at = greatest(expires_at, :expires_at)
-    FROM entered WHERE payment.id = entered.payment_id
-""")
-
-
-def gather(session: Session, gateway: Collecting, *, silence_days: int, now: datetime) -> int:
-    """Put every order that waits into the open batch, once; returns how many."""
-    silent_until = _silent_until(_collect_on(billing_date(now)), silence_days)
-    _, ends_at = day_bounds(silent_until)
-    values = {"gateway": gateway.code, "now": now, "expires_at": ends_at + _MARGIN}
-    session.execute(_OPEN_BATCH, values)
-    return count_changed(session.execute(_GATHER, values))
-
-
-def _collect_on(cut_on: date) -> date:
-    return add_working_days(CALENDAR, cut_on, 1)
-
-
-def _silent_until(collect_on: date, silence_days: int) -> date:
-    return add_working_days(CALENDAR, collect_on, silence_days)
-
-
-def cut(
-    session: Session, gateway: Collecting, *, cut_off: time, silence_days: int, now: datetime
-) -> CollectionBatch | None:
-    """Write the file of the open batch, if a cut-off has passed since it was opened.
-
-    A payment that has ended meanwhile is left out (rule 37); a batch of nothing stays open.
-    """
-    batch = session.exec(
-        select(CollectionBatch)
-        .where(CollectionBatch.gateway == gateway.code, CollectionBatch.state == BatchState.OPEN)
-        .with_for_update()
-    ).one_or_none()
-    if batch is None or batch.opened_at >= _last_cut_off(now, cut_off):
-        return None
-    session.execute(_DROP, {"batch_id": batch.id, "now": now})
-    rows = session.execute(_DEBITS, {"batch_id": batch.id}).all()
-    if not rows:
-        return None
-    assert batch.id is not None
-    day = billing_date(now)
-    made = Batch(
-        batch_no=f"{day:%Y%m%d}{batch.id:08d}", collect_on=_collect_on(day), written_at=now,
-        debits=tuple(Debit(*row) for row in rows),
-    )  # fmt: skip
-    batch.batch_no, batch.collect_on = made.batch_no, made.collect_on
-    batch.silent_until = _silent_until(made.collect_on, silence_days)
-    batch.entries, batch.total_fen = len(made.debits), made.total_fen
-    batch.content = gateway.write_batch(made)
-    batch.state, batch.cut_at, batch.state_at = BatchState.CUT, now, now
-    session.flush()
-    return batch
-
-
-def _last_cut_off(now: datetime, cut_off: time) -> datetime:
-    today = datetime.combine(billing_date(now), cut_off, BILLING_ZONE)
-    return today if now >= today else today - timedelta(days=1)
-
-
-_DROP = text("""
-    UPDATE collection_entry e SET state = 'dropped', state_at = :now
-    FROM payment p
-    WHERE e.batch_id = :batch_id AND e.state = 'waiting' AND p.id = e.payment_id
-      AND p.status NOT IN ('created', 'unknown', 'open')
-""")
-_DEBITS = text("""
-    SELECT e.order_no, e.debtor_ref, e.amount_fen
-    FROM collection_entry e JOIN payment p ON p.id = e.payment_id
-    WHERE e.batch_id = :batch_id AND e.state = 'waiting'
-    ORDER BY e.order_no FOR SHARE OF p
-""")
 
 
 def hand_over(gateway: Collecting, *, now: datetime) -> int:
@@ -158,37 +70,48 @@ def hand_over(gateway: Collecting, *, now: datetime) -> int:
     Raises:
         UpstreamUnavailable: the bank cannot be reached; try again later.
     """
-    with transaction() as session:
-        waiting = _batches(session, gateway, BatchState.CUT)
     taken = 0
-    for batch in waiting:
-        assert batch.id is not None
+    for batch_id in _batch_ids(gateway, BatchState.CUT):
+        with transaction() as session:
+            batch = session.get_one(CollectionBatch, batch_id)
         assert batch.batch_no is not None
         assert batch.content is not None
         reply = gateway.hand_over(batch.batch_no, batch.content)
-        if reply.outcome is HandOver.UNKNOWN:
-            continue
         with transaction() as session:
-            row = session.get_one(CollectionBatch, batch.id, with_for_update=True)
-            if row.state is not BatchState.CUT:
-                continue
-            refused = reply.outcome is HandOver.REFUSED
-            row.state, row.state_at = (BatchState.REFUSED if refused else BatchState.TAKEN), now
-            row.complaint = reply.complaint if refused else None
-            taken += not refused
-    with transaction() as session:
-        refused_ids = [one.id for one in _batches(session, gateway, BatchState.REFUSED)]
+            taken += _book_answer(session, batch_id, reply, now=now)
     no = GatewayReply(status=GatewayStatus.REFUSED, reason=reason_of(_WHOLE_BATCH))
-    for batch_id in refused_ids:
+    for batch_id in _batch_ids(gateway, BatchState.REFUSED):
         _end_entries(batch_id, EntryState.RETURNED, no, now=now)
     return taken
 
 
-def _batches(session: Session, gateway: Collecting, state: BatchState) -> list[CollectionBatch]:
-    wanted = select(CollectionBatch).where(
-        CollectionBatch.gateway == gateway.code, CollectionBatch.state == state
-    )
-    return list(session.exec(wanted.order_by(col(CollectionBatch.id))))
+def _book_answer(session: Session, batch_id: int, reply: HandOverReply, *, now: datetime) -> bool:
+    """Enter what the bank says of a file; tells whether it has taken it just now."""
+    row = session.get_one(CollectionBatch, batch_id, with_for_update=True)
+    if row.state is not BatchState.CUT:
+        return False
+    row.complaint = reply.complaint or None
+    match reply.outcome:
+        case HandOver.TAKEN:
+            row.state, row.state_at = BatchState.TAKEN, now
+        case HandOver.REFUSED:
+            row.state, row.state_at = BatchState.REFUSED, now
+    return reply.outcome is HandOver.TAKEN
+
+
+_BATCHES = text("""
+    SELECT id FROM collection_batch b WHERE gateway = :gateway AND state = :state
+      AND (state <> 'refused' OR EXISTS (
+          SELECT FROM collection_entry e WHERE e.batch_id = b.id AND e.state = 'waiting'))
+    ORDER BY id
+""")
+
+
+def _batch_ids(gateway: Collecting, state: BatchState) -> list[int]:
+    """Return the batches in a state, without their files; of refused ones those not yet ended."""
+    with transaction() as session:
+        values = {"gateway": gateway.code, "state": state}
+        return list(session.execute(_BATCHES, values).scalars())
 
 
 def take_in_returns(gateway: Collecting, *, now: datetime) -> int | None:
@@ -295,9 +218,30 @@ def _book_return(
     freeze(session, entry.payment_id, now=now)
 
 
+def word_on(session: Session, payment_id: int) -> GatewayReply:
+    """Tell what became of a payment that has ended, as a gateway that knows would (rule 34).
+
+    The bank knows nothing of what was in none of its batches, or in one that it refused whole.
+    """
+    entry = session.exec(
+        select(CollectionEntry).where(CollectionEntry.payment_id == payment_id)
+    ).one_or_none()
+    if entry is None or entry.state is EntryState.DROPPED:
+        return GatewayReply(status=GatewayStatus.CLOSED)
+    if entry.return_code is not None:
+        return GatewayReply(status=GatewayStatus.REFUSED, reason=reason_of(entry.return_code))
+    return GatewayReply(status=GatewayStatus.OPEN)
+
+
 def _lock_entry(session: Session, entry: CollectionEntry) -> CollectionEntry:
     session.refresh(entry, with_for_update=True)
     return entry
+
+
+_OVER = text("""
+    SELECT id, collect_on FROM collection_batch
+    WHERE gateway = :gateway AND state = 'taken' AND silent_until < :today ORDER BY id
+""")
 
 
 def end_silence(gateway: Collecting, *, now: datetime) -> int:
@@ -306,16 +250,14 @@ def end_silence(gateway: Collecting, *, now: datetime) -> int:
     The bank's files of returns must have been read before: see ``advance``.
     """
     with transaction() as session:
-        taken = _batches(session, gateway, BatchState.TAKEN)
-    over = [one for one in taken if one.silent_until and billing_date(now) > one.silent_until]
-    for batch in over:
-        assert batch.id is not None
-        assert batch.collect_on is not None
-        noon = datetime.combine(batch.collect_on, _NOON, BILLING_ZONE)
+        values = {"gateway": gateway.code, "today": billing_date(now)}
+        over = session.execute(_OVER, values).all()
+    for batch_id, collect_on in over:
+        noon = datetime.combine(collect_on, _NOON, BILLING_ZONE)
         yes = GatewayReply(status=GatewayStatus.PAID, paid_at=noon)
-        _end_entries(batch.id, EntryState.COLLECTED, yes, now=now)
+        _end_entries(batch_id, EntryState.COLLECTED, yes, now=now)
         with transaction() as session:
-            row = session.get_one(CollectionBatch, batch.id, with_for_update=True)
+            row = session.get_one(CollectionBatch, batch_id, with_for_update=True)
             row.state, row.state_at = BatchState.CLOSED, now
     return len(over)
 

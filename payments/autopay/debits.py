@@ -8,21 +8,28 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlmodel import Session, col, select
 
-from billing.bills import format_ref
 from billing.models import Bill
 from core import outbox
 from core.clock import billing_date
 from core.db import transaction
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from payments import checkout
-from payments.autopay.mandates import CHANNEL, end_for_good
+from payments.autopay.collections import word_on
+from payments.autopay.mandates import CHANNEL, end_because
 from payments.autopay.models import AutopayRun, Mandate, lock_mandate
-from payments.autopay.rules import RETRY_DAYS, NotPaid, debit_moment, half_fen, next_try_on
+from payments.autopay.rules import (
+    NotPaid,
+    debit_moment,
+    half_fen,
+    last_try_on,
+    next_try_on,
+)
 from payments.autopay.states import MandateStatus, RunNews, RunState
 from payments.gateways.base import Gateway, GatewayReply, GatewayStatus
+from payments.gateways.collecting import Collecting
 from payments.models import Payment, get_payment
 from payments.opening import open_at_gateway
 from payments.quotes import Quote, Wanted, preview
@@ -30,6 +37,8 @@ from payments.settlement import book_reply
 from payments.states import PaymentStatus
 
 HELD_SECONDS = 600  # somebody is paying the bill by hand: look again
+SAYS_WITHIN = timedelta(days=7)  # of a debit's end: a gateway that cannot say by then never will
+LATE_WITHIN = timedelta(days=31)  # how long money that comes after all is looked for
 _FOR_GOOD = "mandate_ended"  # how a gateway's refusal begins that ends a mandate
 _DUE = frozenset({RunState.ANNOUNCED, RunState.RETRY})
 
@@ -119,8 +128,10 @@ def _why_not(
         return NotPaid.PAID
     if mandate.gateway not in gateways:
         return NotPaid.NOT_TAKEN
-    missed = billing_date(now) > run.debit_on + timedelta(days=RETRY_DAYS)
-    return NotPaid.TOO_LATE if missed else None
+    assert run.first_debit_on is not None
+    if billing_date(now) > last_try_on(run.first_debit_on):
+        return NotPaid.SHORT if run.tries else NotPaid.TOO_LATE
+    return None
 
 
 def _make_payment(
@@ -134,7 +145,6 @@ def _make_payment(
 ) -> Payment | NotPaid:
     """Make the payment of a run, held to the rules and to what was announced; or say why not."""
     mode = gateways[mandate.gateway].capabilities.modes[0]
-    ref = run.account_id, run.bill_id
     try:
         wanted, asked = _asked(session, mandate, run, mode=mode, now=now)
         part = wanted.amount_fen is not None
@@ -145,7 +155,7 @@ def _make_payment(
             return reason
         payment, _ = checkout.create_payment(
             session, payer_id=mandate.person_id, wanted=[wanted], gateway=mandate.gateway,
-            return_url=return_url.replace("{bill}", format_ref(ref)), mode=mode, channel=CHANNEL,
+            return_url=return_url, mode=mode, channel=CHANNEL,
             idempotency_key=f"autopay {run.id}.{run.tries + 1}",
             shown_total_fen=asked.amount_fen, now=now,
         )  # fmt: skip
@@ -180,7 +190,7 @@ def _asked(
     return whole, preview(session, [whole], mode=mode, channel=CHANNEL, now=now)
 
 
-_SETTLE = text("""
+_SETTLE = """
     UPDATE autopay_run r
     SET state = CASE WHEN i.outcome IN ('paid', 'written_off') THEN 'done' ELSE 'failed' END,
         reason = CASE WHEN i.outcome IN ('paid', 'written_off') THEN NULL ELSE 'returned' END,
@@ -188,15 +198,28 @@ _SETTLE = text("""
     FROM payment p, payment_item i
     WHERE p.id = r.payment_id AND p.status = 'paid' AND i.payment_id = p.id
       AND i.account_id = r.account_id AND i.bill_id = r.bill_id
-      AND (r.state IN ('debiting', 'retry')
-           OR r.state IN ('skipped', 'failed') AND i.outcome IN ('paid', 'written_off'))
-    RETURNING r.id, r.state
-""")
+"""
+_SETTLE_TRIED = text(_SETTLE + "AND r.state IN ('debiting', 'retry') RETURNING r.id, r.state")
+_SETTLE_ENDED = text(
+    _SETTLE + "AND r.state IN ('skipped', 'failed') AND i.outcome IN ('paid', 'written_off')"
+    " AND r.payment_id IS NOT NULL AND r.state_at > :since RETURNING r.id, r.state"
+)
 
 
 def settle(session: Session, *, now: datetime) -> int:
-    """Close the runs whose payment has come, in time or late; returns how many."""
-    closed = session.execute(_SETTLE, {"now": now}).all()
+    """Close the runs whose payment has come; returns how many."""
+    return _settle(session, _SETTLE_TRIED, {"now": now}, now=now)
+
+
+def settle_late(session: Session, *, now: datetime) -> int:
+    """Close the runs that had ended unpaid and whose money came after all; returns how many."""
+    return _settle(session, _SETTLE_ENDED, {"now": now, "since": now - LATE_WITHIN}, now=now)
+
+
+def _settle(
+    session: Session, statement: TextClause, values: dict[str, datetime], *, now: datetime
+) -> int:
+    closed = session.execute(statement, values).all()
     events = [
         outbox.Event("autopay.done", run_id)
         if state == RunState.DONE
@@ -211,7 +234,8 @@ def settle(session: Session, *, now: datetime) -> int:
 def after_refusal(payment_id: int, gateways: Mapping[str, Gateway], *, now: datetime) -> bool:
     """Decide what follows when a debit came to nothing: tried again, or told as failed (rule 43).
 
-    The gateway is asked why: a refusal for good ends the mandate. Payments that are no debits are
+    The gateway is asked why: a refusal for good ends the mandate. One that cannot say for a week
+    never will: the run has failed then, and is not tried again. Payments that are no debits are
     none of this one's business.
 
     Returns:
@@ -223,17 +247,40 @@ def after_refusal(payment_id: int, gateways: Mapping[str, Gateway], *, now: date
     with transaction() as session:
         run = _run_of(session, payment_id)
         payment = session.get_one(Payment, payment_id)
-    if run is None or payment.gateway not in gateways:
+    if run is None:
         return True
-    told = gateways[payment.gateway].query(payment.asked())
-    if told.status in {GatewayStatus.UNKNOWN, GatewayStatus.OPEN}:
+    over = now >= payment.status_at + SAYS_WITHIN
+    try:
+        told = _ask_why(payment, gateways)
+    except UpstreamUnavailable:
+        if not over:
+            raise
+        told = _NO_ANSWER
+    unknown = told.status in {GatewayStatus.UNKNOWN, GatewayStatus.OPEN}
+    if unknown and not over:
         return False  # the money may still come: nothing is tried again before that is known
     with transaction() as session:
-        if told.status is GatewayStatus.PAID:
+        if unknown:
+            _fail(session, payment_id, NotPaid.NO_ANSWER, now=now)
+        elif told.status is GatewayStatus.PAID:
             _book_late_money(session, payment_id, told, now=now)
         else:
             book_refusal(session, payment_id, told.reason or "", now=now)
     return True
+
+
+def _ask_why(payment: Payment, gateways: Mapping[str, Gateway]) -> GatewayReply:
+    """Ask a gateway what became of a payment; of batches our own books know it."""
+    gateway = gateways.get(payment.gateway)
+    if gateway is None:
+        return _NO_ANSWER
+    if isinstance(gateway, Collecting):
+        with transaction() as session:
+            return word_on(session, payment.id)
+    return gateway.query(payment.asked())
+
+
+_NO_ANSWER = GatewayReply(status=GatewayStatus.UNKNOWN)
 
 
 def _book_late_money(
@@ -241,10 +288,13 @@ def _book_late_money(
 ) -> None:
     """Enter money that came after all; in another amount than was asked for it goes back."""
     book_reply(session, payment_id, told, now=now)
-    if get_payment(session, payment_id).status is PaymentStatus.PAID:
-        return  # ``settle`` sees it
-    run = _run_of(session, payment_id)
-    if run is not None and run.hear(RunNews.REFUSED, now=now, reason=NotPaid.RETURNED):
+    if get_payment(session, payment_id).status is not PaymentStatus.PAID:  # else settle sees it
+        _fail(session, payment_id, NotPaid.RETURNED, now=now)
+
+
+def _fail(session: Session, payment_id: int, reason: NotPaid, *, now: datetime) -> None:
+    run = _run_of(session, payment_id, lock=True)
+    if run is not None and run.hear(RunNews.REFUSED, now=now, reason=reason):
         outbox.emit(session, "autopay.failed", run.id, now=now)
         session.flush()
 
@@ -259,9 +309,10 @@ def book_refusal(session: Session, payment_id: int, why: str, *, now: datetime) 
     if run.state is not RunState.DEBITING or run.payment_id != payment_id:
         return
     assert run.first_debit_on is not None
-    ended = why.startswith(_FOR_GOOD)
+    for_good = why.startswith(_FOR_GOOD)
+    ended = for_good or mandate.status is MandateStatus.ENDED
     again_on = next_try_on(run.first_debit_on, billing_date(now))
-    if again_on is not None and not ended and mandate.status is not MandateStatus.ENDED:
+    if again_on is not None and not ended:
         run.hear(RunNews.SHORT, now=now)
         run.debit_on = again_on
         outbox.emit(session, "autopay.postponed", run.id, now=now)
@@ -270,13 +321,12 @@ def book_refusal(session: Session, payment_id: int, why: str, *, now: datetime) 
         run.hear(RunNews.REFUSED, now=now, reason=reason)
         outbox.emit(session, "autopay.failed", run.id, now=now)
     session.flush()
-    if ended:
-        end_for_good(session, run.mandate_id, now=now)
+    if for_good:
+        end_because(session, mandate, "by_gateway", now=now)
 
 
-def _run_of(session: Session, payment_id: int) -> AutopayRun | None:
-    return session.exec(
-        select(AutopayRun).where(
-            col(AutopayRun.payment_id) == payment_id, AutopayRun.state == RunState.DEBITING
-        )
-    ).one_or_none()
+def _run_of(session: Session, payment_id: int, *, lock: bool = False) -> AutopayRun | None:
+    wanted = select(AutopayRun).where(
+        col(AutopayRun.payment_id) == payment_id, AutopayRun.state == RunState.DEBITING
+    )
+    return session.exec(wanted.with_for_update() if lock else wanted).one_or_none()

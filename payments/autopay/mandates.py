@@ -7,6 +7,7 @@ when, is ``payments.autopay``.
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -19,11 +20,14 @@ from billing.models import HouseholdMember, MemberRole
 from core import outbox
 from core.db import transaction
 from core.errors import Conflict, Invalid, NotFound
+from payments.attempts import lock_fresh, never_heard
 from payments.autopay.models import AutopayRun, Mandate, get_own_mandate, lock_mandate
 from payments.autopay.rules import CapKind, NotPaid, Rules
 from payments.autopay.states import LIVE, MandateNews, MandateStatus, RunState, runs_before
 from payments.gateways.base import Debiting, Gateway, MandateOrder, MandateReply, MandateState
 from payments.pauses import pause_seconds
+from payments.settlement import give_up
+from payments.states import News
 
 CHANNEL = "autopay"
 SIGN_WITHIN = timedelta(days=1)
@@ -76,8 +80,6 @@ def create_mandate(
 ) -> Mandate:
     """Make a mandate for its payer to agree to, or return the one this key already made (rule 30).
 
-    One of theirs for the same bills that was never agreed to is ended by it.
-
     Args:
         return_url: where the gateway sends the payer back to; ``{mandate}`` becomes its id.
 
@@ -91,12 +93,14 @@ def create_mandate(
     earlier = _find_earlier(session, person_id, key, digest, now=now)
     if earlier is not None:
         return earlier
-    _check_scope(session, person_id, scope)
-    _end_unsigned(session, person_id, scope, now=now)
+    if not _may_pay(session, person_id, scope):
+        raise NotFound("there is no such account or household")
+    _make_room(session, person_id, scope, now=now)
+    number = session.execute(text("SELECT nextval('mandate_no')")).scalar_one()
     mandate = Mandate(
-        id=session.execute(text("SELECT nextval('mandate_no')")).scalar_one(),
+        id=number, return_url=return_url.replace("{mandate}", str(number)), gateway=gateway,
         person_id=person_id, account_id=scope.account_id, household_id=scope.household_id,
-        gateway=gateway, return_url=return_url, status_at=now, created_at=now,
+        status_at=now, created_at=now,
         cap_kind=rules.cap_kind, cap_fen=rules.cap_fen, first_bill=rules.first_bill,
         first_factor=rules.first_factor, pay_day=rules.pay_day, pay_day_n=rules.pay_day_n,
         in_parts=rules.in_parts, signed_most_fen=rules.signed_most_fen(),
@@ -109,7 +113,6 @@ def create_mandate(
         raise Conflict(
             "these bills have autopay already: change that one, or end it", code="mandate.exists"
         ) from twice
-    mandate.return_url = return_url.replace("{mandate}", str(mandate.id))
     outbox.emit(session, "mandate.created", mandate.id, now=now)
     session.flush()
     return mandate
@@ -143,25 +146,26 @@ def _find_earlier(
     return earlier
 
 
-def _check_scope(session: Session, person_id: int, scope: Scope) -> None:
+def _may_pay(session: Session, person_id: int, scope: Scope) -> bool:
     if scope.account_id is not None and scope.household_id is None:
-        found = scope.account_id in visible_accounts(session, person_id, to_pay=True)
-    else:
-        member = session.get(HouseholdMember, (scope.household_id, person_id))
-        found = member is not None and member.role in {MemberRole.PAY, MemberRole.MANAGE}
-    if not found:
-        raise NotFound("there is no such account or household")
+        return scope.account_id in visible_accounts(session, person_id, to_pay=True)
+    member = session.get(HouseholdMember, (scope.household_id, person_id))
+    return member is not None and member.role in {MemberRole.PAY, MemberRole.MANAGE}
 
 
-def _end_unsigned(session: Session, person_id: int, scope: Scope, *, now: datetime) -> None:
-    mine = session.exec(
+def _make_room(session: Session, person_id: int, scope: Scope, *, now: datetime) -> None:
+    """End what they never agreed to, and what somebody holds who may not pay these any more."""
+    in_the_way = session.exec(
         select(Mandate)
-        .where(Mandate.person_id == person_id, Mandate.status == MandateStatus.OPEN)
+        .where(col(Mandate.status).in_(LIVE))
         .where(Mandate.account_id == scope.account_id, Mandate.household_id == scope.household_id)
         .with_for_update()
-    )
-    for one in mine:
-        _end(session, one, "replaced", now=now)
+    ).all()
+    for one in in_the_way:
+        if one.person_id == person_id and one.status is MandateStatus.OPEN:
+            end_because(session, one, "replaced", now=now)
+        elif not _may_pay(session, one.person_id, scope):
+            end_because(session, one, "not_allowed", now=now)
     session.flush()
 
 
@@ -207,7 +211,7 @@ def resolve(mandate_id: int, gateway: Debiting, *, notify_url: str, now: datetim
     with transaction() as session:
         mandate = book_mandate(session, mandate_id, reply, now=now)
         if mandate.status is MandateStatus.OPEN and now >= mandate.created_at + SIGN_WITHIN:
-            _end(session, mandate, "not_signed", now=now)
+            end_because(session, mandate, "not_signed", now=now)
         return mandate
 
 
@@ -258,15 +262,19 @@ def book_mandate(
             mandate.hear(MandateNews.REFUSED, now=now, reason=reply.reason)
             outbox.emit(session, "mandate.refused", mandate.id, now=now)
         case MandateState.ENDED | MandateState.REFUSED:
-            _end(session, mandate, "by_gateway", now=now)
+            end_because(session, mandate, "by_gateway", now=now)
     session.flush()
     return mandate
 
 
 def pause(session: Session, mandate_id: int, person_id: int, *, now: datetime) -> Mandate:
-    """Stop debiting until the payer resumes; a debit under way goes on (Raises NotFound)."""
+    """Stop debiting until the payer resumes (Raises NotFound).
+
+    A debit its gateway may have heard of goes on; one in a batch ends when that is cut.
+    """
     mandate = _own(session, mandate_id, person_id)
     if mandate.hear(MandateNews.PAUSED, now=now, reason="by_payer"):
+        _call_off(session, mandate, now=now)
         outbox.emit(session, "mandate.paused", mandate.id, now=now)
     return _as(mandate, MandateStatus.PAUSED)
 
@@ -282,7 +290,7 @@ def resume(session: Session, mandate_id: int, person_id: int, *, now: datetime) 
 def end(session: Session, mandate_id: int, person_id: int, *, now: datetime) -> Mandate:
     """End a mandate for good; ended again it stays ended (Raises NotFound)."""
     mandate = _own(session, mandate_id, person_id)
-    _end(session, mandate, "by_payer", now=now)
+    end_because(session, mandate, "by_payer", now=now)
     return mandate
 
 
@@ -299,14 +307,13 @@ def change_cap(
     mandate = _own(session, mandate_id, person_id)
     if mandate.cap_kind is CapKind.NONE or mandate.status not in LIVE:
         raise Conflict("this mandate has no cap to change", code="mandate.no_cap")
-    before_fen, mandate.cap_fen = mandate.cap_fen, cap_fen
-    most_fen = mandate.rules.signed_most_fen()
+    most_fen = replace(mandate.rules, cap_fen=cap_fen).signed_most_fen()
     if cap_fen <= 0 or (most_fen or 0) > (mandate.signed_most_fen or 0):
-        mandate.cap_fen = before_fen
         raise Invalid(
             "the payer has signed for less at the gateway: set autopay up anew for a higher cap",
             code="cap.above_signed", signed_most_fen=mandate.signed_most_fen,
         )  # fmt: skip
+    mandate.cap_fen = cap_fen
     session.flush()
     return mandate
 
@@ -327,11 +334,6 @@ def freeze(session: Session, payment_id: int, *, now: datetime) -> bool:
         outbox.emit(session, "mandate.frozen", mandate.id, now=now)
         session.flush()
     return frozen
-
-
-def end_for_good(session: Session, mandate_id: int, *, now: datetime) -> None:
-    """End a mandate because its gateway refused a debit for good (rule 43)."""
-    _end(session, lock_mandate(session, mandate_id), "by_gateway", now=now)
 
 
 def end_there(mandate_id: int, gateway: Debiting) -> bool:
@@ -366,7 +368,7 @@ _DROP = text("""
 """)
 
 
-def _end(session: Session, mandate: Mandate, why: str, *, now: datetime) -> None:
+def end_because(session: Session, mandate: Mandate, why: str, *, now: datetime) -> None:
     """End a mandate; what it has announced will not be debited, and that is said."""
     if not mandate.hear(MandateNews.ENDED, now=now, reason=why):
         return
@@ -375,8 +377,22 @@ def _end(session: Session, mandate: Mandate, why: str, *, now: datetime) -> None
         "before": runs_before(RunState.SKIPPED),
     }  # fmt: skip
     session.flush()
+    _call_off(session, mandate, now=now)
     for run_id, was_announced in session.execute(_DROP, values).all():
         if was_announced:
             outbox.emit(session, "autopay.skipped", run_id, now=now)
     outbox.emit(session, "mandate.ended", mandate.id, now=now)
     session.flush()
+
+
+def _call_off(session: Session, mandate: Mandate, *, now: datetime) -> None:
+    """End the debits that have begun here and that no gateway can have heard of."""
+    begun = session.exec(
+        select(AutopayRun.payment_id).where(
+            AutopayRun.mandate_id == mandate.id, AutopayRun.state == RunState.DEBITING
+        )
+    ).all()
+    for payment_id in begun:
+        assert payment_id is not None  # the database sees to it
+        if never_heard(session, lock_fresh(session, payment_id)):
+            give_up(session, payment_id, News.CLOSED, now=now)

@@ -141,15 +141,31 @@ class AutopayRun(SQLModel, table=True):
         CheckConstraint(
             "state NOT IN ('told', 'skipped', 'failed') OR reason IS NOT NULL", name="no_says_why"
         ),
-        Index("ix_autopay_run_tell_on", "tell_on", postgresql_where=text("state = 'planned'")),
+        Index(
+            "ix_autopay_run_tell_on", "tell_on", "id", postgresql_where=text("state = 'planned'")
+        ),
         Index(
             "ix_autopay_run_debit_on", "debit_on",
             postgresql_where=text("state IN ('announced', 'retry')"),
         ),
         Index("ix_autopay_run_bill", "account_id", "bill_id"),
+        # A payment is the debit of one run.
         Index(
-            "ix_autopay_run_payment", "payment_id",
-            postgresql_where=text("payment_id IS NOT NULL AND state <> 'done'"),
+            "ix_autopay_run_payment", "payment_id", unique=True,
+            postgresql_where=text("payment_id IS NOT NULL"),
+        ),
+        # What may still be dropped, what may still be paid, and what may be paid after all.
+        Index(
+            "ix_autopay_run_waiting", "account_id", "bill_id",
+            postgresql_where=text("state IN ('planned', 'announced', 'retry')"),
+        ),
+        Index(
+            "ix_autopay_run_tried", "payment_id",
+            postgresql_where=text("state IN ('debiting', 'retry')"),
+        ),
+        Index(
+            "ix_autopay_run_ended", "state_at",
+            postgresql_where=text("state IN ('skipped', 'failed') AND payment_id IS NOT NULL"),
         ),
     )  # fmt: skip
 

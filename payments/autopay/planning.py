@@ -35,9 +35,11 @@ from payments.autopay.rules import (
 )
 from payments.autopay.states import RunState, runs_before
 from payments.gateways.base import Gateway
+from payments.gateways.collecting import COLLECT_AFTER, Collecting
 from payments.quotes import Standing, Wanted, quote, standing
 
 BATCH = 500
+ASK_BATCH = 20_000
 MONTHS_BACK = 3  # of billing months: older bills come by post
 
 
@@ -45,36 +47,52 @@ def plan(gateways: Mapping[str, Gateway], *, now: datetime) -> None:
     """Do everything that is due by now, batch by batch."""
     with transaction() as session:
         drop(session, now=now)
-    while True:
+    mandate_id: int | None = 0
+    while mandate_id is not None:
         with transaction() as session:
-            if find_bills(session, now=now) < BATCH:
-                break
-    after: int | None = 0
-    while after is not None:
+            mandate_id = find_bills(session, gateways, after=mandate_id, now=now)
+    place: Place | None = _START
+    while place is not None:
         with transaction() as session:
-            after = announce(session, gateways, after=after, now=now)
-    with transaction() as session:
-        ask_for_debits(session, now=now)
+            place = announce(session, gateways, after=place, now=now)
+    asked = ASK_BATCH
+    while asked == ASK_BATCH:
+        with transaction() as session:
+            asked = ask_for_debits(session, now=now)
 
 
-_DROP = text("""
-    UPDATE autopay_run r
-    SET state = 'skipped', state_at = :now,
-        reason = CASE WHEN b.cancelled_at IS NOT NULL THEN 'cancelled'
-                      WHEN b.version <> r.version THEN 'superseded' ELSE 'paid' END
-    FROM bill b
-    WHERE b.account_id = r.account_id AND b.id = r.bill_id AND r.state = ANY(:before)
-      AND (b.cancelled_at IS NOT NULL OR b.version <> r.version
-           OR b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen <= 0)
-      AND NOT EXISTS (SELECT FROM payment p WHERE p.id = r.payment_id AND p.status = 'paid')
+def _named(states: list[str]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
+
+
+# The states are written out, and a paid payment is looked for run by run: so it is the runs that
+# wait which are read, however many there have been.
+_DROP = text(f"""
+    WITH gone AS MATERIALIZED (
+        SELECT r.id, CASE WHEN b.paid_elsewhere_at IS NOT NULL THEN 'paid'
+                          WHEN b.cancelled_at IS NOT NULL THEN 'cancelled'
+                          WHEN b.version <> r.version THEN 'superseded'
+                          WHEN m.status NOT IN ('active', 'paused') THEN 'ended'
+                          ELSE 'paid' END AS reason
+        FROM autopay_run r
+        JOIN bill b ON b.account_id = r.account_id AND b.id = r.bill_id
+        JOIN mandate m ON m.id = r.mandate_id
+        WHERE r.state IN ({_named(runs_before(RunState.SKIPPED))})
+          AND (b.cancelled_at IS NOT NULL OR b.version <> r.version
+               OR b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen <= 0
+               OR m.status NOT IN ('active', 'paused'))
+          AND (SELECT status FROM payment WHERE id = r.payment_id) IS DISTINCT FROM 'paid'
+        FOR UPDATE OF r SKIP LOCKED
+    )
+    UPDATE autopay_run r SET state = 'skipped', state_at = :now, reason = gone.reason
+    FROM gone WHERE gone.id = r.id
     RETURNING r.id, r.announced_at IS NOT NULL
-""")
+""")  # noqa: S608  our own words
 
 
 def drop(session: Session, *, now: datetime) -> int:
     """Skip what need not be paid any more, so that it vanishes at once (rule 37)."""
-    values = {"now": now, "before": runs_before(RunState.SKIPPED)}
-    gone = session.execute(_DROP, values).all()
+    gone = session.execute(_DROP, {"now": now}).all()
     announced = [outbox.Event("autopay.skipped", run_id) for run_id, told in gone if told]
     _emit(session, announced, now=now)
     return len(gone)
@@ -86,12 +104,15 @@ def _emit(session: Session, events: Sequence[outbox.Event], *, now: datetime) ->
 
 
 # Bills that came before the payer agreed are not covered, in whatever version (rule 41). A mandate
-# for an account goes before one for its household.
+# for an account goes before one for its household. What was an account's first bill stays it when
+# it is corrected.
 _FIND = text("""
-    SELECT m.id AS mandate_id, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill, m.first_factor,
-           m.pay_day, m.pay_day_n, m.in_parts, b.account_id, b.id AS bill_id, b.version,
-           b.issued_on, b.due_on, a.provider_code,
-           row_number() OVER (PARTITION BY m.id, b.account_id ORDER BY b.issued_on, b.id) = 1
+    SELECT m.id AS mandate_id, m.gateway, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill,
+           m.first_factor, m.pay_day, m.pay_day_n, m.in_parts, b.account_id, b.id AS bill_id,
+           b.version, b.issued_on, b.due_on, a.provider_code,
+           EXISTS (SELECT FROM autopay_run e WHERE e.mandate_id = m.id
+                   AND e.account_id = b.account_id AND e.bill_id = b.id AND e.first)
+           OR row_number() OVER (PARTITION BY m.id, b.account_id ORDER BY b.issued_on, b.id) = 1
                AND NOT EXISTS (
                    SELECT FROM autopay_run e WHERE e.mandate_id = m.id
                    AND e.account_id = b.account_id AND e.bill_id <> b.id) AS first
@@ -105,7 +126,7 @@ _FIND = text("""
     ) s ON true
     JOIN bill b ON b.account_id = s.account_id AND b.id >= :first_id
     JOIN utility_account a ON a.id = b.account_id
-    WHERE m.status IN ('active', 'paused') AND b.cancelled_at IS NULL
+    WHERE m.id >= :after AND m.status IN ('active', 'paused') AND b.cancelled_at IS NULL
       AND b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen > 0
       AND b.recorded_at >= m.enrolled_at
       AND b.issued_on >= (m.enrolled_at AT TIME ZONE 'Asia/Shanghai')::date
@@ -135,14 +156,25 @@ _PLAN = text("""
 """)
 
 
-def find_bills(session: Session, *, now: datetime, limit: int = BATCH) -> int:
-    """Plan the bills that active mandates cover and nobody has planned; returns how many."""
+def find_bills(
+    session: Session,
+    gateways: Mapping[str, Gateway],
+    *,
+    after: int,
+    now: datetime,
+    limit: int = BATCH,
+) -> int | None:
+    """Plan bills that mandates from number ``after`` on cover; returns where to go on, if there is.
+
+    A mandate whose bills were more than the limit is where the next call begins again.
+    """
     first_id, _ = month_range(add_months(billing_date(now), -MONTHS_BACK))
-    rows = session.execute(_FIND, {"first_id": first_id, "limit": limit}).all()
+    values = {"first_id": first_id, "after": after, "limit": limit}
+    rows = session.execute(_FIND, values).all()
     if not rows:
-        return 0
+        return None
     terms = terms_of(session, {row.provider_code for row in rows}, billing_date(now))
-    days = [_days(row, terms[row.provider_code], now=now) for row in rows]
+    days = [_days(row, terms[row.provider_code], gateways, now=now) for row in rows]
     session.execute(
         _PLAN,
         {
@@ -153,7 +185,8 @@ def find_bills(session: Session, *, now: datetime, limit: int = BATCH) -> int:
             "tell_ons": [one.tell_on for one in days], "debit_ons": [one.debit_on for one in days],
         },
     )  # fmt: skip
-    return len(rows)
+    last: int = rows[-1].mandate_id
+    return last if len(rows) == limit else None
 
 
 class _Days(NamedTuple):
@@ -162,13 +195,23 @@ class _Days(NamedTuple):
     debit_on: date
 
 
-def _days(row: Row[Any], terms: Terms, *, now: datetime) -> _Days:
+def _days(row: Row[Any], terms: Terms, gateways: Mapping[str, Gateway], *, now: datetime) -> _Days:
     """Return when a new bill would be announced and debited; one too late is told of at once."""
     pay_by_on, today = pay_by(row.due_on, terms.due), billing_date(now)
-    day = debit_day(rules_of(row), terms, issued_on=row.issued_on, pay_by_on=pay_by_on, told_at=now)
+    day = _debit_day(row, terms, gateways, now=now)
     if day is None:
         return _Days(pay_by_on, today, pay_by_on)
     return _Days(pay_by_on, max(today, day - ANNOUNCE_AHEAD), day)
+
+
+def _debit_day(
+    row: Row[Any], terms: Terms, gateways: Mapping[str, Gateway], *, now: datetime
+) -> date | None:
+    collects = isinstance(gateways.get(row.gateway), Collecting)
+    return debit_day(
+        rules_of(row), terms, issued_on=row.issued_on, pay_by_on=pay_by(row.due_on, terms.due),
+        told_at=now, collect_after=COLLECT_AFTER if collects else 0,
+    )  # fmt: skip
 
 
 def rules_of(row: Row[Any]) -> Rules:
@@ -180,17 +223,39 @@ def rules_of(row: Row[Any]) -> Rules:
     )  # fmt: skip
 
 
+# The page first: joined first, as statistics of yesterday have it, each page would read all that
+# is left.
 _TO_TELL = text("""
-    SELECT r.id, r.account_id, r.bill_id, r.first, b.issued_on, b.due_on, a.provider_code,
-           m.gateway, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill, m.first_factor,
-           m.pay_day, m.pay_day_n, m.in_parts
+    WITH page AS MATERIALIZED (
+        SELECT id, tell_on, mandate_id, account_id, bill_id, version, first FROM autopay_run
+        WHERE state = 'planned' AND tell_on <= :today AND (tell_on, id) > (:after_on, :after_id)
+        ORDER BY tell_on, id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    SELECT r.id, r.tell_on, r.account_id, r.bill_id, r.first, b.issued_on, b.due_on,
+           a.provider_code, m.gateway, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill,
+           m.first_factor, m.pay_day, m.pay_day_n, m.in_parts,
+           m.status = 'active' AND b.version = r.version AND b.held_by IS NULL
+               AND b.cancelled_at IS NULL
+               AND b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen > 0 AS stands
+    FROM page r
+    JOIN mandate m ON m.id = r.mandate_id
+    JOIN bill b ON b.account_id = r.account_id AND b.id = r.bill_id
+    JOIN utility_account a ON a.id = r.account_id
+    ORDER BY r.tell_on, r.id
+""")
+
+_TELL = text("""
+    SELECT r.id, r.tell_on, r.account_id, r.bill_id, r.first, b.issued_on, b.due_on,
+           a.provider_code, m.gateway, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill,
+           m.first_factor, m.pay_day, m.pay_day_n, m.in_parts
     FROM autopay_run r
     JOIN mandate m ON m.id = r.mandate_id
     JOIN bill b ON b.account_id = r.account_id AND b.id = r.bill_id AND b.version = r.version
     JOIN utility_account a ON a.id = r.account_id
-    WHERE r.state = 'planned' AND r.tell_on <= :today AND r.id > :after
+    WHERE r.state = 'planned' AND r.tell_on <= :today
+      AND (r.tell_on, r.id) > (:after_on, :after_id)
       AND m.status = 'active' AND b.held_by IS NULL AND b.cancelled_at IS NULL
-    ORDER BY r.id LIMIT :limit
+    ORDER BY r.tell_on, r.id LIMIT :limit
     FOR UPDATE OF r SKIP LOCKED
 """)
 
@@ -203,6 +268,16 @@ _TELL = text("""
          AS n (id, state, reason, amount_fen, debit_on, pay_by_on)
     WHERE r.id = n.id AND r.state = 'planned'
 """)
+
+
+class Place(NamedTuple):
+    """How far announcing has come: by the day of telling, then by number."""
+
+    tell_on: date
+    run_id: int
+
+
+_START = Place(date.min, 0)
 
 
 class Told(NamedTuple):
@@ -226,24 +301,25 @@ def announce(
     session: Session,
     gateways: Mapping[str, Gateway],
     *,
-    after: int,
+    after: Place,
     now: datetime,
     limit: int = BATCH,
-) -> int | None:
+) -> Place | None:
     """Tell payers what will be debited, three days before or more; returns where to go on.
 
     What is over the cap is told just as early, so that it can be paid by hand (rule 41).
     """
-    values = {"today": billing_date(now), "after": after, "limit": limit}
+    values = {
+        "today": billing_date(now), "after_on": after.tell_on, "after_id": after.run_id,
+        "limit": limit,
+    }  # fmt: skip
     rows = session.execute(_TO_TELL, values).all()
     if not rows:
         return None
-    found, terms = standing(session, [(row.account_id, row.bill_id) for row in rows], now=now)
-    told = [
-        _tell(row, found, terms, mode=_mode(gateways, row.gateway), now=now)
-        for row in rows
-        if found[row.account_id, row.bill_id].open_fen > 0
-    ]
+    to_tell = [row for row in rows if row.stands]
+    refs = [(row.account_id, row.bill_id) for row in to_tell]
+    found, terms = standing(session, refs, now=now)
+    told = [_tell(row, found, terms, gateways, now=now) for row in to_tell]
     session.execute(
         _TELL,
         {
@@ -256,8 +332,7 @@ def announce(
         },
     )  # fmt: skip
     _emit(session, [one.event() for one in told], now=now)
-    last: int = rows[-1].id
-    return last
+    return Place(rows[-1].tell_on, rows[-1].id)
 
 
 def _mode(gateways: Mapping[str, Gateway], code: str) -> str:
@@ -268,13 +343,13 @@ def _tell(
     row: Row[Any],
     found: Mapping[BillRef, Standing],
     terms: Mapping[str, Terms],
+    gateways: Mapping[str, Gateway],
     *,
-    mode: str,
     now: datetime,
 ) -> Told:
-    rules, own = rules_of(row), terms[row.provider_code]
+    own, mode = terms[row.provider_code], _mode(gateways, row.gateway)
     pay_by_on = pay_by(row.due_on, own.due)
-    day = debit_day(rules, own, issued_on=row.issued_on, pay_by_on=pay_by_on, told_at=now)
+    day = _debit_day(row, own, gateways, now=now)
     enrolled_on = billing_date(row.enrolled_at)
     if not is_in_time(own.due.calendar, enrolled_on=enrolled_on, pay_by_on=pay_by_on):
         return Told(row.id, NotPaid.ENROLLED_LATE, None, pay_by_on, pay_by_on)
@@ -287,23 +362,27 @@ def _tell(
         )  # fmt: skip
     except (Invalid, Conflict):
         return Told(row.id, NotPaid.NOT_TAKEN, None, day, pay_by_on)
-    reason = rules.why_not(asked.amount_fen, first=row.first)
+    reason = rules_of(row).why_not(asked.amount_fen, first=row.first)
     return Told(row.id, reason, asked.amount_fen, day, pay_by_on)
 
 
-_ASK = text("""
-    UPDATE autopay_run SET asked_on = :today
-    WHERE state IN ('announced', 'retry') AND debit_on <= :today
-      AND (asked_on IS NULL OR asked_on < :today)
-    RETURNING id
-""")
+_ASK = text(f"""
+    WITH due AS MATERIALIZED (
+        SELECT id FROM autopay_run
+        WHERE state IN ({_named(runs_before(RunState.DEBITING))}) AND debit_on <= :today
+          AND (asked_on IS NULL OR asked_on < :today)
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE autopay_run r SET asked_on = :today FROM due WHERE due.id = r.id
+    RETURNING r.id
+""")  # noqa: S608  our own words
 
 
-def ask_for_debits(session: Session, *, now: datetime) -> int:
-    """Have the day's debits made, each asked for once a day; returns how many."""
+def ask_for_debits(session: Session, *, now: datetime, limit: int = ASK_BATCH) -> int:
+    """Have debits made that are due, each asked for once a day; returns how many."""
     today = billing_date(now)
     if now < debit_moment(today):
         return 0
-    due = session.execute(_ASK, {"today": today}).scalars().all()
+    due = session.execute(_ASK, {"today": today, "limit": limit}).scalars().all()
     _emit(session, [outbox.Event("autopay.due", run_id) for run_id in due], now=now)
     return len(due)

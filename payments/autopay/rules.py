@@ -11,6 +11,7 @@ from billing.rules.calendars import add_working_days, counts_on
 from billing.rules.terms import Terms
 from core.clock import BILLING_ZONE, billing_date
 from core.errors import Invalid
+from payments.gateways.collecting import CALENDAR
 
 NOTICE = timedelta(days=3)  # between telling and debiting, in full
 ANNOUNCE_AHEAD = timedelta(days=5)  # when we tell if we can: two days to spare
@@ -20,6 +21,7 @@ MAX_DAYS_BEFORE = 15
 LAST_DAY_OF_MONTH = 28
 MAX_FACTOR = 3
 _DEBIT_AT = time(8)  # the city is awake, and no company's cut-off is near
+_NOON = time(12)
 _DAY = timedelta(days=1)
 
 
@@ -60,7 +62,7 @@ class NotPaid(StrEnum):
     ENDED = "ended"
     NOT_ALLOWED = "not_allowed"  # the payer may no longer pay this account's bills
     SHORT = "short_of_funds"
-    REFUSED = "refused"
+    NO_ANSWER = "no_answer"  # its gateway never said what became of the debit
     RETURNED = "returned"  # what was debited could not be kept, and goes back
 
 
@@ -136,13 +138,23 @@ def earliest_debit_on(told_at: datetime) -> date:
 
 
 def debit_day(
-    rules: Rules, terms: Terms, *, issued_on: date, pay_by_on: date, told_at: datetime
+    rules: Rules,
+    terms: Terms,
+    *,
+    issued_on: date,
+    pay_by_on: date,
+    told_at: datetime,
+    collect_after: int = 0,
 ) -> date | None:
     """Return the day a bill is debited if its payer is told of it at ``told_at`` (rule 42).
 
-    Never after the last day to pay, by the company's own count of days; None: there is no such day.
+    Never so that the money counts after the last day to pay, by the company's own count of days;
+    None: there is no such day.
+
+    Args:
+        collect_after: working days until the money is taken, of a gateway that collects in batches.
     """
-    last = _last_day(terms, pay_by_on)
+    last = _last_day(terms, pay_by_on, collect_after)
     earliest = earliest_debit_on(told_at)
     match rules.pay_day:
         case PayDay.DUE:
@@ -155,12 +167,19 @@ def debit_day(
     return day if day >= earliest else None
 
 
-def _last_day(terms: Terms, pay_by_on: date) -> date:
+def _last_day(terms: Terms, pay_by_on: date, collect_after: int) -> date:
     """Return the last day on which a debit still counts in time (rule 21)."""
     day = pay_by_on
-    while counts_on(debit_moment(day), terms) > pay_by_on:
+    while counts_on(_taken_at(day, collect_after), terms) > pay_by_on:
         day -= _DAY
     return day
+
+
+def _taken_at(day: date, collect_after: int) -> datetime:
+    """Return when the money of a day's debits leaves the payers' accounts."""
+    if collect_after == 0:
+        return debit_moment(day)
+    return datetime.combine(add_working_days(CALENDAR, day, collect_after), _NOON, BILLING_ZONE)
 
 
 def _day_of_month(number: int, start: date) -> date:
@@ -176,10 +195,15 @@ def is_in_time(calendar: str, *, enrolled_on: date, pay_by_on: date) -> bool:
     return add_working_days(calendar, enrolled_on, DEADLINE_WORKING_DAYS) <= pay_by_on
 
 
+def last_try_on(first_try_on: date) -> date:
+    """Return the last day on which a bill is debited that was first to be on ``first_try_on``."""
+    return first_try_on + RETRY_DAYS * _DAY
+
+
 def next_try_on(first_try_on: date, today: date) -> date | None:
     """Return when a debit that found no money is tried again: daily up to six days (rule 43)."""
     tomorrow = today + _DAY
-    return tomorrow if tomorrow <= first_try_on + RETRY_DAYS * _DAY else None
+    return tomorrow if tomorrow <= last_try_on(first_try_on) else None
 
 
 def half_fen(owed_fen: int) -> int:

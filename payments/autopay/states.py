@@ -71,7 +71,10 @@ RUN_MOVES: dict[RunState, dict[RunNews, RunState]] = {
     _R.TOLD: {},
     _R.DEBITING: {_H.PAID: _R.DONE, _H.SHORT: _R.RETRY, _H.REFUSED: _R.FAILED},
     # A "paid" that comes after all wins, as it does for the payment.
-    _R.RETRY: {_H.DEBITED: _R.DEBITING, _H.NOT_WANTED: _R.SKIPPED, _H.PAID: _R.DONE},
+    _R.RETRY: {
+        _H.DEBITED: _R.DEBITING, _H.NOT_WANTED: _R.SKIPPED, _H.PAID: _R.DONE,
+        _H.REFUSED: _R.FAILED,  # it came after all, and cannot be kept
+    },
     _R.DONE: {},
     _R.SKIPPED: {_H.PAID: _R.DONE},
     _R.FAILED: {_H.PAID: _R.DONE},

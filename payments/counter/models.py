@@ -32,6 +32,8 @@ class CounterPayment(SQLModel, table=True):
             "(state = 'returned') = (returned_at IS NOT NULL AND return_no IS NOT NULL)",
             name="return_says_when",
         ),
+        CheckConstraint("(state = 'booked') = (reason IS NULL)", name="no_bill_says_why"),
+        CheckConstraint("received_via IN ('api', 'file')", name="received_via"),
         Index("ix_counter_payment_agent_paid_at", "agent", "paid_at"),
     )
 
@@ -41,7 +43,7 @@ class CounterPayment(SQLModel, table=True):
     amount_fen: int = Field(sa_type=BigInteger)
     paid_at: datetime = Field(sa_type=UtcDateTime)
     received_at: datetime = Field(sa_type=UtcDateTime)
-    received_via: str  # api | file
+    received_via: str
     state: CashState = Field(sa_column=Column(text_enum(CashState), nullable=False))
     reason: str | None = None  # why it is on no bill: a code of docs/counter.md
     payment_id: int | None = Field(

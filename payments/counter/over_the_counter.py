@@ -111,11 +111,31 @@ def _book_order(session: Session, row: CounterPayment, *, now: datetime) -> None
         return
     payment = lock_payment(session, payment.id)
     session.refresh(payment)
-    if payment.status in PENDING:
+    # Cash that was laid down while the order still stood, and that we hear of only now (rule 14).
+    in_time = payment.status is PaymentStatus.EXPIRED and row.paid_at < payment.status_at
+    if payment.status in PENDING or (in_time and _fits_still(session, payment.id)):
         _settle(session, row, payment.id, now=now)
     else:
         reason = "paid" if payment.status is PaymentStatus.PAID else "expired"
         _suspend(session, row, payment.id, reason, now=now)
+
+
+_FITS = text("""
+    SELECT bool_and(fits) FROM (
+        SELECT b.held_by IS NULL AND b.cancelled_at IS NULL AND CASE i.adjust_fen
+               WHEN 0 THEN i.amount_fen - i.advance_fen <= b.amount_fen + b.adjusted_fen
+                                                           - b.paid_fen - b.credited_fen
+               ELSE i.amount_fen - i.advance_fen = b.amount_fen + b.adjusted_fen + i.adjust_fen
+                                                   - b.paid_fen - b.credited_fen END AS fits
+        FROM payment_item i JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
+        WHERE i.payment_id = :payment_id
+        ORDER BY b.account_id, b.id FOR UPDATE OF b) line
+""")
+
+
+def _fits_still(session: Session, payment_id: int) -> bool:
+    """Tell whether every bill of an order that has ended is free and owes its part; locks them."""
+    return bool(session.execute(_FITS, {"payment_id": payment_id}).scalar_one())
 
 
 def _book_bill(session: Session, row: CounterPayment, *, now: datetime) -> None:
@@ -146,10 +166,11 @@ def _fitting(
             return asked, None
     if reason in {"being_paid", "paid", "cancelled"}:
         return None, reason
-    # What a late fee has added since the cash was laid down is not due (rule 20).
-    printed_fen = parse_barcode(row.barcode).amount_fen
+    # What a late fee has added since the cash was laid down is not due (rule 20); a correction is.
+    printed_fen, bill = parse_barcode(row.barcode).amount_fen, found.bill
     earlier = billing_date(row.paid_at) < billing_date(now)
-    if earlier and printed_fen == row.amount_fen <= found.bill.open_fen:
+    added_fen = bill.open_fen - row.amount_fen
+    if earlier and printed_fen == row.amount_fen and 0 <= added_fen <= bill.adjusted_fen:
         return _plainly(found.ref, row, now=now), None
     return None, "superseded" if found.superseded else "amount"
 

@@ -178,8 +178,11 @@ class BankDebit:
         if answer is None:
             return HandOverReply(HandOver.UNKNOWN)
         told = _json(answer, {200, 201, 409, 422})
-        if answer.status_code in {409, 422} and isinstance(told.get("message"), str):
-            return HandOverReply(HandOver.REFUSED, told["message"][:500])
+        complaint = str(told.get("message", ""))[:500]
+        if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and complaint:
+            return HandOverReply(HandOver.REFUSED, complaint)
+        if answer.status_code == httpx.codes.CONFLICT:  # what is in the file it has, we cannot know
+            return HandOverReply(HandOver.UNKNOWN, complaint)
         taken = answer.is_success and told.get("batch_no") == batch_no
         return HandOverReply(HandOver.TAKEN if taken else HandOver.UNKNOWN)
 

@@ -182,6 +182,11 @@ def _read_pain_002(content: bytes) -> ReturnFile:
     number = root.findtext("p:CstmrPmtStsRpt/p:GrpHdr/p:MsgId", namespaces=space)
     if root.tag != f"{{{_PAIN_002}}}Document" or not number:
         raise SettlementFileError("not a pain.002.001.10 with a MsgId", line_no=1)
+    for name in ("GrpSts", "PmtInfSts"):
+        if any(one.text == "RJCT" for one in root.iterfind(f".//p:{name}", space)):
+            raise SettlementFileError(
+                f"{name} rejects orders it does not name: ask the bank for a row of each", line_no=1
+            )
     found = []
     for one in root.iterfind(".//p:TxInfAndSts", space):
         line_no = one.sourceline if isinstance(one.sourceline, int) else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, time
 from enum import StrEnum
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
@@ -43,6 +43,8 @@ class Capabilities:
     only_failures: bool = False  # silence means success after ``silence_days`` (rule 34)
     silence_days: int = 0  # working days
     settlement_file: bool = True
+    settlement_days: int = 1  # after a day its file is there,
+    settlement_at: time = time(10)  # at this time in Shanghai
     cost_ppm: int = 0  # what it costs the city, of the amount
     cost_fen: int = 0  # and for each order
 

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+CALENDAR: Final = "CN"  # the bank's working days
+COLLECT_AFTER: Final = 1  # of them, from the cut of a batch to its collection
 
 
 class Debit(NamedTuple):

@@ -3,10 +3,10 @@
 ``docs/ledger.md`` says who bears a lost one. A callback about a dispute only makes us ask.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import case, text
 from sqlmodel import Session, col, select
 
 from billing import ledger, postings
@@ -16,37 +16,19 @@ from core.db import transaction
 from core.errors import AmountMismatch, Conflict, NotFound
 from core.keys import month_key
 from payments.gateways.base import DisputeReply, DisputeState, Disputing, Gateway
-from payments.models import (
-    Payment,
-    PaymentItem,
-    Receipt,
-    ReceiptState,
-    find_payment_by_order,
-    list_items,
-    list_receipts,
-    lock_payment,
-)
-from payments.returns import suspense, transfers
-from payments.returns.models import (
-    UNDER_WAY,
-    Chargeback,
-    ChargebackPart,
-    ChargebackState,
-    Refund,
-    RefundStatus,
-    list_refunds,
-)
-from payments.returns.refunds import end_item
-from payments.returns.staff_refunds import advance_left_fen, decline, owe_again, taken_back_whole
-from payments.states import Outcome, PaymentStatus
+from payments.models import Payment, find_payment_by_order, get_payment, lock_payment
+from payments.returns import losses
+from payments.returns.models import Chargeback, ChargebackState
+from payments.settlement import book_reply
 
 WARN_BEFORE = timedelta(days=3)  # the evidence is due
 ASK_EVERY_SECONDS = 21_600  # a dispute lasts weeks
-_TAKEN_BY_BANK = "the payer's bank has taken the money"
 
 
 def look(dispute_ref: str, gateway: Gateway, now: datetime) -> bool:
     """Ask a gateway how a dispute stands, and book the answer; True once it could say.
+
+    Of a payment whose money we have not heard of yet it is asked as well: it must have come.
 
     Raises:
         NotFound: this gateway knows no disputes, or it speaks of an order we do not know.
@@ -57,7 +39,21 @@ def look(dispute_ref: str, gateway: Gateway, now: datetime) -> bool:
         raise NotFound(f"{gateway.code} knows no disputes")
     reply = gateway.query_dispute(dispute_ref)
     with transaction() as session:
-        return book(session, gateway.code, dispute_ref, reply, now=now)
+        done = book(session, gateway.code, dispute_ref, reply, now=now)
+        unheard = None if done else _unheard_of(session, gateway.code, dispute_ref)
+    if unheard is not None:
+        told = gateway.query(unheard.asked())
+        with transaction() as session:
+            book_reply(session, unheard.id, told, now=now)
+            done = book(session, gateway.code, dispute_ref, reply, now=now)
+    return done
+
+
+def _unheard_of(session: Session, gateway_code: str, dispute_ref: str) -> Payment | None:
+    """Return a disputed payment whose money we have not heard of."""
+    known = _find(session, gateway_code, dispute_ref)
+    payment = None if known is None else get_payment(session, known.payment_id)
+    return None if payment is None or losses.has_come(session, payment) else payment
 
 
 def ask_again(chargeback_id: int, gateways: dict[str, Gateway], *, now: datetime) -> bool:
@@ -93,8 +89,16 @@ def get_chargeback(session: Session, chargeback_id: int) -> Chargeback:
 def list_chargebacks(session: Session, *, limit: int = 200) -> list[Chargeback]:
     """Return chargebacks: the open ones first, by when their evidence is due, then the newest."""
     is_open = col(Chargeback.state) == ChargebackState.OPEN
-    order = (is_open.desc(), col(Chargeback.evidence_due_at), col(Chargeback.opened_at).desc())
+    due_at = case((is_open, col(Chargeback.evidence_due_at)))
+    order = (is_open.desc(), due_at, col(Chargeback.opened_at).desc())
     return list(session.exec(select(Chargeback).order_by(*order).limit(limit)))
+
+
+def order_nos(session: Session, chargebacks: Sequence[Chargeback]) -> dict[int, str]:
+    """Return the order numbers of disputed payments, by their ids."""
+    ids = [one.payment_id for one in chargebacks]
+    found = select(Payment.id, Payment.order_no).where(col(Payment.id).in_(ids))
+    return dict(session.exec(found).all())
 
 
 def is_urgent(chargeback: Chargeback, *, now: datetime) -> bool:
@@ -110,8 +114,9 @@ def book(
     """Enter what a gateway says of a dispute; told again, or late, nothing changes.
 
     Returns:
-        Whether that is done. A lost dispute waits for what is still open about its payment: a
-        company's answer, a refund the gateway was asked for, a transfer that may have been sent.
+        Whether that is done. A lost dispute waits for what is still open about its payment: the
+        money itself, a company's answer, a refund the gateway was asked for, a transfer that may
+        have been sent.
 
     Raises:
         NotFound: it is about an order of ours we do not know.
@@ -155,7 +160,8 @@ def _payment_of(
     payment = find_payment_by_order(session, reply.order_no or "")
     if payment is None or payment.gateway != gateway_code:
         raise NotFound("the gateway disputes an order we do not know", code="chargeback.no_order")
-    return lock_payment(session, payment.id)
+    lock_payment(session, payment.id)
+    return get_payment(session, payment.id)  # it may have changed before it was locked
 
 
 def _open(
@@ -235,147 +241,10 @@ def _lost(
     if known.state is ChargebackState.LOST:
         return True
     _check_open(known)
-    if _is_unsettled(session, payment):
+    if losses.is_unsettled(session, payment):
         return False
-    for refund in list_refunds(session, payment.id):
-        if refund.status is RefundStatus.PROPOSED:
-            decline(session, refund.refund_no, by=None, reason=_TAKEN_BY_BANK, now=now)
-    rest_fen = known.amount_fen
-    rest_fen -= (waiting_fen := _take_waiting(session, payment, known, rest_fen, now=now))
-    rest_fen -= (bills_fen := _take_of_bills(session, payment, known, rest_fen, now=now))
-    fee_fen, tax_fen = _fee_left(session, payment)
-    rest_fen -= (fee_fen := min(fee_fen, rest_fen))
-    rest_fen -= (tax_fen := min(tax_fen, rest_fen))
-    moves = postings.chargeback_borne(
-        known.id, payment.id, fee_fen=fee_fen, tax_fen=tax_fen, loss_fen=rest_fen
-    )
-    ledger.post(session, moves, now=now)
-    known.waiting_fen, known.bills_fen, known.borne_fen = waiting_fen, bills_fen, rest_fen
-    known.service_fee_fen, known.service_tax_fen = fee_fen, tax_fen
+    losses.bear(session, payment, known, now=now)
     known.state, known.decided_at = ChargebackState.LOST, reply.decided_at or now
     session.flush()
     outbox.emit(session, "chargeback.lost", known.id, now=now)
     return True
-
-
-def _is_unsettled(session: Session, payment: Payment) -> bool:
-    """Tell whether an answer is still to come that decides what is left to take."""
-    return (
-        any(item.outcome is Outcome.PAID for item in list_items(session, payment.id))
-        or any(one.status is RefundStatus.PENDING for one in list_refunds(session, payment.id))
-        or any(
-            transfers.has_payee(transfers.find_transfer(session, one.number))
-            for one in _waiting(session, payment)
-        )
-        or any(
-            one.state is ReceiptState.SUSPENDED
-            and one.asked_at is not None
-            and transfers.find_transfer(session, suspense.return_no(one)) is None
-            for one in list_receipts(session, payment.id)
-        )
-    )
-
-
-class _Waiting(NamedTuple):
-    """Money that waits to go back, and where it stands meanwhile."""
-
-    number: str
-    row: Refund | Receipt
-    key: postings.Key
-    stands_on: str
-
-
-def _waiting(session: Session, payment: Payment) -> list[_Waiting]:
-    receipts = [
-        _Waiting(suspense.return_no(one), one, postings.about(one.id), ledger.suspense(one.source))
-        for one in list_receipts(session, payment.id)
-        if one.state is ReceiptState.SUSPENDED
-    ]
-    return receipts + [
-        _Waiting(one.refund_no, one, (one.account_id, one.bill_id), ledger.RETURNS)
-        for one in list_refunds(session, payment.id)
-        if one.status in UNDER_WAY
-    ]
-
-
-def _take_waiting(
-    session: Session, payment: Payment, known: Chargeback, rest_fen: int, *, now: datetime
-) -> int:
-    """Take what waits to go back anyway: that much is not sent a second time."""
-    taken_fen = 0
-    for waiting in _waiting(session, payment):
-        part_fen = min(waiting.row.to_send_fen, rest_fen - taken_fen)
-        if not part_fen:
-            continue
-        taken_fen += part_fen
-        waiting.row.charged_back_fen += part_fen
-        if waiting.row.to_send_fen == 0:
-            _end(session, waiting, known, now=now)
-        session.flush()
-        moves = postings.taken_back(waiting.key, waiting.stands_on, known.id, part_fen)
-        ledger.post(session, moves, now=now)
-        transfers.lessen(session, waiting.number, waiting.row.to_send_fen, now=now)
-    return taken_fen
-
-
-def _end(session: Session, waiting: _Waiting, known: Chargeback, *, now: datetime) -> None:
-    if isinstance(waiting.row, Receipt):
-        waiting.row.state, waiting.row.returned_at = ReceiptState.RETURNED, now
-        waiting.row.return_ref = known.dispute_ref
-        outbox.emit(session, "receipt.returned", waiting.row.id, now=now)
-        return
-    waiting.row.move_to(RefundStatus.CHARGED_BACK)
-    session.flush()
-    end_item(session, waiting.row.item_key, now=now)
-
-
-def _take_of_bills(
-    session: Session, payment: Payment, known: Chargeback, rest_fen: int, *, now: datetime
-) -> int:
-    """Take confirmed bills' money, in the order of their write-off numbers."""
-    taken_fen = 0
-    for item in list_items(session, payment.id):
-        part_fen = min(item.amount_fen - item.returned_fen, rest_fen - taken_fen)
-        if item.outcome is Outcome.WRITTEN_OFF and part_fen > 0:
-            _take_of_bill(session, item, known, part_fen, now=now)
-            taken_fen += part_fen
-    return taken_fen
-
-
-def _take_of_bill(
-    session: Session, item: PaymentItem, known: Chargeback, part_fen: int, *, now: datetime
-) -> None:
-    advance_fen = min(advance_left_fen(session, item), part_fen)
-    item.returned_fen += part_fen
-    session.add(
-        ChargebackPart(
-            chargeback_id=known.id, payment_id=item.payment_id, account_id=item.account_id,
-            bill_id=item.bill_id, amount_fen=part_fen, advance_fen=advance_fen,
-        )
-    )  # fmt: skip
-    session.flush()
-    company = owe_again(session, item, part_fen - advance_fen, now=now)
-    moves = postings.chargeback_lost(
-        known.id, (item.account_id, item.bill_id), company, part_fen, advance_fen=advance_fen
-    )
-    ledger.post(session, moves, now=now)
-    if taken_back_whole(session, item, now=now):
-        end_item(session, (item.payment_id, item.account_id, item.bill_id), now=now)
-
-
-_FEE_LEFT = text("""
-    SELECT p.fee_fen - coalesce(sum(c.service_fee_fen), 0),
-           p.fee_tax_fen - coalesce(sum(c.service_tax_fen), 0)
-    FROM payment p LEFT JOIN chargeback c ON c.payment_id = p.id
-    WHERE p.id = :payment_id
-      AND NOT EXISTS (SELECT FROM refund r WHERE r.payment_id = p.id AND r.fee_fen > 0)
-    GROUP BY p.id
-""")
-
-
-def _fee_left(session: Session, payment: Payment) -> tuple[int, int]:
-    """Return what we still have of a payment's fee and of the tax on it."""
-    if payment.status is not PaymentStatus.PAID:
-        return 0, 0
-    row = session.execute(_FEE_LEFT, {"payment_id": payment.id}).first()
-    return (0, 0) if row is None else (int(row[0]), int(row[1]))

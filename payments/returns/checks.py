@@ -63,6 +63,29 @@ INVARIANTS: dict[str, str] = {
                                       ELSE 0 END
            OR coalesce(gone.ways, way) <> way
     """,
+    "every receipt's state is what its transfers say": """
+        SELECT format('receipt %s is %s of %s fen; its transfers say came %s, taken back %s, '
+                      'released %s, sent %s by %s', r.id, r.state, r.amount_fen, l.came, l.taken,
+                      l.released, l.gone, l.ways)
+        FROM receipt r
+        LEFT JOIN bank_transfer b ON b.number = 'S' || r.id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(fen) FILTER (WHERE act = 'suspense_in'), 0) AS came,
+                   coalesce(sum(fen) FILTER (WHERE act = 'taken_back'), 0) AS taken,
+                   coalesce(sum(fen) FILTER (WHERE act = 'suspense_out'), 0) AS released,
+                   coalesce(sum(fen) FILTER (WHERE act = 'returned'), 0) AS gone,
+                   string_agg(DISTINCT code, ', ') FILTER (WHERE act = 'returned') AS ways
+            FROM (SELECT split_part(t.entry_key, ':', 1) AS act, t.amount_fen AS fen, c.code
+                  FROM ledger_transfer t JOIN ledger_account c ON c.id = t.credit_account_id
+                  WHERE (t.account_id, t.subject_id) = (0, r.id)) acts) l
+        CROSS JOIN LATERAL (
+            SELECT CASE r.state WHEN 'returned' THEN r.amount_fen - r.charged_back_fen ELSE 0 END
+                   AS fen,
+                   CASE WHEN b.sent_at IS NULL THEN 'gateway:' || r.source ELSE 'bank' END AS way) w
+        WHERE (l.came, l.taken, l.released, l.gone) <>
+              (r.amount_fen, r.charged_back_fen, w.fen, w.fen)
+           OR coalesce(l.ways, w.way) <> w.way
+    """,
     "a transfer from our bank is of a refund or receipt that waits for it, or went by it": """
         SELECT format('transfer %s of %s fen, sent %s: it is of %s fen, which is %s', t.number,
                       t.amount_fen, coalesce(t.sent_at::text, 'never'), o.fen, o.status)

@@ -2,110 +2,192 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import String, cast, exists, func, text
 from sqlmodel import Session, col, select
 
+from core.clock import billing_date
 from payments.gateways.base import Gateway
-from payments.models import Payment
-from payments.returns.models import UNDER_WAY, BankTransfer, Refund, RefundStatus
-from payments.returns.transfers import list_waiting
+from payments.models import Payment, Receipt, ReceiptState, list_receipts
+from payments.returns.models import BankTransfer, Refund, RefundStatus, list_refunds
+from payments.returns.suspense import receipt_of, return_no
+from payments.returns.transfers import find_transfer, is_waiting, list_waiting
 from payments.returns.ways_back import is_about_to_shut, shuts_at
+from providers.registry import PROVIDERS
 
+_S = RefundStatus
+SHOWN = 200  # of each list at most
 FOUND = 20  # payments at most
 _TAIL = re.compile(r"[*•]+\s*([0-9A-Za-z]{4,})")
+_ID = re.compile(r"[0-9]{1,18}|[1-8][0-9]{18}")
 _RECENT = timedelta(days=400)
 
+# Each by its own index; of numbers that gateways give, that begins with the gateway.
 _BY_NUMBER = text("""
-    SELECT id FROM payment
-    WHERE order_no = :wanted OR gateway_ref = :wanted OR id::text = :wanted
-       OR id IN (SELECT payment_id FROM refund WHERE refund_no = :wanted)
-       OR id IN (SELECT payment_id FROM payment_item WHERE write_off_no = :wanted)
+    SELECT id FROM payment WHERE order_no = :wanted
+    UNION SELECT id FROM payment WHERE id = CAST(:digits AS bigint)
+    UNION SELECT id FROM payment WHERE gateway = ANY(:gateways) AND gateway_ref = :wanted
+    UNION SELECT payment_id FROM refund WHERE refund_no = :wanted
+    UNION SELECT payment_id FROM payment_item WHERE write_off_no = :wanted
+    UNION SELECT payment_id FROM receipt WHERE id = CAST(:receipt_id AS bigint)
+    UNION SELECT payment_id FROM receipt WHERE source = ANY(:gateways) AND source_ref = :wanted
+    UNION SELECT payment_id FROM chargeback WHERE gateway = ANY(:gateways) AND dispute_ref = :wanted
     ORDER BY id DESC LIMIT :limit
 """)
 
-# A whole account number goes by its index. Of a masked one the end is known only: then payments of
-# the last months are looked through, which takes a second where there are millions of accounts.
-_BY_ACCOUNT = text("""
+_OF_ACCOUNTS = """
     SELECT DISTINCT p.id
     FROM utility_account a
     JOIN payment_item i ON i.account_id = a.id
     JOIN payment p ON p.id = i.payment_id
-    WHERE CASE WHEN :tail = '' THEN a.account_no = :wanted
-               ELSE right(a.account_no, length(:tail)) = :tail END
-      AND p.paid_at >= :since
+    WHERE {of_account} AND p.paid_at >= :since
     ORDER BY p.id DESC LIMIT :limit
-""")
+"""
+_BY_ACCOUNT = text(
+    _OF_ACCOUNTS.format(of_account="a.provider_code = ANY(:companies) AND a.account_no = :wanted")
+)
+# Of a masked account the end alone is known: payments of the last months are looked through, which
+# takes a second where there are millions of accounts.
+_BY_TAIL = text(_OF_ACCOUNTS.format(of_account="right(a.account_no, length(:tail)) = :tail"))
 
 
-def find_payments(session: Session, wanted: str, *, now: datetime) -> list[Payment]:
-    """Find payments by their number, order, gateway reference, refund or account, the newest first.
+def find_payments(
+    session: Session, wanted: str, gateways: Mapping[str, Gateway], *, now: datetime
+) -> list[Payment]:
+    """Find payments by any number of theirs or by an account, the newest first.
 
-    An account may be masked, as pages show it: ``****4567``.
+    A number may be ours (payment, order, refund, write-off) or a gateway's in use (of the payment,
+    of money that came a second time, of a dispute). An account may be masked, as pages show it:
+    ``****4567``.
     """
     wanted = wanted.strip()
     if not wanted:
         return []
-    masked = _TAIL.fullmatch(wanted)
     values = {
-        "wanted": wanted, "limit": FOUND, "since": now - _RECENT,
-        "tail": masked[1] if masked else "",
+        "wanted": wanted, "limit": FOUND, "since": now - _RECENT, "gateways": list(gateways),
+        "digits": int(wanted) if _ID.fullmatch(wanted) else None, "receipt_id": receipt_of(wanted),
+        "companies": list(PROVIDERS),
     }  # fmt: skip
-    ids = [] if masked else session.execute(_BY_NUMBER, values).scalars().all()
-    ids = ids or session.execute(_BY_ACCOUNT, values).scalars().all()
+    if masked := _TAIL.fullmatch(wanted):
+        ids = session.execute(_BY_TAIL, values | {"tail": masked[1]}).scalars().all()
+    else:
+        ids = session.execute(_BY_NUMBER, values).scalars().all()
+        ids = ids or session.execute(_BY_ACCOUNT, values).scalars().all()
     found = select(Payment).where(col(Payment.id).in_(ids)).order_by(col(Payment.id).desc())
     return list(session.exec(found))
 
 
-class Desk(NamedTuple):
-    """What waits for a person, each the oldest first."""
-
-    proposed: list["Case"]
-    transfers: list[BankTransfer]
-    under_way: list["Case"]
-
-
 class Case(NamedTuple):
-    """A refund that is not finished, since when it waits, and until when its gateway can send."""
+    """Money on its way back: its number there, since when it waits, and until when it can go."""
 
-    refund: Refund
+    number: str
+    row: Refund | Receipt
+    status: RefundStatus
     since: datetime
-    shuts_at: datetime | None
+    shuts_on: date | None
     shuts_soon: bool  # within seven days, and it was not asked for yet (rule 46)
+
+
+class Desk(NamedTuple):
+    """What waits for a person or for a gateway, each the oldest first."""
+
+    proposed: list[Case]
+    transfers: list[BankTransfer]
+    under_way: list[Case]
+
+
+_HAS_TRANSFER = exists().where(
+    col(BankTransfer.number) == func.concat("S", cast(col(Receipt.id), String))
+)
 
 
 def desk(session: Session, gateways: Mapping[str, Gateway], *, now: datetime) -> Desk:
     """Return what waits: for approval, for a transfer, and for a gateway."""
-    open_ones = (
+    of_refunds = (
         select(Refund, Payment)
         .join(Payment, col(Payment.id) == col(Refund.payment_id))
-        .where(col(Refund.status).in_([RefundStatus.PROPOSED, *UNDER_WAY]))
-        .order_by(col(Refund.proposed_at), col(Refund.requested_at), col(Refund.refund_no))
-        .limit(200)
+        .order_by(func.coalesce(Refund.requested_at, Refund.proposed_at), col(Refund.refund_no))
+        .limit(SHOWN)
     )
-    cases = [
-        case_of(refund, payment, gateways.get(payment.gateway), now=now)
-        for refund, payment in session.exec(open_ones)
+    of_receipts = (
+        select(Receipt, Payment)
+        .join(Payment, col(Payment.id) == col(Receipt.payment_id))
+        .where(Receipt.state == ReceiptState.SUSPENDED, ~_HAS_TRANSFER)
+        .order_by(col(Receipt.received_at), col(Receipt.id))
+        .limit(SHOWN)
+    )
+    proposed = of_refunds.where(Refund.status == RefundStatus.PROPOSED)
+    sent_for = of_refunds.where(col(Refund.status).in_([_S.REQUESTED, _S.PENDING]))
+    under_way = [
+        *(_of_refund(row, payment, gateways, now=now) for row, payment in session.exec(sent_for)),
+        *(_of_receipt(row, None, gateways, now=now) for row, _ in session.exec(of_receipts)),
     ]
     return Desk(
-        [one for one in cases if one.refund.status is RefundStatus.PROPOSED],
+        [_of_refund(row, payment, gateways, now=now) for row, payment in session.exec(proposed)],
         list_waiting(session),
-        [
-            one for one in cases
-            if one.refund.status in {RefundStatus.REQUESTED, RefundStatus.PENDING}
-        ],
-    )  # fmt: skip
+        sorted(under_way, key=lambda one: one.since)[:SHOWN],
+    )
 
 
-def case_of(refund: Refund, payment: Payment, gateway: Gateway | None, *, now: datetime) -> Case:
-    """Return how long a refund has waited, and whether its gateway's window is about to shut."""
-    since = refund.requested_at or refund.proposed_at
+def cases_of(
+    session: Session, payment: Payment, gateways: Mapping[str, Gateway], *, now: datetime
+) -> list[Case]:
+    """Return all money of a payment that is on its way back or has gone."""
+    rows: list[Refund | Receipt] = [
+        *list_refunds(session, payment.id),
+        *list_receipts(session, payment.id),
+    ]
+    return [case_of(session, row, payment, gateways, now=now) for row in rows]
+
+
+def case_of(
+    session: Session,
+    row: Refund | Receipt,
+    payment: Payment,
+    gateways: Mapping[str, Gateway],
+    *,
+    now: datetime,
+) -> Case:
+    """Return how far money has come, and whether its gateway's window is about to shut."""
+    if isinstance(row, Refund):
+        return _of_refund(row, payment, gateways, now=now)
+    transfer = find_transfer(session, return_no(row))
+    return _of_receipt(row, transfer, gateways, now=now)
+
+
+def _of_refund(
+    row: Refund, payment: Payment, gateways: Mapping[str, Gateway], *, now: datetime
+) -> Case:
+    since = row.requested_at or row.proposed_at
     assert since is not None
-    unasked = refund.status in {RefundStatus.PROPOSED, RefundStatus.REQUESTED}
-    if gateway is None or payment.paid_at is None or not unasked:
-        return Case(refund, since, None, False)
-    can = gateway.capabilities
-    soon = is_about_to_shut(can, payment.paid_at, now=now)
-    return Case(refund, since, shuts_at(can, payment.paid_at), soon)
+    until, soon = None, False
+    if payment.paid_at is not None and row.status in {_S.PROPOSED, _S.REQUESTED}:
+        until, soon = _window(gateways.get(payment.gateway), payment.paid_at, now=now)
+    return Case(row.refund_no, row, row.status, since, until, soon)
+
+
+def _of_receipt(
+    row: Receipt, transfer: BankTransfer | None, gateways: Mapping[str, Gateway], *, now: datetime
+) -> Case:
+    """Tell suspended money in the words of a refund."""
+    status = _S.PENDING if row.asked_at else _S.REQUESTED
+    if is_waiting(transfer):
+        status = _S.BY_TRANSFER
+    elif row.state is ReceiptState.RETURNED:
+        status = _S.SUCCEEDED if row.to_send_fen else _S.CHARGED_BACK
+    until, soon = None, False
+    if status is _S.REQUESTED:
+        until, soon = _window(gateways.get(row.source), row.received_at, now=now)
+    return Case(return_no(row), row, status, row.received_at, until, soon)
+
+
+def _window(
+    gateway: Gateway | None, taken_at: datetime, *, now: datetime
+) -> tuple[date | None, bool]:
+    """Return the last day on which the gateway sends it back, and whether that is near."""
+    until = None if gateway is None else shuts_at(gateway.capabilities, taken_at)
+    if gateway is None or until is None:
+        return None, False
+    return billing_date(until), is_about_to_shut(gateway.capabilities, taken_at, now=now)

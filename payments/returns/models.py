@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlmodel import Field, Session, SQLModel, col, exists, select
 
 from core.db import UtcDateTime, text_enum
-from core.errors import IllegalTransition
+from core.errors import Conflict, IllegalTransition
 from payments.gateways.base import RefundOrder
 from payments.models import Payment
 
@@ -36,7 +36,7 @@ _S = RefundStatus
 REFUND_MOVES: dict[RefundStatus, frozenset[RefundStatus]] = {
     _S.PROPOSED: frozenset({_S.REQUESTED, _S.DECLINED}),
     _S.REQUESTED: frozenset({_S.PENDING, _S.BY_TRANSFER, _S.SUCCEEDED, _S.CHARGED_BACK}),
-    _S.PENDING: frozenset({_S.BY_TRANSFER, _S.SUCCEEDED}),
+    _S.PENDING: frozenset({_S.REQUESTED, _S.BY_TRANSFER, _S.SUCCEEDED}),
     _S.BY_TRANSFER: frozenset({_S.SUCCEEDED, _S.CHARGED_BACK}),
     _S.SUCCEEDED: frozenset(),
     _S.DECLINED: frozenset(),
@@ -184,7 +184,8 @@ class Refund(SQLModel, table=True):
         """Return what the payment's gateway is asked to send back."""
         assert self.requested_at is not None
         return RefundOrder(
-            refund_no=self.refund_no, amount_fen=self.to_send_fen, reason=self.told,
+            refund_no=self.refund_no, amount_fen=self.to_send_fen or self.amount_fen,
+            reason=self.told,
             asked_at=self.requested_at, paid=payment.asked(),
         )  # fmt: skip
 
@@ -335,6 +336,15 @@ def is_disputed(session: Session, payment_id: int) -> bool:
         col(Chargeback.payment_id) == payment_id, col(Chargeback.state) == ChargebackState.OPEN
     )
     return session.exec(select(is_open)).one()
+
+
+def check_undisputed(session: Session, payment_id: int) -> None:
+    """Refuse to send back what the payer's bank has taken already, as far as we know (Conflict)."""
+    if is_disputed(session, payment_id):
+        raise Conflict(
+            "the payer's bank has taken this payment's money back: wait for the decision",
+            code="refund.disputed",
+        )
 
 
 def list_refunds(session: Session, payment_id: int) -> list[Refund]:

@@ -7,8 +7,8 @@ from sqlmodel import Session, col, select
 from billing import ledger, postings
 from core import outbox
 from core.db import transaction
-from core.errors import Conflict, NotFound
-from payments.gateways.base import Gateway, RefundReply, RefundState
+from core.errors import NotFound
+from payments.gateways.base import Gateway, RefundReply
 from payments.models import Payment, PaymentItem, list_items, lock_payment, refund_no_of
 from payments.returns import suspense, transfers
 from payments.returns.models import (
@@ -20,7 +20,14 @@ from payments.returns.models import (
     TransferReason,
     is_disputed,
 )
-from payments.returns.ways_back import Question, count_asked, return_pause_seconds, why_by_transfer
+from payments.returns.ways_back import (
+    Question,
+    count_asked,
+    enter,
+    never_arrived,
+    return_pause_seconds,
+    why_by_transfer,
+)
 from payments.states import ItemNews, Outcome
 
 _GOING_BACK = {Outcome.RETURNING, Outcome.RETURNED}
@@ -106,15 +113,7 @@ def send(refund_no: str, gateways: dict[str, Gateway], *, now: datetime) -> bool
         question = _prepare(session, refund_no, gateways, now=now)
     if isinstance(question, bool):
         return question
-    reply = question.ask()
-    if reply.state not in {RefundState.SENT, RefundState.REFUSED}:
-        return False
-    with transaction() as session:
-        if reply.state is RefundState.SENT:
-            book(session, refund_no, reply, now=now)
-        else:
-            book_refused(session, refund_no, reply, now=now)
-    return True
+    return _enter(refund_no, question.ask(), now=now)
 
 
 def _prepare(
@@ -126,7 +125,8 @@ def _prepare(
     if refund.status is RefundStatus.PENDING:
         if gateway is None:
             raise NotFound(f"there is no gateway {payment.gateway!r} to ask about this refund")
-        return Question(gateway, refund.order(payment), is_first=False)
+        disputed = is_disputed(session, payment.id)
+        return Question(gateway, refund.order(payment), is_first=False, is_disputed=disputed)
     if refund.status is not RefundStatus.REQUESTED:
         return True
     if is_disputed(session, payment.id):
@@ -159,19 +159,16 @@ def look(refund_no: str, gateway: Gateway, now: datetime) -> bool:
     with transaction() as session:
         refund = get_refund(session, refund_no)
         payment = session.get_one(Payment, refund.payment_id)
-        transfer = transfers.find_transfer(session, refund_no)
     if payment.gateway != gateway.code:
         raise NotFound("there is no such refund")
-    if refund.asked_at is None or refund.status is RefundStatus.CHARGED_BACK:
+    if refund.asked_at is None:
         return True  # it cannot speak of what it was never asked for
     reply = gateway.query_refund(refund.order(payment))
-    if reply.state is RefundState.SENT:
-        with transaction() as session:
-            book(session, refund_no, reply, now=now)
-    elif reply.state is RefundState.REFUSED and transfer is None:
-        with transaction() as session:
-            book_refused(session, refund_no, reply, now=now)
-    return reply.state in {RefundState.SENT, RefundState.REFUSED}
+    return _enter(refund_no, reply, now=now)
+
+
+def _enter(refund_no: str, reply: RefundReply, *, now: datetime) -> bool:
+    return enter(reply, refund_no, sent=book, refused=book_refused, unheard=_book_unheard, now=now)
 
 
 def book(session: Session, refund_no: str, reply: RefundReply, *, now: datetime) -> None:
@@ -180,19 +177,13 @@ def book(session: Session, refund_no: str, reply: RefundReply, *, now: datetime)
     A gateway that refused before and has sent it after all is believed: the transfer is dropped.
 
     Raises:
-        Conflict: it went back another way already, so it has gone twice: a person must look.
+        Conflict: it went back another way already, or may have: a person must look.
     """
     payment, refund = lock_refund(session, refund_no)
-    transfer = transfers.find_transfer(session, refund_no)
-    otherwise = transfer is not None and transfer.sent_at is not None
-    if otherwise or refund.status is RefundStatus.CHARGED_BACK:
-        raise Conflict(
-            "the gateway says it sent money that had gone back another way: ask it to correct that",
-            code="refund.sent_twice",
-        )
+    taken_by_bank = refund.status is RefundStatus.CHARGED_BACK
+    transfers.give_way(session, refund_no, taken_by_bank=taken_by_bank, now=now)
     if refund.status is RefundStatus.SUCCEEDED:
         return
-    transfers.drop(session, refund_no, now=now)
     refund.gateway_ref = reply.refund_ref
     _sent(
         session, payment, refund, ledger.gateway(payment.gateway), at=reply.refunded_at or now,
@@ -205,6 +196,14 @@ def book_refused(session: Session, refund_no: str, reply: RefundReply, *, now: d
     payment, refund = lock_refund(session, refund_no)
     if refund.status is RefundStatus.PENDING:
         _by_transfer(session, payment, refund, TransferReason.REFUSED, said=reply.reason, now=now)
+
+
+def _book_unheard(session: Session, refund_no: str, _reply: RefundReply, *, now: datetime) -> None:
+    """Let a refund that never reached its gateway wait until the payment's dispute is decided."""
+    payment, refund = lock_refund(session, refund_no)
+    pending = refund.status is RefundStatus.PENDING and never_arrived(refund.asked_at, now=now)
+    if pending and is_disputed(session, payment.id):
+        refund.move_to(RefundStatus.REQUESTED)
 
 
 def _by_transfer(

@@ -19,7 +19,7 @@ from billing.models import Bill, UtilityAccount
 from core import outbox
 from core.clock import billing_date
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
-from payments.models import Payment, PaymentItem, lock_payment, refund_no_of
+from payments.models import Payment, PaymentItem, list_items, lock_payment, refund_no_of
 from payments.returns import refunds, suspense, transfers
 from payments.returns.models import (
     BankTransfer,
@@ -27,7 +27,7 @@ from payments.returns.models import (
     Refund,
     RefundReason,
     RefundStatus,
-    is_disputed,
+    check_undisputed,
 )
 from payments.returns.refunds import lock_refund
 from payments.states import ItemNews, Outcome
@@ -56,7 +56,8 @@ def propose(
     """Propose a refund of a confirmed bill; up to the threshold it is in the books at once.
 
     The same key with the same wish is the same refund. All refunds of a payment count to the
-    threshold together, so that it cannot be passed in small steps.
+    threshold together, so that it cannot be passed in small steps. Of one's own payment any
+    amount is above it.
 
     Raises:
         Invalid: no amount, or no words where the reason says nothing.
@@ -77,7 +78,8 @@ def propose(
         amount_fen=wish.amount_fen, reason=wish.words.strip(), reason_code=wish.reason,
         status=RefundStatus.PROPOSED, proposed_by=by, proposed_at=now, idempotency_key=key,
         request_sha256=wish.digest(),
-        needs_two=_by_staff_fen(session, payment.id) + wish.amount_fen > approval_above_fen,
+        needs_two=payment.payer_id == by
+        or _by_staff_fen(session, payment, wish) > approval_above_fen,
     )  # fmt: skip
     item.returned_fen += wish.amount_fen
     session.add(refund)
@@ -130,11 +132,7 @@ def _check_refundable(session: Session, item: PaymentItem, wish: Wish) -> None:
             " goes back by itself; if it confirms, propose the refund then",
             code="refund.not_confirmed",
         )
-    if is_disputed(session, item.payment_id):
-        raise Conflict(
-            "the payer's bank has taken this payment's money back: wait for the decision",
-            code="refund.disputed",
-        )
+    check_undisputed(session, item.payment_id)
     refundable_fen = item.amount_fen - item.returned_fen
     if wish.refundable_fen != refundable_fen:
         raise Conflict(
@@ -158,12 +156,15 @@ def _count(session: Session, item: PaymentItem) -> int:
     ).one()  # fmt: skip
 
 
-def _by_staff_fen(session: Session, payment_id: int) -> int:
-    total = select(func.coalesce(func.sum(Refund.amount_fen), 0)).where(
-        Refund.payment_id == payment_id, col(Refund.proposed_by).is_not(None),
+def _by_staff_fen(session: Session, payment: Payment, wish: Wish) -> int:
+    """Return what staff will have sent back of a payment: with its last fen goes its fee."""
+    before = select(func.coalesce(func.sum(Refund.amount_fen), 0)).where(
+        Refund.payment_id == payment.id, col(Refund.proposed_by).is_not(None),
         Refund.status != RefundStatus.DECLINED,
     )  # fmt: skip
-    return int(session.exec(total).one())
+    left_fen = sum(one.amount_fen - one.returned_fen for one in list_items(session, payment.id))
+    fee_fen = payment.fee_fen + payment.fee_tax_fen if wish.amount_fen == left_fen else 0
+    return int(session.exec(before).one()) + wish.amount_fen + fee_fen
 
 
 def approve(session: Session, refund_no: str, *, by: int, now: datetime) -> Refund:
@@ -171,7 +172,7 @@ def approve(session: Session, refund_no: str, *, by: int, now: datetime) -> Refu
 
     Raises:
         NotFound: no such refund.
-        NotAllowed: who proposed it cannot approve it.
+        NotAllowed: who proposed it, or paid, cannot approve it.
         Conflict: it is approved, declined or automatic, or the payment is disputed.
     """
     payment, refund = lock_refund(session, refund_no)
@@ -183,11 +184,12 @@ def approve(session: Session, refund_no: str, *, by: int, now: datetime) -> Refu
         raise NotAllowed(
             "who proposes a refund cannot approve it: ask a colleague", code="refund.same_person"
         )
-    if is_disputed(session, payment.id):
-        raise Conflict(
-            "the payer's bank has taken this payment's money back: wait for the decision",
-            code="refund.disputed",
+    if payment.payer_id == by:
+        raise NotAllowed(
+            "this is your own payment: ask a colleague to approve its refund",
+            code="refund.own_payment",
         )
+    check_undisputed(session, payment.id)
     refund.approved_by, refund.approved_at = by, now
     item = session.get_one(PaymentItem, refund.item_key, with_for_update=True)
     _enter(session, payment, item, refund, now=now)

@@ -5,6 +5,7 @@ Two kinds: another amount than we asked for (rule 32), and a second payment of t
 (rules 38, 39).
 """
 
+import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,18 +18,27 @@ from core.clock import billing_date, month_start
 from core.db import transaction
 from core.errors import AmountMismatch, Conflict, NotFound
 from core.keys import month_key
-from payments.gateways.base import Gateway, GatewayReply, RefundOrder, RefundReply, RefundState
-from payments.models import Payment, Receipt, ReceiptState, get_payment, lock_payment
+from payments.gateways.base import Gateway, GatewayReply, RefundOrder, RefundReply
+from payments.models import (
+    Payment,
+    Receipt,
+    ReceiptState,
+    get_payment,
+    list_receipts,
+    lock_payment,
+)
 from payments.returns import transfers
 from payments.returns.models import BankTransfer, TransferReason, is_disputed
-from payments.returns.ways_back import Question, count_asked, return_pause_seconds, why_by_transfer
+from payments.returns.ways_back import (
+    Question,
+    count_asked,
+    enter,
+    never_arrived,
+    return_pause_seconds,
+    why_by_transfer,
+)
 
-_KEEP = text("""
-    INSERT INTO receipt (id, source, source_ref, payment_id, amount_fen, reason, state, received_at)
-    VALUES (:id, :source, :source_ref, :payment_id, :amount_fen, :reason, 'suspended', :received_at)
-    ON CONFLICT (source, source_ref) DO NOTHING
-    RETURNING id
-""")
+_RETURN_NO = re.compile(r"S([0-9]{1,18}|[1-8][0-9]{18})")
 
 
 def suspend(
@@ -42,31 +52,45 @@ def suspend(
     if reply.amount_fen is None or reply.amount_fen <= 0:
         raise AmountMismatch("the gateway says it took money, and not how much", reason=reason)
     payment = get_payment(session, payment_id)
-    source_ref = reply.gateway_ref or payment.order_no
-    number = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
-    values = {
-        "id": month_key(month_start(billing_date(now)), number),
-        "source": payment.gateway, "source_ref": source_ref, "payment_id": payment.id,
-        "amount_fen": reply.amount_fen, "reason": reason, "received_at": reply.paid_at or now,
-    }  # fmt: skip
-    receipt_id = session.execute(_KEEP, values).scalar_one_or_none()
-    if receipt_id is None:
-        _check_same(session, payment.gateway, source_ref, reply.amount_fen)
+    known = _find_known(session, payment, reply)
+    if known is not None:
+        _check_same(known, reply)
+        known.source_ref = reply.gateway_ref or known.source_ref
+        session.flush()
         return
-    ledger.post(session, postings.suspended(receipt_id, payment.gateway, reply.amount_fen), now=now)
-    outbox.emit(session, "receipt.suspended", receipt_id, now=now)
+    number = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
+    receipt = Receipt(
+        id=month_key(month_start(billing_date(now)), number), source=payment.gateway,
+        source_ref=reply.gateway_ref or payment.order_no, payment_id=payment.id,
+        amount_fen=reply.amount_fen, reason=reason, received_at=reply.paid_at or now,
+    )  # fmt: skip
+    session.add(receipt)
+    session.flush()
+    moves = postings.suspended(receipt.id, receipt.source, receipt.amount_fen)
+    ledger.post(session, moves, now=now)
+    outbox.emit(session, "receipt.suspended", receipt.id, now=now)
     session.flush()
 
 
-def _check_same(session: Session, source: str, source_ref: str, amount_fen: int) -> None:
-    known_fen = session.execute(
-        text("SELECT amount_fen FROM receipt WHERE source = :source AND source_ref = :ref"),
-        {"source": source, "ref": source_ref},
-    ).scalar_one()
-    if known_fen != amount_fen:
+def _find_known(session: Session, payment: Payment, reply: GatewayReply) -> Receipt | None:
+    """Return the receipt of money told of before; the payment is locked.
+
+    What a source tells of without its number may be any money of the order, and is kept under the
+    order's number; told of with its own later, it is the same money.
+    """
+    known = list_receipts(session, payment.id)
+    if reply.gateway_ref is None:
+        same = [one for one in known if one.amount_fen == reply.amount_fen]
+        return next(iter(same or known), None)
+    by_ref = {one.source_ref: one for one in known}
+    return by_ref.get(reply.gateway_ref) or by_ref.get(payment.order_no)
+
+
+def _check_same(known: Receipt, reply: GatewayReply) -> None:
+    if known.amount_fen != reply.amount_fen:
         raise AmountMismatch(
             "the gateway told of this money before, with another amount",
-            code="receipt.amount_differs", before_fen=known_fen, now_fen=amount_fen,
+            code="receipt.amount_differs", before_fen=known.amount_fen, now_fen=reply.amount_fen,
         )  # fmt: skip
 
 
@@ -77,8 +101,8 @@ def return_no(receipt: Receipt) -> str:
 
 def receipt_of(number: str) -> int | None:
     """Return the receipt a return number is of; None: it is none of ours."""
-    digits = number.removeprefix("S")
-    return int(digits) if number != digits and digits.isascii() and digits.isdigit() else None
+    found = _RETURN_NO.fullmatch(number)
+    return int(found[1]) if found else None
 
 
 def send_back(receipt_id: int, gateways: dict[str, Gateway], *, now: datetime) -> bool:
@@ -95,15 +119,7 @@ def send_back(receipt_id: int, gateways: dict[str, Gateway], *, now: datetime) -
         question = _prepare(session, receipt_id, gateways, now=now)
     if isinstance(question, bool):
         return question
-    reply = question.ask()
-    if reply.state not in {RefundState.SENT, RefundState.REFUSED}:
-        return False
-    with transaction() as session:
-        if reply.state is RefundState.SENT:
-            book_returned(session, receipt_id, reply.refund_ref, reply.refunded_at, now=now)
-        else:
-            _book_refused(session, receipt_id, reply, now=now)
-    return True
+    return _enter(receipt_id, question.ask(), now=now)
 
 
 def lock_receipt(session: Session, receipt_id: int) -> tuple[Payment, Receipt]:
@@ -112,12 +128,22 @@ def lock_receipt(session: Session, receipt_id: int) -> tuple[Payment, Receipt]:
     Raises:
         NotFound: no such receipt.
     """
-    receipt = session.get(Receipt, receipt_id)
-    if receipt is None:
-        raise NotFound("there is no such receipt")
+    receipt = get_receipt(session, receipt_id)
     payment = lock_payment(session, receipt.payment_id)
     session.refresh(receipt, with_for_update=True)
     return payment, receipt
+
+
+def get_receipt(session: Session, receipt_id: int) -> Receipt:
+    """Return suspended money as it is now.
+
+    Raises:
+        NotFound: no such receipt.
+    """
+    receipt = session.get(Receipt, receipt_id, populate_existing=True)
+    if receipt is None:
+        raise NotFound("there is no such receipt")
+    return receipt
 
 
 def _prepare(
@@ -128,9 +154,9 @@ def _prepare(
     number = return_no(receipt)
     if receipt.state is ReceiptState.RETURNED or transfers.find_transfer(session, number):
         return True
-    gateway = gateways.get(receipt.source)
+    gateway, disputed = gateways.get(receipt.source), is_disputed(session, payment.id)
     if receipt.asked_at is None:
-        if is_disputed(session, payment.id):
+        if disputed:
             return False
         why = why_by_transfer(
             gateway, payment, amount_fen=receipt.to_send_fen, whole_fen=receipt.amount_fen,
@@ -143,13 +169,14 @@ def _prepare(
         raise NotFound(f"there is no gateway {receipt.source!r} to ask about this money")
     is_first, receipt.asked_at = receipt.asked_at is None, receipt.asked_at or now
     session.flush()
-    return Question(gateway, _order(receipt, payment), is_first)
+    return Question(gateway, _order(receipt, payment), is_first, disputed)
 
 
 def _order(receipt: Receipt, payment: Payment) -> RefundOrder:
     paid = replace(payment.asked(), amount_fen=receipt.amount_fen, gateway_ref=receipt.source_ref)
     return RefundOrder(
-        refund_no=return_no(receipt), amount_fen=receipt.to_send_fen, reason=receipt.reason,
+        refund_no=return_no(receipt), amount_fen=receipt.to_send_fen or receipt.amount_fen,
+        reason=receipt.reason,
         asked_at=receipt.received_at, paid=paid,
     )  # fmt: skip
 
@@ -169,12 +196,17 @@ def look(receipt_id: int, gateway: Gateway, now: datetime) -> bool:
     if receipt.asked_at is None:
         return True  # it cannot speak of what it was never asked for
     reply = gateway.query_refund(_order(receipt, payment))
-    with transaction() as session:
-        if reply.state is RefundState.SENT:
-            book_returned(session, receipt_id, reply.refund_ref, reply.refunded_at, now=now)
-        elif reply.state is RefundState.REFUSED:
-            _book_refused(session, receipt_id, reply, now=now)
-    return reply.state in {RefundState.SENT, RefundState.REFUSED}
+    return _enter(receipt_id, reply, now=now)
+
+
+def _enter(receipt_id: int, reply: RefundReply, *, now: datetime) -> bool:
+    return enter(
+        reply, receipt_id, sent=_book_sent, refused=_book_refused, unheard=_book_unheard, now=now
+    )
+
+
+def _book_sent(session: Session, receipt_id: int, reply: RefundReply, *, now: datetime) -> None:
+    book_returned(session, receipt_id, reply.refund_ref, reply.refunded_at, now=now)
 
 
 def _book_refused(
@@ -189,6 +221,16 @@ def _book_refused(
         )  # fmt: skip
 
 
+def _book_unheard(
+    session: Session, receipt_id: int, _reply: RefundReply, *, now: datetime
+) -> None:  # fmt: skip
+    """Let suspended money whose asking never arrived wait until the dispute is decided."""
+    payment, receipt = lock_receipt(session, receipt_id)
+    waits = receipt.state is ReceiptState.SUSPENDED and never_arrived(receipt.asked_at, now=now)
+    if waits and is_disputed(session, payment.id):
+        receipt.asked_at = None
+
+
 def book_returned(
     session: Session,
     receipt_id: int,
@@ -197,22 +239,15 @@ def book_returned(
     *,
     now: datetime,
 ) -> None:
-    """Enter that the gateway sent suspended money back, once.
+    """Enter that the money went back the way it came, by its gateway or an agent, once.
 
     Raises:
-        Conflict: it went back another way already, so it has gone twice: a person must look.
+        Conflict: it went back another way already, or may have: a person must look.
     """
     _, receipt = lock_receipt(session, receipt_id)
-    transfer = transfers.find_transfer(session, return_no(receipt))
-    otherwise = transfer is not None and transfer.sent_at is not None
-    if otherwise or receipt.to_send_fen == 0:
-        raise Conflict(
-            "the gateway says it sent money that had gone back another way: ask it to correct that",
-            code="refund.sent_twice",
-        )
+    transfers.give_way(session, return_no(receipt), taken_by_bank=receipt.to_send_fen == 0, now=now)
     if receipt.state is ReceiptState.RETURNED:
         return
-    transfers.drop(session, return_no(receipt), now=now)
     receipt.asked_at = receipt.asked_at or now
     way = ledger.gateway(receipt.source)
     _returned(session, receipt, way, return_ref, at=returned_at or now, now=now)

@@ -7,14 +7,14 @@ above a threshold these are two people. The account is sealed, and shown masked.
 import re
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
 from core import crypto, log, outbox
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from core.masking import mask_no
 from payments.models import Payment, lock_payment
-from payments.returns.models import BankTransfer, TransferReason, is_disputed
+from payments.returns.models import BankTransfer, TransferReason, check_undisputed
 
 _ACCOUNT = re.compile(r"[0-9A-Z]{6,34}")
 _REF = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/-]{2,63}")
@@ -117,12 +117,15 @@ def enter_payee(
     approval_above_fen: int,
     now: datetime,
 ) -> BankTransfer:
-    """Say to whom a transfer goes; entered again it replaces what was entered before.
+    """Say to whom a transfer goes; the same again changes nothing.
+
+    Another one is refused: a colleague may be sending it at this moment. Take that out first.
 
     Raises:
         NotFound: there is no such transfer.
         Invalid: the name, the bank or the account cannot be right.
-        Conflict: it was sent, went another way, or the payer's bank disputes the payment.
+        Conflict: another payee is entered, it was sent, went another way, or the payer's bank
+            disputes the payment.
     """
     plain = re.sub(r"[ -]", "", account).upper()
     if not name.strip() or not bank.strip():
@@ -133,12 +136,17 @@ def enter_payee(
             code="transfer.account",
         )
     transfer = lock_waiting(session, number)
-    if is_disputed(session, transfer.payment_id):
-        raise Conflict(
-            "the payer's bank has taken this payment's money back: wait for the decision",
-            code="refund.disputed",
-        )
-    transfer.payee_name, transfer.payee_bank = name.strip(), bank.strip()
+    check_undisputed(session, transfer.payment_id)
+    payee = name.strip(), bank.strip()
+    if transfer.payee_account_sealed is not None:
+        known = transfer.payee_name, transfer.payee_bank, _unseal(transfer, secret_key)
+        if known != (*payee, plain):
+            raise Conflict(
+                "another account is entered for this transfer: ask who entered it",
+                code="transfer.has_payee",
+            )
+        return transfer
+    transfer.payee_name, transfer.payee_bank = payee
     transfer.payee_account_sealed = crypto.seal(secret_key, plain, about=_about(number))
     transfer.payee_account_masked = mask_no(plain)
     transfer.payee_by, transfer.payee_at = by, now
@@ -165,13 +173,24 @@ def show_account(session: Session, number: str, *, by: int, secret_key: str) -> 
     """Return the payee's whole account to somebody who is about to send the money; it is logged.
 
     Raises:
-        NotFound: there is no such transfer, or no account was entered.
+        NotFound: there is no such transfer.
+        Conflict: no account was entered, it was sent, or the money went another way.
     """
-    transfer = get_transfer(session, number)
+    transfer = lock_waiting(session, number)
     if transfer.payee_account_sealed is None:
-        raise NotFound("no account was entered for this transfer")
+        raise _no_payee()
     _log.info("transfer_account_shown", number=number, by=by)
-    return crypto.unseal(secret_key, transfer.payee_account_sealed, about=_about(number))
+    return _unseal(transfer, secret_key)
+
+
+def _unseal(transfer: BankTransfer, secret_key: str) -> str:
+    assert transfer.payee_account_sealed is not None
+    about = _about(transfer.number)
+    return crypto.unseal(secret_key, transfer.payee_account_sealed, about=about)
+
+
+def _no_payee() -> Conflict:
+    return Conflict("enter first to whom the money goes", code="transfer.no_payee")
 
 
 def mark_sent(
@@ -187,12 +206,17 @@ def mark_sent(
     if not _REF.fullmatch(bank_ref):
         raise Invalid("copy the bank's reference as it stands there", code="transfer.bank_ref")
     if transfer.payee_at is None:
-        raise Conflict("enter first to whom the money goes", code="transfer.no_payee")
+        raise _no_payee()
     if transfer.needs_two and transfer.payee_by == by:
         raise NotAllowed(
             "who entered the account cannot confirm a transfer of this amount: ask a colleague",
             code="transfer.same_person",
         )
+    # Two transfers with one reference at the same moment: the second waits here for the first.
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:ref, 0))"),
+        {"ref": f"transfer {bank_ref}"},
+    )
     taken = select(BankTransfer.number).where(BankTransfer.bank_ref == bank_ref)
     if session.exec(taken).first() is not None:
         raise Conflict(
@@ -203,9 +227,24 @@ def mark_sent(
     session.flush()
 
 
-def drop(session: Session, number: str, *, now: datetime) -> None:
-    """Write down that money went back another way, if it was to be transferred."""
+def give_way(session: Session, number: str, *, taken_by_bank: bool, now: datetime) -> None:
+    """Drop a transfer that waits, because the money has gone back the way it came after all.
+
+    Raises:
+        Conflict: the money went another way before, or may have: a person must look.
+    """
     transfer = find_transfer(session, number)
+    if taken_by_bank or (transfer is not None and transfer.sent_at is not None):
+        raise Conflict(
+            "the gateway says it sent money that had gone back another way: ask it to correct that",
+            code="refund.sent_twice",
+        )
+    if has_payee(transfer):
+        raise Conflict(
+            "the gateway says it sent money that our bank may have sent as well: if it has not,"
+            " take the account out of the transfer and try again",
+            code="refund.may_be_sent_twice",
+        )
     if transfer is not None and is_waiting(transfer):
         transfer.dropped_at = now
         session.flush()

@@ -1,11 +1,12 @@
 """Which way money goes back: through its gateway if that can, else from our own bank account."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from core.db import transaction
 from payments.gateways.base import Capabilities, Gateway, RefundOrder, RefundReply, RefundState
 from payments.models import Payment, Receipt
 from payments.pauses import pause_seconds
@@ -21,14 +22,47 @@ class Question(NamedTuple):
     gateway: Gateway
     order: RefundOrder
     is_first: bool
+    is_disputed: bool = False  # nothing new is asked for meanwhile
 
     def ask(self) -> RefundReply:
         """Ask for it once, afterwards what became of it; one never heard of is asked for again."""
         if not self.is_first and self.gateway.capabilities.queries:
             reply = self.gateway.query_refund(self.order)
-            if reply.state is not RefundState.NOT_FOUND:
+            if reply.state is not RefundState.NOT_FOUND or self.is_disputed:
                 return reply
         return self.gateway.refund(self.order)
+
+
+class Booking(Protocol):
+    """Enters one answer of a gateway about a refund, or about a receipt, by its number."""
+
+    def __call__(
+        self, session: Session, number: Any, reply: RefundReply, /, *, now: datetime
+    ) -> None: ...
+
+
+def enter(
+    reply: RefundReply,
+    number: str | int,
+    *,
+    sent: Booking,
+    refused: Booking,
+    unheard: Booking,
+    now: datetime,
+) -> bool:
+    """Book what a gateway says of money to send back; True once it could say yes or no."""
+    books = {
+        RefundState.SENT: sent, RefundState.REFUSED: refused, RefundState.NOT_FOUND: unheard,
+    }.get(reply.state)  # fmt: skip
+    if books is not None:
+        with transaction() as session:
+            books(session, number, reply, now=now)
+    return reply.state in {RefundState.SENT, RefundState.REFUSED}
+
+
+def never_arrived(asked_at: datetime | None, *, now: datetime) -> bool:
+    """Tell whether what a gateway has not heard of by now is sure not to have reached it."""
+    return asked_at is not None and now - asked_at >= timedelta(days=1)
 
 
 def shuts_at(can: Capabilities, taken_at: datetime) -> datetime | None:

@@ -172,7 +172,7 @@ class TestTheList:
         long_ago = utc_now() - timedelta(days=10)
         a_mandate(home, UP_TO_200, at=None, now=long_ago)
         with transaction() as session:
-            planning.find_bills(session, now=utc_now())
+            planning.find_bills(session, {}, after=0, now=utc_now())
         assert len(runs()) == 2
         later = utc_now() + timedelta(days=16)
         planning.plan(app.state.gateways, now=later)

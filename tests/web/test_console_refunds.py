@@ -9,12 +9,25 @@ from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
 from identity.models import Role
-from payments.gateways.base import DisputeReply, DisputeState, RefundReply, RefundState
-from payments.models import Payment, get_payment
-from payments.returns import chargebacks, refunds
+from payments.gateways.base import (
+    DisputeReply,
+    DisputeState,
+    GatewayStatus,
+    RefundReply,
+    RefundState,
+)
+from payments.models import Payment, Receipt, get_payment, list_receipts
+from payments.returns import chargebacks, refunds, suspense
 from payments.returns.models import RefundStatus
-from tests.factories import a_home, a_paid_payment, a_person, items_of, violations
-from tests.payments.returns.returning import a_confirmed_payment, confirm, ref_of, refunds_of
+from payments.returns.suspense import return_no
+from tests.factories import a_home, a_paid_payment, a_person, book, items_of, violations
+from tests.payments.returns.returning import (
+    Disputed,
+    a_confirmed_payment,
+    confirm,
+    ref_of,
+    refunds_of,
+)
 from tests.web.conftest import Browser, signed_in
 from tests.web.test_console_terms import main_of, told
 
@@ -89,6 +102,20 @@ class TestTwoPeople:
         assert "ask a colleague" in unescape(answer.text)
         assert one.send_form(f"{address}/decline").status_code == 303  # but may withdraw
 
+    def test_who_paid_is_offered_no_approval_of_their_own_refund(self, app, colleagues):
+        payer_id = a_person(Role.STAFF, name="周敏")
+        payment = a_paid_payment(a_home(8_650, owner_id=payer_id))
+        confirm(payment)
+        address = proposed(colleagues[0], payment)
+        payer = signed_in(app, payer_id)
+
+        seen = main_of(payer, address)
+        assert "This is your own payment" in seen
+        assert "Approve and send" not in seen
+        assert "You proposed" not in seen
+        assert payer.send_form(f"{address}/approval").status_code == 403
+        assert colleagues[1].send_form(f"{address}/approval").status_code == 303
+
     def test_a_no_needs_its_reason_and_shows_it(self, colleagues):
         (one, other), payment = colleagues, a_confirmed_payment(8_650)
         address = proposed(one, payment)
@@ -104,7 +131,7 @@ class TestTwoPeople:
             ({"amount": "1e3"}, 422, "as 86.50"),
             ({"amount": "86.51"}, 409, "¥86.50 of this bill can still go back"),
             ({"refundable_fen": "1"}, 409, "Somebody was faster: ¥86.50"),
-            ({"reason": "because"}, 422, "Say why"),
+            ({"reason": "because"}, 422, "Choose a reason"),
             ({"reason": "other", "words": ""}, 422, "Say why"),
         ],
     )
@@ -150,7 +177,25 @@ class TestFinding:
 
         assert f"Payment Amount Paid Paid with {payment.order_no}" in seen
 
-    @pytest.mark.parametrize("wanted", ["nothing", "%00", "****", "****567", "' OR 1=1"])
+    @pytest.mark.parametrize("by", ["return_no", "second_ref", "dispute_ref"])
+    def test_so_is_one_that_was_paid_twice_or_disputed(self, colleagues, by):
+        payment = a_confirmed_payment(8_650)
+        book(payment, GatewayStatus.PAID, gateway_ref="second")
+        far = Disputed()
+        far.says(payment, DisputeState.OPEN)
+        with transaction() as session:
+            (receipt,) = list_receipts(session, payment.id)
+        known = {
+            "return_no": return_no(receipt), "second_ref": "second", "dispute_ref": "dp-1",
+        }  # fmt: skip
+
+        seen = main_of(colleagues[0], f"/console/refunds?wanted={known[by]}")
+
+        assert f"Payment Amount Paid Paid with {payment.order_no}" in seen
+
+    @pytest.mark.parametrize(
+        "wanted", ["nothing", "9" * 19, f"S{'9' * 30}", "%00", "****", "****567", "' OR 1=1"]
+    )
     def test_nothing_is_found_by_what_is_nothing(self, colleagues, wanted):
         answer = colleagues[0].get(
             f"/console/refunds?wanted={wanted}", headers={"Accept-Language": "en"}
@@ -162,6 +207,62 @@ class TestFinding:
     @pytest.mark.parametrize("number", ["R0", "S1", "x", "R%00"])
     def test_a_number_of_nothing_is_not_found(self, colleagues, number):
         assert colleagues[0].get(f"/console/refunds/{number}").status_code in {404, 422}
+
+
+class TestSuspendedMoney:
+    """What came twice goes back by itself; staff see it wait, and where it got to."""
+
+    def a_receipt(self) -> tuple[Payment, Receipt]:
+        payment = a_confirmed_payment(8_650)
+        book(payment, GatewayStatus.PAID, gateway_ref="second")
+        with transaction() as session:
+            return payment, list_receipts(session, payment.id)[0]
+
+    def test_it_waits_on_the_desk_and_has_a_page(self, colleagues):
+        payment, receipt = self.a_receipt()
+        number = return_no(receipt)
+
+        assert f"{number} 20 Nov 2026" in main_of(colleagues[0], "/console/refunds")
+        seen = main_of(colleagues[0], f"/console/refunds/{number}")
+        for words in ("To be sent", "¥86.50", "It came a second time", "second"):
+            assert words in seen
+        assert number in main_of(colleagues[0], f"/console/refunds/of/{payment.id}")
+
+    def test_by_transfer_it_waits_for_staff_and_is_sent(self, colleagues):
+        (one, other), (_, receipt) = colleagues, self.a_receipt()
+        address = f"/console/refunds/{return_no(receipt)}"
+        suspense.send_back(receipt.id, {}, now=utc_now())
+        assert "By bank transfer" in main_of(one, address)
+        assert "Every refund was sent" in main_of(one, "/console/refunds")
+
+        payee = {"name": "王珅", "bank": "工商银行", "account": "6222020000001234"}
+        assert one.send_form(f"{address}/payee", payee).status_code == 303
+        assert other.send_form(f"{address}/sent", {"bank_ref": "ICBC-1"}).status_code == 303
+
+        assert "ICBC-1" in main_of(one, address)
+        assert violations() == []
+
+    def test_its_reason_is_told_in_chinese(self, colleagues):
+        _, receipt = self.a_receipt()
+
+        seen = colleagues[0].get(
+            f"/console/refunds/{return_no(receipt)}", headers={"Accept-Language": "zh-CN"}
+        )
+
+        assert "重复到账" in seen.text
+        assert "second time" not in seen.text
+
+
+class TestDesk:
+    def test_no_number_of_others_hides_what_waits_for_approval(self, monkeypatch, colleagues):
+        monkeypatch.setattr("payments.returns.desk.SHOWN", 2)
+        payment = a_confirmed_payment(8_650)
+        for amount in ("1.00", "1.01", "1.02"):
+            stuck(colleagues[0], colleagues[1], payment, amount)
+
+        address = proposed(colleagues[0], payment, "60.00")
+
+        assert address.rpartition("/")[2] in main_of(colleagues[1], "/console/refunds")
 
 
 class TestTransfers:
@@ -184,6 +285,21 @@ class TestTransfers:
         assert "Confirmed by 林岚" in main_of(one, address)
         assert "No transfer waits" in main_of(one, "/console/refunds")
         assert violations() == []
+
+    def test_whole_it_is_not_shown_once_it_is_sent(self, colleagues):
+        (one, other), payment = colleagues, a_confirmed_payment(8_650)
+        address = stuck(one, other, payment, "10.00")
+        payee = {"name": "王珅", "bank": "工商银行", "account": "6222020000001234"}
+        one.send_form(f"{address}/payee", payee)
+        another = other.send_form(f"{address}/payee", payee | {"account": "6222020000009999"})
+        assert another.status_code == 409
+        assert other.send_form(f"{address}/sent", {"bank_ref": "ICBC-1"}).status_code == 303
+
+        answer = one.send_form(f"{address}/payee/whole", headers={"Accept-Language": "en"})
+
+        assert answer.status_code == 409
+        assert "This transfer was sent already" in told(answer.text)
+        assert "6222020000001234" not in answer.text
 
     def test_what_was_not_sent_is_taken_out_again(self, colleagues):
         (one, other), payment = colleagues, a_confirmed_payment(8_650)

@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from core.clock import billing_date, utc_now
 from core.db import transaction
-from payments import reconciliation
 from payments.gateways.base import RefundState
-from payments.models import BreakKind, get_payment
+from payments.models import get_payment
+from payments.reconciliation import matching
+from payments.reconciliation.models import BreakKind
 from payments.verification import verify
 from payments.views import PaymentView, PublicStatus, view
 from tests.weeks.gateway_books import GatewayBooks, Taking
@@ -122,12 +123,12 @@ def _check_reconciled(week: Week, unknown: dict[str, list[Taking]]) -> None:
         moments += [row.at for row in _rows(_OUR_MOMENTS, code=code)]
         for on in sorted({billing_date(moment) for moment in moments}):
             with transaction() as session:
-                result = reconciliation.reconcile(
+                result = matching.reconcile(
                     session, gateway, io.BytesIO(f"{code} {on}".encode()), day=on,
                     file_name=f"{on}.csv", now=utc_now(),
                 )  # fmt: skip
                 if not result.balanced:
-                    for one in reconciliation.list_breaks(session, code, on):
+                    for one in matching.list_breaks(session, code, on):
                         found[one.kind, one.reference] += 1
         wanted = {one.order_no for one in unknown[code]}
         for kind, reference in found:

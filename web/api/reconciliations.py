@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import Invalid
-from payments import reconciliation
 from payments.gateways import gateway_named
-from payments.models import BreakKind
-from payments.reconciliation import MAX_FILE_BYTES
+from payments.reconciliation import matching
+from payments.reconciliation.matching import MAX_FILE_BYTES
+from payments.reconciliation.models import BreakKind
 from web.access import Db, Staff
 
 router = APIRouter(tags=["reconciliation"])
@@ -65,7 +65,7 @@ async def run(request: Request, source: str, day: date, _caller: Staff) -> Recon
 
         def match() -> ReconciliationOut:
             with transaction() as session:
-                found = reconciliation.reconcile(
+                found = matching.reconcile(
                     session,
                     gateway,
                     cast(BinaryIO, spool),
@@ -82,7 +82,7 @@ async def run(request: Request, source: str, day: date, _caller: Staff) -> Recon
 def read(request: Request, source: str, day: date, db: Db, _caller: Staff) -> ReconciliationOut:
     """Return the last run of a day; 404 means that its file is not here yet."""
     gateway_named(request.app.state.gateways, source)
-    found = reconciliation.get_result(db, source, day)
+    found = matching.get_result(db, source, day)
     return ReconciliationOut.model_validate(found, from_attributes=True)
 
 
@@ -90,12 +90,12 @@ def read(request: Request, source: str, day: date, db: Db, _caller: Staff) -> Re
 def breaks(request: Request, source: str, day: date, db: Db, _caller: Staff) -> list[BreakOut]:
     """Return what a day's last run could not match."""
     gateway_named(request.app.state.gateways, source)
-    reconciliation.get_result(db, source, day)
+    matching.get_result(db, source, day)
     return [
         BreakOut(
             kind=one.kind, reference=one.reference, gateway_ref=one.gateway_ref,
             ours_fen=one.ours_fen, theirs_fen=one.theirs_fen, happened_at=one.happened_at,
-            remedy=reconciliation.REMEDIES[one.kind],
+            remedy=matching.REMEDIES[one.kind],
         )
-        for one in reconciliation.list_breaks(db, source, day)
+        for one in matching.list_breaks(db, source, day)
     ]  # fmt: skip

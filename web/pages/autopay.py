@@ -6,10 +6,11 @@ and the way back is the browser's.
 
 import secrets
 from contextlib import suppress
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
+from pydantic import BaseModel, Field
 from sqlmodel import Session
 
 from billing.households import account_view, find_household, visible_accounts
@@ -37,7 +38,7 @@ from payments.callbacks import notify_url
 from payments.gateways import gateway_label
 from web.access import Caller, Db, Resident
 from web.errors import status_of
-from web.inputs import PLAIN, Csrf, Id, Text
+from web.inputs import PLAIN, Csrf, Id
 from web.look import day_text, say
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.pay_codes import pay_origin
@@ -47,53 +48,32 @@ REFRESH_SECONDS = 3
 HOME = "home"  # the scope of all accounts; otherwise an account's id
 
 
-class Typed(NamedTuple):
+Short = Annotated[str, Field(max_length=40, pattern=PLAIN)]
+Long = Annotated[str, Field(max_length=200, pattern=PLAIN)]
+
+
+class Typed(BaseModel):
     """What stands in the form of the second step, as it was typed."""
 
-    scope: str = ""
-    cap_kind: str = CapKind.MAX
-    cap: str = ""
-    pay_day: str = PayDay.DUE
-    before: str = "3"
-    day: str = "10"
-    first_bill: str = FirstBill.SAME
-    in_parts: str = ""
+    scope: Short = ""
+    cap_kind: Short = CapKind.MAX
+    cap: Short = ""
+    pay_day: Short = PayDay.DUE
+    before: Short = "3"
+    day: Short = "10"
+    first_bill: Short = FirstBill.SAME
+    in_parts: Short = ""
 
 
-Short = Annotated[str, Query(max_length=40, pattern=PLAIN)]
+class Agreed(Typed):
+    """The third step's form: all that was typed, and where to agree."""
+
+    gateway: Short
+    idempotency_key: Long
+    csrf: Long = ""
 
 
-def _asked(
-    scope: Short = "",
-    cap_kind: Short = CapKind.MAX,
-    cap: Short = "",
-    pay_day: Short = PayDay.DUE,
-    before: Short = "3",
-    day: Short = "10",
-    first_bill: Short = FirstBill.SAME,
-    in_parts: Short = "",
-) -> Typed:
-    return Typed(scope, cap_kind, cap, pay_day, before, day, first_bill, in_parts)
-
-
-Asked = Annotated[Typed, Depends(_asked)]
-Field = Annotated[str, Form(max_length=40, pattern=PLAIN)]
-
-
-def _sent(
-    scope: Field,
-    cap_kind: Field,
-    pay_day: Field,
-    first_bill: Field,
-    cap: Field = "",
-    before: Field = "",
-    day: Field = "",
-    in_parts: Field = "",
-) -> Typed:
-    return Typed(scope, cap_kind, cap, pay_day, before, day, first_bill, in_parts)
-
-
-Sent = Annotated[Typed, Depends(_sent)]
+Asked = Annotated[Typed, Query()]
 
 
 def _rules(typed: Typed) -> Rules:
@@ -215,7 +195,7 @@ def _third_step(
         request,
         "autopay_check.html",
         status_code=status_of(refused) if refused else 200,
-        typed=typed,
+        fields=typed.model_dump(include=set(Typed.model_fields)),
         covers=_covers(session, caller, typed.scope),
         sentences=sentences(locale_of(request), rules, promise),
         gateways=mandates.able_to_debit(request.app.state.gateways),
@@ -228,24 +208,19 @@ def _third_step(
 def agree(
     request: Request,
     caller: Resident,
-    csrf: Csrf,
-    typed: Sent,
-    gateway: Text,
-    idempotency_key: Text,
+    typed: Annotated[Agreed, Form()],
 ) -> Response:
     """Make the mandate and send its payer to the gateway's page."""
-    check_form(request, csrf)
-    chosen, now, url = (
-        mandates.debiting(request.app.state.gateways, gateway), utc_now(), settings().public_url,
-    )  # fmt: skip
-    rules = _rules(typed)
+    check_form(request, typed.csrf)
+    gateway, now, url = typed.gateway, utc_now(), settings().public_url
+    chosen, rules = mandates.debiting(request.app.state.gateways, gateway), _rules(typed)
     with transaction() as session:
         scope = _scope(session, caller, typed.scope)
     try:
         with transaction() as session:
             made = mandates.create_mandate(
                 session, person_id=caller.id, scope=scope, gateway=gateway, rules=rules,
-                return_url=f"{url}/autopay/{{mandate}}", key=idempotency_key, now=now,
+                return_url=f"{url}/autopay/{{mandate}}", key=typed.idempotency_key, now=now,
             )  # fmt: skip
     except Conflict as refused:
         with transaction() as session:

@@ -12,10 +12,10 @@ from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import SettlementFileError
 from core.jobs import count_dead
-from payments import reconciliation
 from payments.figures import attention, today_figures
 from payments.gateways import gateway_label, gateway_named
 from payments.models import find_payment_by_order, get_payment
+from payments.reconciliation import matching
 from payments.verification import verify
 from payments.views import view as payment_view
 from providers.registry import PROVIDERS
@@ -76,12 +76,12 @@ def show_reconciliations(request: Request, db: Db, _caller: Staff) -> Response:
 
 def _reconciliations_page(request: Request, session: Session, *, error: str | None) -> Response:
     today = billing_date(utc_now())
-    runs = {(run.source, run.day): run for run in reconciliation.list_results(session)}
+    runs = {(run.source, run.day): run for run in matching.list_results(session)}
     days = [_day(run) for run in runs.values()]
     for code in request.app.state.gateways:
         days += [
             _not_yet(code, day)
-            for day in reconciliation.days_with_payments(session, code, limit=DAYS_SHOWN)
+            for day in matching.days_with_payments(session, code, limit=DAYS_SHOWN)
             if (code, day) not in runs and day < today
         ]
     return page(
@@ -95,7 +95,7 @@ def _reconciliations_page(request: Request, session: Session, *, error: str | No
     )
 
 
-def _day(run: reconciliation.ReconciliationResult) -> dict[str, Any]:
+def _day(run: matching.ReconciliationResult) -> dict[str, Any]:
     return {
         "source": run.source,
         "day": run.day,
@@ -130,7 +130,7 @@ def upload_settlement_file(
     gateway = gateway_named(request.app.state.gateways, source)
     try:
         with transaction() as session:
-            reconciliation.reconcile(
+            matching.reconcile(
                 session, gateway, file.file, day=day, file_name=file.filename or "upload",
                 now=utc_now(),
             )  # fmt: skip
@@ -144,7 +144,7 @@ def show_reconciliation(
     request: Request, source: str, day: date, db: Db, _caller: Staff
 ) -> Response:
     gateway_named(request.app.state.gateways, source)
-    run = reconciliation.get_result(db, source, day)
+    run = matching.get_result(db, source, day)
     locale = locale_of(request)
     return page(
         request,
@@ -161,7 +161,7 @@ def show_reconciliation(
                 "payment_ref": _payment_ref(db, one.reference),
                 "remedy": _remedy(locale, one.kind.value),
             }
-            for one in reconciliation.list_breaks(db, source, day)
+            for one in matching.list_breaks(db, source, day)
         ],
     )
 

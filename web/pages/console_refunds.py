@@ -17,12 +17,13 @@ from core.money import parse_yuan
 from core.settings import settings
 from identity.people import get_person
 from payments.gateways import gateway_label
-from payments.models import get_payment, list_items
+from payments.models import Payment, Receipt, get_payment, list_items
 from payments.returns import staff_refunds, transfers
-from payments.returns.desk import case_of, desk, find_payments
-from payments.returns.models import BankTransfer, Refund, RefundReason, is_disputed, list_refunds
+from payments.returns.desk import case_of, cases_of, desk, find_payments
+from payments.returns.models import BankTransfer, Refund, RefundReason, is_disputed
 from payments.returns.refunds import get_refund
 from payments.returns.staff_refunds import Wish
+from payments.returns.suspense import get_receipt, receipt_of
 from payments.states import Outcome
 from payments.views import view as payment_view
 from web.access import Caller, Db, Staff
@@ -50,7 +51,7 @@ def show_desk(request: Request, db: Db, _caller: Staff, wanted: Wanted = "") -> 
         wanted=wanted,
         found=[
             {"payment": one, "gateway_name": gateway_label(gateways, one.gateway)}
-            for one in find_payments(db, wanted, now=now)
+            for one in find_payments(db, wanted, gateways, now=now)
         ],
         now=now,
     )
@@ -100,7 +101,7 @@ def _fen(amount: str) -> int:
 
 def _reason(code: str) -> RefundReason:
     if code not in {*RefundReason}:
-        raise Invalid("choose a reason", code="refund.reason")
+        raise Invalid("choose a reason", code="refund.no_reason")
     return RefundReason(code)
 
 
@@ -113,9 +114,9 @@ def _payment_page(
     refused: CityBillError | None,
 ) -> Response:
     """Show a payment's bills, what is left of each, and the form for a refund."""
-    payment = get_payment(session, payment_id)
-    label = gateway_label(request.app.state.gateways, payment.gateway)
-    shown = payment_view(session, payment, gateway_name=label, today=billing_date(utc_now()))
+    payment, gateways, now = get_payment(session, payment_id), request.app.state.gateways, utc_now()
+    label = gateway_label(gateways, payment.gateway)
+    shown = payment_view(session, payment, gateway_name=label, today=billing_date(now))
     items = list_items(session, payment.id)
     return page(
         request,
@@ -132,7 +133,7 @@ def _payment_page(
             }
             for one, item in zip(shown.items, items, strict=True)
         ],
-        refunds=list_refunds(session, payment.id),
+        cases=cases_of(session, payment, gateways, now=now),
         disputed=is_disputed(session, payment.id),
         threshold_fen=settings().refund_approval_above_fen,
         reasons=[one.value for one in RefundReason],
@@ -194,7 +195,11 @@ def show_account(request: Request, number: Number, db: Db, caller: Staff, csrf: 
     """Show the payee's whole account to who is about to send the money; it is logged."""
     check_form(request, csrf)
     secret_key = settings().secret_key.get_secret_value()
-    account = transfers.show_account(db, number, by=caller.id, secret_key=secret_key)
+    try:
+        with transaction() as session:
+            account = transfers.show_account(session, number, by=caller.id, secret_key=secret_key)
+    except CityBillError as refused:
+        return _refund_page(request, db, number, caller, refused=refused)
     return _refund_page(request, db, number, caller, refused=None, account=account)
 
 
@@ -228,12 +233,11 @@ def _refund_page(
     refused: CityBillError | None,
     account: str | None = None,
 ) -> Response:
-    """Show one refund, or suspended money that waits for a transfer, with what may be done."""
+    """Show one refund, or suspended money, with what may be done."""
+    row = _find(session, number)
+    refund = row if isinstance(row, Refund) else None
+    payment = get_payment(session, row.payment_id)
     transfer = transfers.find_transfer(session, number)
-    suspended = transfer is not None and number.startswith("S")
-    refund = None if suspended else get_refund(session, number)
-    payment = get_payment(session, (refund or transfer).payment_id)  # type: ignore[union-attr]
-    gateway = request.app.state.gateways.get(payment.gateway)
     return page(
         request,
         "console/refund.html",
@@ -241,15 +245,20 @@ def _refund_page(
         number=number,
         payment=payment,
         refund=refund,
-        case=None if refund is None else case_of(refund, payment, gateway, now=utc_now()),
+        case=case_of(session, row, payment, request.app.state.gateways, now=utc_now()),
         transfer=transfer,
         waits=transfers.is_waiting(transfer),
         account=account,
         names=_names(session, refund, transfer),
-        may=_may(refund, transfer, caller),
+        may=_may(payment, refund, transfer, caller),
         disputed=is_disputed(session, payment.id),
         error=refusal(locale_of(request), refused),
     )
+
+
+def _find(session: Session, number: str) -> Refund | Receipt:
+    receipt_id = receipt_of(number)
+    return get_refund(session, number) if receipt_id is None else get_receipt(session, receipt_id)
 
 
 def _names(
@@ -262,8 +271,11 @@ def _names(
     return {name: get_person(session, one).name for name, one in who.items() if one is not None}
 
 
-def _may(refund: Refund | None, transfer: BankTransfer | None, caller: Caller) -> dict[str, bool]:
+def _may(
+    payment: Payment, refund: Refund | None, transfer: BankTransfer | None, caller: Caller
+) -> dict[str, bool]:
     """Return what this person may do: the page offers no more, and the rules hold all the same."""
     own = refund is not None and refund.proposed_by == caller.id
     same = transfer is not None and transfer.needs_two and transfer.payee_by == caller.id
-    return {"approve": not own, "withdraw": own, "confirm": not same}
+    approve = not own and payment.payer_id != caller.id
+    return {"approve": approve, "withdraw": own, "confirm": not same}

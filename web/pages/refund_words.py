@@ -18,6 +18,7 @@ def _about_refunds(locale: str, refused: CityBillError) -> dict[str, str]:
     left = format_yuan(left_fen) if isinstance(left_fen, int) else ""
     return {
         "refund.amount": look.say(locale, "Write the amount in yuan, as 86.50."),
+        "refund.no_reason": look.say(locale, "Choose a reason."),
         "refund.reason": look.say(locale, "Say why: the second person decides by it."),
         "refund.not_confirmed": look.say(
             locale,
@@ -37,6 +38,9 @@ def _about_refunds(locale: str, refused: CityBillError) -> dict[str, str]:
         "refund.same_person": look.say(
             locale, "Who proposes a refund cannot approve it: ask a colleague."
         ),
+        "refund.own_payment": look.say(
+            locale, "This is your own payment: ask a colleague to approve its refund."
+        ),
         "refund.decided": look.say(locale, "This refund is decided already: it is on its way."),
         "refund.declined": look.say(
             locale, "This refund was declined or withdrawn: propose it anew."
@@ -54,6 +58,9 @@ def _about_transfers(locale: str) -> dict[str, str]:
             locale, "An account has 6 to 34 digits or letters: compare it with the payer’s words."
         ),
         "transfer.bank_ref": look.say(locale, "Copy the bank’s reference as it stands there."),
+        "transfer.has_payee": look.say(
+            locale, "Another account is entered for this transfer: ask who entered it."
+        ),
         "transfer.no_payee": look.say(locale, "Enter first to whom the money goes."),
         "transfer.same_person": look.say(
             locale, "Who entered the account cannot confirm this amount: ask a colleague."

@@ -3,9 +3,21 @@
 from celery.signals import worker_init
 
 from workers.start import start
-from workers.tasks import autopay, bills, collections, deliveries, notices, payments, upkeep
+from workers.tasks import (
+    autopay,
+    bills,
+    collections,
+    deliveries,
+    notices,
+    payments,
+    reconciliation,
+    upkeep,
+)
 
-__all__ = ["autopay", "bills", "collections", "deliveries", "notices", "payments", "upkeep"]
+__all__ = [
+    "autopay", "bills", "collections", "deliveries", "notices", "payments", "reconciliation",
+    "upkeep",
+]  # fmt: skip
 
 
 @worker_init.connect

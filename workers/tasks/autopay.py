@@ -14,6 +14,8 @@ from workers.start import outside
 @job("payments.plan_autopay")
 def plan(_day: str) -> None:
     """Announce what will be debited, and have debited what is due."""
+    with transaction() as session:
+        debits.settle_late(session, now=utc_now())
     planning.plan(outside().gateways, now=utc_now())
 
 

@@ -151,6 +151,7 @@ def after(far: FarDebits, now: datetime) -> None:
             debits.after_refusal(payment.id, {far.code: far}, now=now)
     with transaction() as session:
         debits.settle(session, now=now)
+        debits.settle_late(session, now=now)
 
 
 def poll(far: FarDebits, now: datetime) -> None:

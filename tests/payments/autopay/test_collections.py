@@ -11,7 +11,7 @@ from core.clock import billing_date
 from core.db import transaction
 from core.errors import Conflict, SettlementFileError
 from payments import checkout, write_offs
-from payments.autopay import collections
+from payments.autopay import batches, collections
 from payments.autopay.collection_models import (
     BatchState,
     CollectionBatch,
@@ -121,14 +121,14 @@ def a_debit(home: Home | None = None, ref: str = "bm1") -> Payment:
     return book(payment, GatewayStatus.OPEN, gateway_ref=payment.order_no)
 
 
-def gather(bank: Bank, now: datetime = NOW) -> int:
+def gather(bank: Bank, now: datetime = NOW, *, most: int = 50_000) -> int:
     with transaction() as session:
-        return collections.gather(session, bank, silence_days=3, now=now)
+        return batches.gather(session, bank, silence_days=3, now=now, most=most)
 
 
-def cut(bank: Bank, now: datetime = CUT_AT) -> CollectionBatch | None:
+def cut(bank: Bank, now: datetime = CUT_AT, *, most: int = 50_000) -> CollectionBatch | None:
     with transaction() as session:
-        return collections.cut(session, bank, cut_off=FOUR, silence_days=3, now=now)
+        return batches.cut(session, bank, cut_off=FOUR, silence_days=3, now=now, most=most)
 
 
 def sent(bank: Bank, *payments: Payment) -> CollectionBatch:
@@ -232,6 +232,20 @@ class TestCutting:
 
         assert cut(bank, CUT_AT + timedelta(hours=1)) is None
         assert cut(bank, CUT_AT + timedelta(days=1)) is not None
+
+    def test_a_full_batch_is_cut_at_once_and_the_rest_goes_into_the_next(self, bank):
+        for _ in range(3):
+            a_debit()
+        gathered = [gather(bank, most=2), gather(bank, most=2)]
+
+        full = cut(bank, NOW, most=2)
+        gathered.append(gather(bank, most=2))
+
+        assert gathered == [2, 0, 1]
+        assert full is not None
+        assert full.entries == 2
+        assert cut(bank, NOW, most=2) is None
+        assert states() == [BatchState.CUT, BatchState.OPEN]
 
     def test_what_has_ended_meanwhile_is_left_out(self, bank):  # rule 37
         stays, ended = a_debit(), a_debit()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing.models import MemberRole
+from billing.models import HouseholdMember, MemberRole
 from core.db import transaction
 from core.errors import Conflict, Invalid, NotFound
 from payments.autopay import mandates
@@ -14,7 +14,13 @@ from payments.autopay.rules import CapKind, FirstBill, Rules
 from payments.autopay.states import MandateStatus
 from payments.gateways.base import MandateReply, MandateState
 from tests.factories import CAN, NOW, FarGateway, Home, a_home, a_person, join, topics
-from tests.payments.autopay.autopaying import UP_TO_200, FarDebits, a_mandate, the_mandate
+from tests.payments.autopay.autopaying import (
+    AGREED,
+    UP_TO_200,
+    FarDebits,
+    a_mandate,
+    the_mandate,
+)
 from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("city")
@@ -88,6 +94,28 @@ class TestSetUp:
         for person_id in (home.owner_id, other):
             with pytest.raises(Conflict, match="have autopay already"):
                 a_new(home, person_id=person_id, key=f"k{person_id}")
+
+    @pytest.mark.parametrize("at", [0, None])
+    def test_who_may_not_pay_any_more_stands_in_nobodys_way(self, at):
+        home, gone = a_home(), a_person()
+        join(home, gone, MemberRole.PAY)
+        with transaction() as session:
+            scope = Scope(household_id=home.household_id) if at is None else Scope(home.refs[0][0])
+            theirs = mandates.create_mandate(
+                session, person_id=gone, scope=scope, gateway="sandbox", rules=UP_TO_200,
+                return_url="http://127.0.0.1:9/autopay/{mandate}", key="theirs", now=NOW,
+            )  # fmt: skip
+            mandates.book_mandate(session, theirs.id or 0, AGREED, now=NOW)
+        with transaction() as session:
+            member = session.get_one(HouseholdMember, (home.household_id, gone))
+            member.role = MemberRole.SEE
+
+        made = a_new(home, at=at)
+
+        ended = the_mandate(theirs)
+        assert (ended.status, ended.reason) == (MandateStatus.ENDED, "not_allowed")
+        assert made.status is MandateStatus.OPEN
+        assert topics(like="mandate.ended") == ["mandate.ended"]
 
     def test_only_bills_that_somebody_may_pay(self):
         home, guest, stranger = a_home(), a_person(), a_person()

@@ -271,6 +271,22 @@ class TestTheCap:
 
         assert (the_run().state, the_run().reason) == (RunState.TOLD, NotPaid.FIRST_BILL)
 
+    def test_the_first_bill_stays_the_first_when_it_is_corrected(self, far):
+        rules = Rules(cap_kind=CapKind.NONE, first_bill=FirstBill.TELL)
+        home = a_mandated_home(rules=rules)
+        home.correct(0, version=1, billing_month=date(2026, 11, 1), due_on=date(2026, 12, 30),
+                     issued_on=date(2026, 11, 19))  # fmt: skip
+        plan(far, TODAY)
+        home.correct(0, version=2, amount_fen=9_000, due_on=DUE, now=noon(TODAY))
+
+        live_through(far, TELL_ON, AFTER)
+
+        assert far.orders == {}
+        told = [(run.version, run.state, run.reason) for run in runs() if run.reason is not None]
+        assert told == [
+            (1, RunState.SKIPPED, NotPaid.SUPERSEDED), (2, RunState.TOLD, NotPaid.FIRST_BILL),
+        ]  # fmt: skip
+
     def test_a_cap_lowered_after_the_notice_still_holds(self, far):
         home = a_mandated_home()
         plan(far, TELL_ON)
@@ -350,6 +366,18 @@ class TestTheLastLook:
             mandates.pause(session, the_run().mandate_id, home.owner_id, now=noon(TELL_ON))
         self.skipped(far, NotPaid.PAUSED)
 
+    def test_what_was_planned_while_its_mandate_ended_does_not_stay_planned(self, far):
+        home = a_mandated_home()
+        plan(far, TODAY)
+        with transaction() as session:
+            session.execute(text("UPDATE mandate SET status = 'ended', reason = 'by_payer'"))
+
+        plan(far, TODAY)
+
+        assert (the_run().state, the_run().reason) == (RunState.SKIPPED, NotPaid.ENDED)
+        assert topics(like="autopay.%") == []
+        assert the_bill(home.refs[0]).held_by is None
+
     def test_ended_is_said_at_once(self, far):
         home = self.announced(far)
         with transaction() as session:
@@ -390,6 +418,20 @@ class TestShortOfFunds:
         assert topics(like="autopay.failed") == ["autopay.failed"]
         assert (the_bill(home.refs[0]).held_by, the_bill(home.refs[0]).paid_fen) == (None, 0)
         assert violations() == []
+
+    def test_six_days_are_six_days_however_long_it_was_held_up(self, far):
+        home = a_mandated_home()
+        far.says = "short"
+        live_through(far, TELL_ON, DUE + timedelta(days=1))
+        far.says, day = "pays", DUE + timedelta(days=7)
+        a_payment(home, now=noon(DUE + timedelta(days=2)))
+        (held,) = [one for one in the_payments() if one.status is PaymentStatus.CREATED]
+        book(held, GatewayStatus.CLOSED, now=noon(day))
+
+        live_through(far, day, day + timedelta(days=1))
+
+        assert (the_run().state, the_run().reason) == (RunState.SKIPPED, NotPaid.SHORT)
+        assert far.taken == {}
 
     def test_money_on_the_third_day_pays_it_once(self, far):
         a_mandated_home()
@@ -486,6 +528,26 @@ class TestMoneyThatCannotBeKept:
         assert debits.after_refusal(payment.id, {far.code: far}, now=noon(DUE)) is False
 
         assert the_run().state is RunState.DEBITING
+
+    @pytest.mark.parametrize("installed", [True, False])
+    def test_a_gateway_that_never_says_is_not_asked_for_ever(self, far, installed):
+        a_mandated_home()
+        far.says = "late"
+        plan(far, TELL_ON)
+        debit_all(far, noon(DUE))
+        (payment,) = the_payments()
+        book(payment, GatewayStatus.CLOSED, now=noon(DUE))
+        gateways = {far.code: far} if installed else {}
+
+        found = [
+            debits.after_refusal(payment.id, gateways, now=noon(DUE) + timedelta(days=days))
+            for days in (6, 7)
+        ]
+
+        assert found == [False, True]
+        assert (the_run().state, the_run().reason) == (RunState.FAILED, NotPaid.NO_ANSWER)
+        live_through(far, AFTER, AFTER + timedelta(days=9))
+        assert len(far.orders) == 1
 
 
 class TestABounce:

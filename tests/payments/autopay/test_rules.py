@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rules.calendars import counts_on
+from billing.rules.calendars import add_working_days, counts_on
 from billing.rules.terms import parse_terms
 from core.clock import billing_date
 from core.errors import Invalid
@@ -115,6 +115,21 @@ class TestPayDay:
             while counts_on(debit_moment(last), terms) > pay_by_on:
                 last -= timedelta(days=1)
             assert debit_moment(last) - told_at < NOTICE
+
+    @given(moments, pay_days, st.integers(0, 40))
+    def test_at_a_bank_it_is_the_collection_that_is_never_late(self, told_at, pay_day, days):
+        pay_by_on = billing_date(told_at) + timedelta(days=days)
+
+        day = debit_day(
+            rules(*pay_day), CUT_OFF, issued_on=billing_date(told_at), pay_by_on=pay_by_on,
+            told_at=told_at, collect_after=1,
+        )  # fmt: skip
+
+        if day is not None:
+            collected_on = add_working_days("CN", day, 1)
+            noon = debit_moment(collected_on) + timedelta(hours=4)
+            assert debit_moment(day) - told_at >= NOTICE
+            assert counts_on(noon, CUT_OFF) <= pay_by_on
 
 
 class TestEnrolment:

@@ -100,6 +100,29 @@ def test_a_resident_who_pays_by_hand_while_the_debit_runs_pays_once(_):  # rule 
     assert len(statuses()) == 1
 
 
+@pytest.mark.parametrize(("stop", "state"), [
+    (mandates.pause, RunState.SKIPPED), (mandates.end, RunState.FAILED),
+])  # fmt: skip
+def test_a_debit_that_never_reached_its_gateway_is_stopped_with_its_mandate(stop, state):
+    far = FarDebits(says="away")
+    home = a_home(due_on=DUE)
+    mandate = a_mandate(home)
+    plan(far, TELL_ON)
+    debit(far, the_run().id or 0, noon(DUE))
+    assert the_bill(home.refs[0]).held_by is not None
+
+    with transaction() as session:
+        stop(session, mandate.id or 0, home.owner_id, now=noon(DUE))
+    far.says = "pays"
+    poll(far, noon(DUE) + timedelta(minutes=1))
+    live_through(far, DUE + timedelta(days=1), DUE + timedelta(days=2))
+
+    assert far.orders == {}
+    assert the_run().state is state
+    assert statuses() == [PaymentStatus.EXPIRED]
+    assert the_bill(home.refs[0]).held_by is None
+
+
 @pytest.mark.parametrize("_", range(5))
 def test_a_pause_while_the_debit_runs_stops_it_or_comes_after_it(_):
     far = FarDebits()
@@ -114,10 +137,11 @@ def test_a_pause_while_the_debit_runs_stops_it_or_comes_after_it(_):
 
     assert at_once([pause, lambda: debit(far, run_id, noon(DUE))]) == [None, None]
     after(far, noon(DUE))
+    live_through(far, DUE + timedelta(days=1), DUE + timedelta(days=1))
 
     assert the_run().state in {RunState.SKIPPED, RunState.DONE}
     assert bool(far.taken) is (the_run().state is RunState.DONE)
-    assert statuses() in ([], [PaymentStatus.PAID])
+    assert statuses() in ([], [PaymentStatus.PAID], [PaymentStatus.EXPIRED])
 
 
 pay_days = st.one_of(

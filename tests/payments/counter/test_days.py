@@ -11,9 +11,9 @@ from billing.late_fees import assess
 from core.clock import billing_date
 from core.db import transaction
 from core.errors import SettlementFileError
-from payments import reconciliation
 from payments.counter.models import CashState, CounterPayment
 from payments.gateways.counter import Counter
+from payments.reconciliation import matching
 from tests.factories import MONTH, NOW, a_home, a_paid_payment, the_bill, the_terms, violations
 from tests.payments.counter.test_over_the_counter import barcode, give_back, tell
 
@@ -39,9 +39,9 @@ def a_file(*rows: str) -> bytes:
     return "\n".join(whole).encode()
 
 
-def run(*rows: str, **changes: Any) -> reconciliation.ReconciliationResult:
+def run(*rows: str, **changes: Any) -> matching.ReconciliationResult:
     with transaction() as session:
-        return reconciliation.reconcile(
+        return matching.reconcile(
             session, Counter(), io.BytesIO(a_file(*rows)), day=DAY, file_name="day.csv",
             now=changes.get("now", NOW),
         )  # fmt: skip
@@ -84,6 +84,16 @@ def test_cash_the_agent_could_not_tell_of_is_booked_from_the_file_once():
     assert violations() == []
 
 
+def test_a_file_taken_in_again_years_later_changes_nothing():  # rule 48
+    home = a_home()
+    first = run(row(barcode(home), "1"))
+
+    again = run(row(barcode(home), "1"), now=NOW + timedelta(days=700))
+
+    assert (again.matched, again.breaks) == (first.matched, first.breaks) == (1, 0)
+    assert violations() == []
+
+
 def test_what_only_one_side_knows_of_is_named():
     ours, theirs = a_home(), barcode_digits("9001", "4711", MONTH, 8_650)
     tell(barcode(ours), "1")
@@ -92,7 +102,7 @@ def test_what_only_one_side_knows_of_is_named():
 
     assert (found.missing_at_gateway, found.missing_here) == (1, 1)
     with transaction() as session:
-        breaks = reconciliation.list_breaks(session, "counter", DAY)
+        breaks = matching.list_breaks(session, "counter", DAY)
     assert [one.reference for one in breaks] == ["CAfamily-1", "CAfamily-2"]
 
 

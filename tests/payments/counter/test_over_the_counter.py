@@ -266,6 +266,16 @@ class TestCash:
         assert balances()["suspense:counter"] == -8_650
         assert violations() == []
 
+    def test_a_correction_is_no_late_fee_however_late_the_cash_is_told_of(self):
+        home = a_home()
+        home.correct(0, version=2, amount_fen=9_000)
+
+        told = tell(barcode(home), paid_at=NOW, now=NOW + timedelta(days=1))
+
+        assert (told.state, told.reason) == (CashState.SUSPENDED, "superseded")
+        assert the_bill(home.refs[0]).open_fen == 9_000
+        assert violations() == []
+
     @pytest.mark.parametrize("amount_fen", [8_649, 8_651])
     def test_a_fen_off_is_suspended_whole_held_or_not(self, amount_fen):  # rule 32
         for asked_first in (True, False):
@@ -396,6 +406,25 @@ class TestOrders:
 
         assert (told.state, told.reason) == (CashState.SUSPENDED, "expired")
         assert the_bill(home.refs[0]).open_fen == 8_650
+        assert violations() == []
+
+    @pytest.mark.parametrize("happens", ["nothing", "paid", "amount"])
+    def test_cash_laid_down_in_time_and_told_of_late_pays_what_is_still_open(self, happens):
+        home = a_home(8_650, 1_000)
+        payment = book(a_payment(home, gateway="counter"), GatewayStatus.OPEN)
+        ended_at = payment.expires_at + MINUTE
+        book(payment, GatewayStatus.CLOSED, now=ended_at)
+        if happens == "paid":
+            tell(barcode(home), "9", agent="bank", now=ended_at)
+
+        told = tell(
+            order_code(payment.order_no), amount_fen=9_651 if happens == "amount" else 9_650,
+            paid_at=payment.expires_at - MINUTE, now=ended_at + MINUTE,
+        )  # fmt: skip
+
+        taken = happens == "nothing"
+        assert told.state is (CashState.BOOKED if taken else CashState.SUSPENDED)
+        assert the_bill(home.refs[1]).open_fen == (0 if taken else 1_000)
         assert violations() == []
 
     def test_an_order_of_another_gateway_is_not_paid_in_cash(self):

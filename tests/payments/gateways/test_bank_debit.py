@@ -192,14 +192,14 @@ class TestBatches:
         assert gateway.query_dispute(keeps.order_no).state is DisputeState.UNKNOWN
         gateway.hang_up()
 
-    def test_other_bytes_under_a_number_it_has_are_refused(self, far):
+    def test_other_bytes_under_a_number_it_has_are_no_yes_and_no_no(self, far):
         batch = a_batch(20)
         far.gateway.hand_over(batch.batch_no, far.gateway.write_batch(batch))
         other = replace(batch, debits=(Debit(an_order().order_no, "bm1", 1),))
 
         reply = far.gateway.hand_over(batch.batch_no, far.gateway.write_batch(other))
 
-        assert reply.outcome is HandOver.REFUSED
+        assert reply.outcome is HandOver.UNKNOWN  # what it has may collect the same orders
         assert reply.complaint
 
     def test_totals_that_do_not_add_up_refuse_it_whole(self, far, simulator):
@@ -334,6 +334,17 @@ class TestFiles:
         assert [(one.order_no, one.amount_fen, one.ends_mandate) for one in file.returns] == [
             ("CB1", 8_650, True)
         ]
+
+    @pytest.mark.parametrize("name", ["GrpSts", "PmtInfSts"])
+    def test_pain_002_that_rejects_orders_it_does_not_name_is_no_silence(self, name):  # rule 34
+        content = (
+            '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"><CstmrPmtStsRpt>'
+            f"<GrpHdr><MsgId>R8</MsgId></GrpHdr><OrgnlPmtInfAndSts><{name}>RJCT</{name}>"
+            "</OrgnlPmtInfAndSts></CstmrPmtStsRpt></Document>"
+        ).encode()
+
+        with pytest.raises(SettlementFileError, match=name):
+            read_returns(content, US)
 
     @given(st.binary(max_size=400))
     def test_no_bytes_are_a_fault_of_ours(self, noise):

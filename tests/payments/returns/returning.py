@@ -12,7 +12,7 @@ from identity.models import Role
 from payments import write_offs
 from payments.gateways.base import DisputeReply, DisputeState, RefundReply, RefundState
 from payments.models import Payment, PaymentItem
-from payments.returns import chargebacks, staff_refunds, transfers
+from payments.returns import chargebacks, refunds, staff_refunds, transfers
 from payments.returns.models import Chargeback, Refund, RefundReason, list_refunds
 from payments.returns.staff_refunds import Wish
 from tests.factories import ACCEPTED, NOW, FarGateway, a_home, a_paid_payment, a_person, items_of
@@ -77,6 +77,14 @@ def staff() -> tuple[int, int]:
 def refunds_of(payment: Payment) -> list[Refund]:
     with transaction() as session:
         return list_refunds(session, payment.id)
+
+
+def send(payment: Payment, *replies: RefundReply) -> FarGateway:
+    """Have every refund of a payment sent; the gateway answers in this order."""
+    far = FarGateway(refund_replies=[*(replies or (SENT,))])
+    for refund in refunds_of(payment):
+        refunds.send(refund.refund_no, {"sandbox": far}, now=NOW)
+    return far
 
 
 def enter_payee(number: str, by: int, account: str = "6222 0200 0000 1234") -> None:

@@ -15,6 +15,7 @@ from payments.gateways.base import (
     DisputeReply,
     DisputeState,
     GatewayStatus,
+    RefundOrder,
     RefundReply,
     RefundState,
 )
@@ -30,10 +31,12 @@ from tests.factories import (
     FarGateway,
     a_home,
     a_paid_payment,
+    a_payment,
     at_once,
     balances,
     book,
     items_of,
+    says,
     the_bill,
     the_terms,
     topics,
@@ -45,6 +48,7 @@ from tests.payments.returns.returning import (
     a_confirmed_payment,
     a_wish,
     approve,
+    confirm,
     confirm_sent,
     enter_payee,
     propose,
@@ -67,6 +71,13 @@ def a_refused_payment(*amounts_fen: int) -> tuple[Payment, str]:
             reply = ACCEPTED if at else REFUSED
             write_offs.book(session, item.write_off_no, reply, now=NOW)
     return payment, refunds_of(payment)[0].refund_no
+
+
+class Forgetful(Disputed):
+    """A gateway no request of ours for a refund has reached."""
+
+    def query_refund(self, order: RefundOrder) -> RefundReply:
+        return RefundReply(state=RefundState.NOT_FOUND)
 
 
 class TestTold:
@@ -342,6 +353,28 @@ class TestMeanwhile:
         assert balances() == OWED_AGAIN
         assert violations() == []
 
+    @pytest.mark.parametrize("first", [None, GatewayStatus.CLOSED])
+    def test_a_lost_one_told_before_the_money_itself_waits_for_it(self, first):
+        home = a_home(8_650)
+        payment, far = a_payment(home), Disputed()
+        if first is not None:
+            book(payment, first)
+        far.replies = [UpstreamUnavailable("away")]
+        with pytest.raises(UpstreamUnavailable):
+            far.says(payment, LOST)
+        far.replies = [says(payment, GatewayStatus.UNKNOWN)]
+        assert not far.says(payment, LOST)
+        assert the_chargeback().state is ChargebackState.OPEN
+
+        far.replies = [says(payment, GatewayStatus.PAID)]
+        assert not far.says(payment, LOST)  # it is paid now; its company has not answered
+        confirm(payment)
+        assert far.says(payment, LOST)
+
+        assert balances() == OWED_AGAIN
+        assert the_bill(home.refs[0]).open_fen == 8_650
+        assert violations() == []
+
     @pytest.mark.parametrize("answer", [RefundState.SENT, RefundState.REFUSED])
     def test_a_lost_one_waits_for_a_refund_the_gateway_was_asked_for(self, answer):
         payment, number = a_refused_payment(8_650)
@@ -357,6 +390,45 @@ class TestMeanwhile:
         assert "returns" not in balances()
         with transaction() as session:
             assert transfers.list_waiting(session) == []
+        assert violations() == []
+
+    @pytest.mark.parametrize("end", [WON, LOST])
+    def test_what_a_gateway_never_heard_of_is_not_asked_for_again_meanwhile(self, end):
+        payment, number = a_refused_payment(8_650)
+        far = Forgetful(refund_replies=[UpstreamUnavailable("away")])
+        with pytest.raises(UpstreamUnavailable):
+            refunds.send(number, {"sandbox": far}, now=NOW)
+        far.says(payment, OPEN)
+
+        for hours in (1, 23, 24, 25):
+            assert not refunds.send(number, {"sandbox": far}, now=NOW + timedelta(hours=hours))
+
+        assert [act for act, _ in far.asked if act.startswith("refund")] == ["refund 8650"]
+        far.refund_replies = [SENT]
+        assert far.says(payment, end)
+        assert refunds.send(number, {"sandbox": far}, now=NOW + timedelta(days=2))
+        assert refunds_of(payment)[0].status is (
+            RefundStatus.SUCCEEDED if end is WON else RefundStatus.CHARGED_BACK
+        )
+        assert balances() == OWED_AGAIN
+        assert violations() == []
+
+    def test_nor_is_suspended_money_it_never_heard_of(self):
+        payment = a_confirmed_payment(1_000)
+        book(payment, GatewayStatus.PAID, gateway_ref="another")
+        far = Forgetful(refund_replies=[UpstreamUnavailable("away")])
+        with transaction() as session:
+            receipt_id = session.execute(text("SELECT id FROM receipt")).scalar_one()
+        with pytest.raises(UpstreamUnavailable):
+            suspense.send_back(receipt_id, {"sandbox": far}, now=NOW)
+        far.says(payment, OPEN)
+
+        for days in (0, 1, 2):
+            later = NOW + timedelta(days=days)
+            assert not suspense.send_back(receipt_id, {"sandbox": far}, now=later)
+
+        assert far.says(payment, LOST)
+        assert balances() == {"payable:water": -1_000, "gateway:sandbox": 1_000}
         assert violations() == []
 
     def test_and_for_a_transfer_that_may_have_been_sent(self):
@@ -378,6 +450,19 @@ class TestMeanwhile:
         assert balances() == OWED_AGAIN
         assert violations() == []
 
+    def test_a_gateway_that_sends_after_its_no_what_the_bank_took_needs_a_person(self):
+        payment, number = a_refused_payment(8_650)
+        far = Disputed(refund_replies=[RefundReply(state=RefundState.REFUSED)])
+        refunds.send(number, {"sandbox": far}, now=NOW)
+        far.says(payment, LOST)
+        assert refunds_of(payment)[0].status is RefundStatus.CHARGED_BACK
+        far.refund_replies = [SENT]
+
+        with pytest.raises(Conflict) as refused:
+            refunds.look(number, far, NOW)
+
+        assert refused.value.code == "refund.sent_twice"
+
     def test_a_part_of_a_transfer_is_taken_and_the_rest_is_to_send(self):
         payment, number = a_refused_payment(8_650)
         far = Disputed()
@@ -390,6 +475,29 @@ class TestMeanwhile:
 
         assert balances() == OWED_AGAIN | {"gateway:sandbox": 3_650, "bank": -3_650}
         assert violations() == []
+
+    def test_a_late_success_and_its_lost_dispute_at_once_cost_nobody_twice(self):
+        for _ in range(4):
+            payment, far = a_payment(a_home(1_000)), Disputed()
+            book(payment, GatewayStatus.CLOSED)
+            far.replies = [says(payment, GatewayStatus.PAID)]
+            ref = f"dp-{payment.id}"
+            far.disputes[ref] = DisputeReply(
+                state=LOST, order_no=payment.order_no, amount_fen=1_000
+            )
+
+            at_once(
+                [
+                    lambda: book(payment, GatewayStatus.PAID),  # noqa: B023
+                    lambda: chargebacks.look(ref, far, NOW),  # noqa: B023
+                ]
+            )
+            confirm(payment)
+            assert chargebacks.look(ref, far, NOW)
+
+            assert "losses" not in balances()
+            assert "chargebacks" not in balances()
+            assert violations() == []
 
     def test_a_refund_and_a_lost_dispute_at_once_never_return_more_than_was_paid(self):
         for _ in range(6):
@@ -413,6 +521,26 @@ class TestMeanwhile:
 
 
 class TestList:
+    def test_what_is_due_first_comes_first_and_of_the_decided_the_newest(self):
+        far = Disputed()
+        for at, (state, due_in, opened_ago) in enumerate(
+            [(WON, 1, 9), (LOST, 5, 2), (WON, 9, 5), (OPEN, 8, 1), (OPEN, 3, 7)]
+        ):
+            far.says(
+                a_confirmed_payment(1_000), OPEN, ref=f"dp-{at}",
+                evidence_due_at=NOW + timedelta(days=due_in),
+                opened_at=NOW - timedelta(days=opened_ago),
+            )  # fmt: skip
+            if state is not OPEN:
+                far.disputes[f"dp-{at}"] = replace(far.disputes[f"dp-{at}"], state=state)
+                chargebacks.look(f"dp-{at}", far, NOW)
+
+        with transaction() as session:
+            listed = chargebacks.list_chargebacks(session)
+            found = [one.dispute_ref for one in listed]
+
+        assert found == ["dp-4", "dp-3", "dp-1", "dp-2", "dp-0"]
+
     @pytest.mark.parametrize(("days", "urgent"), [(4, False), (3, True), (0, True), (-2, True)])
     def test_evidence_due_within_three_days_is_urgent(self, days, urgent):
         payment, far = a_confirmed_payment(8_650), Disputed()

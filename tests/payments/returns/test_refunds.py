@@ -1,7 +1,7 @@
 """Money on its way back: once, by the way it came."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from payments import write_offs
 from payments.gateways.base import RefundOrder, RefundReply, RefundState
 from payments.models import Payment
 from payments.returns import refunds, transfers
+from payments.returns.desk import case_of
 from payments.returns.models import Refund, RefundStatus, TransferReason
 from payments.returns.ways_back import is_about_to_shut
 from payments.states import Outcome
@@ -296,3 +297,16 @@ class TestWays:
         now = NOW + timedelta(days=60 - days_left)
 
         assert is_about_to_shut(replace(CAN, refund_days=60), NOW, now=now) is warned
+
+    def test_its_last_day_is_the_citys(self):
+        payment, number = a_refund(8_650)
+        with as_owner() as connection:  # one in the morning of the 20th in Shanghai
+            connection.execute(text("UPDATE payment SET paid_at = '2026-11-19 17:00+00'"))
+        far = a_gateway(refund_days=60)
+
+        with transaction() as session:
+            fresh = session.get_one(Payment, payment.id)
+            refund = refunds.get_refund(session, number)
+            case = case_of(session, refund, fresh, {"sandbox": far}, now=NOW)
+
+        assert case.shuts_on == date(2027, 1, 19)

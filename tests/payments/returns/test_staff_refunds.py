@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from core.db import transaction
-from core.errors import CityBillError, Conflict, Invalid, NotAllowed, NotFound
+from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from payments import write_offs
 from payments.gateways.base import (
     DisputeState,
@@ -17,10 +17,9 @@ from payments.gateways.base import (
     RefundState,
     SettlementRecord,
 )
-from payments.models import Payment
 from payments.quotes import Wanted
-from payments.reconciliation import reconcile
-from payments.returns import refunds, transfers
+from payments.reconciliation.matching import reconcile
+from payments.returns import refunds
 from payments.returns.models import RefundReason, RefundStatus
 from payments.states import Outcome
 from tests.conftest import as_owner, empty_city
@@ -45,6 +44,7 @@ from tests.payments.returns.returning import (
     a_confirmed_payment,
     a_wish,
     approve,
+    confirm,
     confirm_sent,
     decline,
     enter_payee,
@@ -52,17 +52,11 @@ from tests.payments.returns.returning import (
     posted,
     propose,
     refunds_of,
+    send,
     staff,
 )
 
 pytestmark = pytest.mark.usefixtures("city")
-
-
-def send(payment: Payment, *replies: RefundReply) -> FarGateway:
-    far = FarGateway(refund_replies=[*(replies or (SENT,))])
-    for refund in refunds_of(payment):
-        refunds.send(refund.refund_no, {"sandbox": far}, now=NOW)
-    return far
 
 
 class TestTwoPeople:
@@ -107,6 +101,14 @@ class TestTwoPeople:
 
         assert found == [RefundStatus.REQUESTED, RefundStatus.REQUESTED, RefundStatus.PROPOSED]
 
+    def test_the_fee_that_goes_with_the_last_fen_counts_to_it(self):
+        the_terms("water", "[fee]\nslabs = [{ rate_ppm = 10000 }]\n")
+        payment, (one, _) = a_confirmed_payment(4_990), staff()
+        assert payment.amount_fen > 5_000
+
+        assert propose(a_wish(payment, 10), one).status is RefundStatus.REQUESTED
+        assert propose(a_wish(payment), one).status is RefundStatus.PROPOSED
+
     def test_who_proposed_cannot_approve_not_even_past_us(self):
         payment, (one, _) = a_confirmed_payment(8_650), staff()
         refund = propose(a_wish(payment), one)
@@ -119,6 +121,22 @@ class TestTwoPeople:
             )
         with pytest.raises(IntegrityError, match="approved_if_needed"), as_owner() as connection:
             connection.execute(text("UPDATE refund SET status = 'requested', requested_at = now()"))
+
+    def test_of_ones_own_payment_nothing_is_decided_alone(self):
+        one, other = staff()
+        payment = a_paid_payment(a_home(8_650, owner_id=one))
+        confirm(payment)
+
+        mine = propose(a_wish(payment, 100), one)
+        assert mine.status is RefundStatus.PROPOSED
+        approve(mine, other)
+        large = propose(a_wish(payment), other)
+        with pytest.raises(NotAllowed) as refused:
+            approve(large, one)
+
+        assert refused.value.code == "refund.own_payment"
+        approve(large, staff()[0])
+        assert violations() == []
 
     def test_approved_twice_it_is_one_refund(self):
         payment, (one, other) = a_confirmed_payment(8_650), staff()
@@ -307,109 +325,6 @@ class TestParts:
 
         assert the_bill(home.refs[0]).open_fen == 1_000
         assert violations() == []
-
-
-class TestTransfers:
-    """Rule 45: what the gateway cannot send, staff send from the bank and confirm."""
-
-    def stuck(self, amount_fen: int) -> tuple[Payment, str]:
-        payment, (one, other) = a_confirmed_payment(amount_fen), staff()
-        refund = propose(a_wish(payment), one)
-        if refund.status is RefundStatus.PROPOSED:
-            approve(refund, other)
-        send(payment, RefundReply(state=RefundState.REFUSED))
-        return payment, refund.refund_no
-
-    def test_from_a_no_to_the_banks_reference(self):
-        payment, number = self.stuck(1_000)
-        one, _ = staff()
-
-        enter_payee(number, one)
-        confirm_sent(number, one)
-        confirm_sent(number, one)
-
-        assert [each.status for each in refunds_of(payment)] == [RefundStatus.SUCCEEDED]
-        assert posted("returned:%") == {"returned": 1_000}
-        assert balances() == {
-            "bank": -1_000, "gateway:sandbox": 1_000, "receivable:water": 1_000,
-            "uncollected:water": -1_000,
-        }  # fmt: skip
-        assert violations() == []
-
-    def test_above_the_threshold_another_person_confirms(self):
-        _, number = self.stuck(8_650)
-        one, other = staff()
-        enter_payee(number, one)
-
-        with pytest.raises(NotAllowed):
-            confirm_sent(number, one)
-        with pytest.raises(IntegrityError, match="two_people"), as_owner() as connection:
-            connection.execute(
-                text("UPDATE bank_transfer SET sent_by = payee_by, sent_at = now(), bank_ref = 'x'")
-            )
-        confirm_sent(number, other)
-
-        assert violations() == []
-
-    def test_the_account_is_sealed_shown_masked_and_whole_to_who_sends(self):
-        _, number = self.stuck(1_000)
-        one, _ = staff()
-        enter_payee(number, one)
-
-        with transaction() as session:
-            transfer = transfers.get_transfer(session, number)
-            whole = transfers.show_account(session, number, by=one, secret_key="a test's secret")
-        assert transfer.payee_account_masked == "************1234"
-        assert b"6222" not in transfer.payee_account_sealed
-        assert whole == "6222020000001234"
-        with pytest.raises(CityBillError), transaction() as session:
-            transfers.show_account(session, number, by=one, secret_key="another")
-
-    @pytest.mark.parametrize("account", ["", "12345", "6222-x!", "6" * 35])
-    def test_what_can_be_no_account_is_refused(self, account):
-        _, number = self.stuck(1_000)
-
-        with pytest.raises(Invalid):
-            enter_payee(number, staff()[0], account)
-
-    def test_nothing_is_confirmed_without_a_payee_or_with_anothers_reference(self):
-        _, first = self.stuck(1_000)
-        _, second = self.stuck(2_000)
-        one, _ = staff()
-        with pytest.raises(Conflict):
-            confirm_sent(first, one)
-        enter_payee(first, one)
-        enter_payee(second, one)
-        confirm_sent(first, one)
-
-        with pytest.raises(Conflict):
-            confirm_sent(second, one)
-        with pytest.raises(Conflict):
-            confirm_sent(first, one, "ICBC-0002")
-        with pytest.raises(Invalid):
-            confirm_sent(second, one, "?")
-        with pytest.raises(NotFound):
-            confirm_sent("R0", one)
-
-    def test_eight_threads_confirm_it_once(self):
-        _, number = self.stuck(1_000)
-        one, _ = staff()
-        enter_payee(number, one)
-
-        at_once([lambda: confirm_sent(number, one)] * 8)
-
-        assert topics(like="refund.succeeded") == ["refund.succeeded"]
-        assert violations() == []
-
-    def test_a_gateway_that_then_sends_it_too_needs_a_person(self):
-        _, number = self.stuck(1_000)
-        one, _ = staff()
-        enter_payee(number, one)
-        confirm_sent(number, one)
-
-        with pytest.raises(Conflict) as refused:
-            refunds.look(number, FarGateway(refund_replies=[SENT]), NOW)
-        assert refused.value.code == "refund.sent_twice"
 
 
 def a_row(line_no: int, kind: str, reference: str, amount_fen: int) -> SettlementRecord:

@@ -77,15 +77,42 @@ class TestAnotherAmount:
         assert [one.amount_fen for one in receipts()] == [8_649]
         assert violations() == []
 
-    def test_told_again_with_another_amount_needs_a_person(self):
+    @pytest.mark.parametrize("then_fen", [8_648, 8_650])
+    def test_told_again_with_another_amount_needs_a_person(self, then_fen):
         payment = a_payment(a_home(8_650))
         book(payment, PAID, amount_fen=8_649)
 
         with pytest.raises(AmountMismatch) as refused:
-            book(payment, PAID, amount_fen=8_648)
+            book(payment, PAID, amount_fen=then_fen)
 
         assert refused.value.code == "receipt.amount_differs"
         assert [one.amount_fen for one in receipts()] == [8_649]
+
+    @pytest.mark.parametrize("told", [(None, "7"), ("7", None), (None, "7", None, "7")])
+    def test_told_with_its_number_and_without_it_is_the_same_money(self, told):
+        payment = a_payment(a_home(8_650))
+
+        for number in told:
+            book(payment, PAID, amount_fen=8_649, gateway_ref=number)
+
+        assert [(one.source_ref, one.amount_fen) for one in receipts()] == [("7", 8_649)]
+        assert violations() == []
+
+    def test_another_number_is_another_money_even_if_the_first_came_without_one(self):
+        payment = a_payment(a_home(8_650))
+
+        for number in (None, "7", "8"):
+            book(payment, PAID, amount_fen=8_649, gateway_ref=number)
+
+        assert [one.source_ref for one in receipts()] == ["7", "8"]
+        assert violations() == []
+
+    def test_without_its_number_and_with_another_amount_needs_a_person(self):
+        payment = a_payment(a_home(8_650))
+        book(payment, PAID, amount_fen=8_649)
+
+        with pytest.raises(AmountMismatch):
+            book(payment, PAID, amount_fen=8_648, gateway_ref=None)
 
     def test_from_sixteen_threads_it_is_recorded_once(self):
         payment = a_payment(a_home(8_650))

@@ -17,9 +17,9 @@ from core.money import yuan_text
 from payments import write_offs
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.gateways.sandbox import Sandbox
-from payments.models import BreakKind, Payment, ReconciliationBreak, list_receipts
+from payments.models import Payment, list_receipts
 from payments.quotes import Wanted
-from payments.reconciliation import (
+from payments.reconciliation.matching import (
     REMEDIES,
     ReconciliationResult,
     days_with_payments,
@@ -28,6 +28,7 @@ from payments.reconciliation import (
     list_results,
     reconcile,
 )
+from payments.reconciliation.models import BreakKind, ReconciliationBreak
 from payments.returns import refunds, suspense
 from tests.conftest import as_owner
 from tests.factories import (

@@ -5,6 +5,7 @@ Set-based; may be run again at any time, with the same file or a corrected one, 
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import BinaryIO
@@ -18,7 +19,13 @@ from core.errors import NotFound
 from payments.counter.days import take_in
 from payments.gateways.base import Gateway, SettlementRecord
 from payments.gateways.counter import CODE as COUNTER
-from payments.models import BreakKind, Reconciliation, ReconciliationBreak, SettlementFile
+from payments.reconciliation.models import (
+    ArrivalState,
+    BreakKind,
+    Reconciliation,
+    ReconciliationBreak,
+    SettlementFile,
+)
 
 MAX_FILE_BYTES = 512 << 20
 
@@ -78,17 +85,46 @@ def reconcile(
         SettlementFileError: the file is refused; nothing changed.
     """
     content = stream.read(MAX_FILE_BYTES)
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtext('reconciliation'), hashtext(:what))"),
-        {"what": f"{gateway.code} {day}"},
-    )
+    _lock(session, gateway.code, day)
     if gateway.code == COUNTER:
         take_in(session, content, day=day, now=now)
-    file_id = _keep(session, gateway, content, day=day, file_name=file_name, now=now)
+    rows = list(gateway.read_settlement(io.BytesIO(content), day=day))
+    file_id = _keep(session, gateway.code, content, rows, day=day, file_name=file_name, now=now)
+    return _match(session, gateway.code, day, file_id, ArrivalState.ARRIVED, now=now)
+
+
+def reconcile_nothing(
+    session: Session, source: str, *, day: date, now: datetime
+) -> ReconciliationResult:
+    """Match a day of which its gateway says that nothing happened: what we have is not there."""
+    _lock(session, source, day)
+    file_id = _keep(session, source, b"", [], day=day, file_name="", now=now)
+    return _match(session, source, day, file_id, ArrivalState.NO_DATA, now=now)
+
+
+def _lock(session: Session, source: str, day: date) -> None:
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('reconciliation'), hashtext(:what))"),
+        {"what": f"{source} {day}"},
+    )
+
+
+_ARRIVED = text("""
+    INSERT INTO settlement_arrival (source, day, state, due_at, asked_at, settlement_file_id)
+    VALUES (:source, :day, :state, :now, :now, :file_id)
+    ON CONFLICT (source, day) DO UPDATE SET
+        state = excluded.state, asked_at = excluded.asked_at, answer = NULL,
+        settlement_file_id = excluded.settlement_file_id
+""")
+
+
+def _match(
+    session: Session, source: str, day: date, file_id: int, state: ArrivalState, *, now: datetime
+) -> ReconciliationResult:
     started, ended = day_bounds(day)
     values = {
-        "source": gateway.code, "day": day, "file_id": file_id, "now": now,
-        "started": started, "ended": ended, "gateway_account": f"gateway:{gateway.code}",
+        "source": source, "day": day, "file_id": file_id, "now": now, "state": state,
+        "started": started, "ended": ended, "gateway_account": f"gateway:{source}",
     }  # fmt: skip
     session.execute(_MATCH, values)
     session.execute(
@@ -97,13 +133,15 @@ def reconcile(
     session.execute(_BREAKS, values)
     session.execute(_SUMMARY, values)
     session.execute(text("DROP TABLE matching"))
-    return get_result(session, gateway.code, day)
+    session.execute(_ARRIVED, values)
+    return get_result(session, source, day)
 
 
 def _keep(
     session: Session,
-    gateway: Gateway,
+    source: str,
     content: bytes,
+    rows: Sequence[SettlementRecord],
     *,
     day: date,
     file_name: str,
@@ -111,10 +149,9 @@ def _keep(
 ) -> int:
     """Store a file and its rows once; the same bytes for the same day are the same file."""
     sha256 = hashlib.sha256(content).hexdigest()
-    rows: list[SettlementRecord] = list(gateway.read_settlement(io.BytesIO(content), day=day))
     known = session.exec(
         select(SettlementFile).where(
-            SettlementFile.source == gateway.code,
+            SettlementFile.source == source,
             SettlementFile.day == day,
             SettlementFile.sha256 == sha256,
         )
@@ -123,7 +160,7 @@ def _keep(
         assert known.id is not None
         return known.id
     kept = SettlementFile(
-        source=gateway.code, day=day, sha256=sha256, file_name=file_name[:200], received_at=now
+        source=source, day=day, sha256=sha256, file_name=file_name[:200], received_at=now
     )
     session.add(kept)
     session.flush()
