@@ -3,7 +3,8 @@
 CityBillError
 ├─ Invalid               the input is wrong; the caller can mend it            422
 │  └─ BillFileError      a whole file is refused, with line and column
-│     └─ SettlementFileError  the same of a gateway's or bank's file
+│     ├─ SettlementFileError  the same of a gateway's or bank's file
+│     └─ ConfirmationFileError  the same of a company's list of write-offs
 ├─ NotSignedIn           we do not know who asks                               401
 ├─ NotAllowed            we know, and the answer is no                         403
 ├─ NotFound              no such thing, or not yours to see                    404
@@ -68,6 +69,10 @@ class BillFileError(Invalid):
 
 class SettlementFileError(BillFileError):
     code = "settlement_file.refused"
+
+
+class ConfirmationFileError(BillFileError):
+    code = "confirmation_file.refused"
 
 
 class NotSignedIn(CityBillError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 
 class RecordKind(StrEnum):
@@ -131,6 +131,79 @@ class BillFileReader(Protocol):
         ...
 
 
+class ConfirmationKind(StrEnum):
+    """What a company says of one of our write-offs in its day's list."""
+
+    WRITTEN_OFF = "written_off"
+    REVERSED = "reversed"  # it was written off, that day or before, and is not any more
+    REFUSED = "refused"  # it never was
+
+
+class Confirmation(NamedTuple):
+    """One row of a company's list of what it wrote off on a day, in our units.
+
+    ``write_off_no`` is blank where the company names only account and bill. ``amount_fen`` is
+    negative if and only if the row is a reversal (of more than nothing); of a refusal it is what
+    was refused.
+    """
+
+    row_no: int  # the how-manieth row, from 1: no two of a file have the same
+    line_no: int  # where it stands, for people; in XML several may stand in one line
+    kind: ConfirmationKind
+    write_off_no: str  # ours, as it was sent
+    account_no: str
+    bill_no: str
+    receipt_no: str  # theirs
+    amount_fen: int
+    written_off_on: date  # the company's own day of the row
+    written_off_at: datetime | None  # where it tells a time of day
+    reason: str  # of a refusal or reversal, in the company's words
+    is_repeated: bool  # an earlier row of this file says the same of the same write-off
+
+
+class ConfirmationState(StrEnum):
+    """Whether a company has a day's list; no answer is ever taken for another."""
+
+    READY = "ready"
+    NOT_YET = "not_yet"
+    NO_DATA = "no_data"  # the company says that it wrote nothing off
+    UNKNOWN = "unknown"  # a timeout, a 500, garbage: ask again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmationFetch:
+    """A company's answer to being asked for a day's list; ``content`` if it is READY.
+
+    Args:
+        reason: why it is UNKNOWN.
+        company_down: UNKNOWN because the company's system fails, not because of what it said.
+    """
+
+    state: ConfirmationState
+    content: bytes = b""
+    reason: str | None = None
+    company_down: bool = False
+
+
+@runtime_checkable
+class ConfirmationSource(Protocol):
+    """A client of a company that gives its day's list over the same API."""
+
+    @property
+    def gives_confirmations(self) -> bool:
+        """Whether this company does; if not, its list comes another way or never."""
+        ...
+
+    def fetch_confirmations(self, day: date) -> ConfirmationFetch:
+        """Ask for a Shanghai day's list; safe to repeat.
+
+        Raises:
+            UpstreamUnavailable: the company could not be reached.
+            NotFound: it gives none.
+        """
+        ...
+
+
 class WriteOffOutcome(StrEnum):
     ACCEPTED = "accepted"  # the company closed the bill in its books
     REFUSED = "refused"  # the company will not take this payment: final
@@ -154,6 +227,8 @@ class WriteOffReply:
     """What a company said, or did not.
 
     Args:
+        reason: of REFUSED, what the payer is told: our words (``because``), which pages translate,
+            or the company's as they came; never a code. Of UNKNOWN, why.
         amount_fen: what the company says it took, where it says so.
         company_down: UNKNOWN because the company's system fails, not because of what it said.
         paid_elsewhere: REFUSED because the bill was paid another way (rule 37).

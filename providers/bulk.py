@@ -17,8 +17,8 @@ from providers.base import BillFileReader, BillRecord, Heading, LineItem, Reject
 
 BULK_ROWS: Final = 5_000  # of a reader that goes row by row
 
-# One sound bill a row, in the units of `BillRecord`; ``usage`` as `str(Decimal)` writes it, null
-# where there is none, ``items`` as `items_text` does.
+# One sound bill a row, in the units of `BillRecord`; ``usage`` in digits with three decimals at
+# most, null where there is none, ``items`` as `items_text` writes them.
 FRAME: Final = pl.Schema(
     {
         "line_no": pl.Int64,

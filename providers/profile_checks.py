@@ -31,10 +31,19 @@ def check_profile(profile: Facts) -> None:
         return
     if not profile.columns:
         raise Fault("columns: is missing; add it")
-    _check_columns(profile)
+    check_columns(profile)
     _check_roles(profile)
     _check_items(profile)
     _check_gathering(profile)
+    check_shape(profile)
+
+
+def check_shape(profile: Facts) -> None:
+    """Hold the lines and columns of a file that is no standard against its format.
+
+    Raises:
+        Fault: the first thing that does not fit.
+    """
     _check_lines(profile)
     if profile.file.format == "delimited":
         _check_delimited(profile)
@@ -44,7 +53,12 @@ def check_profile(profile: Facts) -> None:
         _check_other(profile)
 
 
-def _check_columns(profile: Facts) -> None:
+def check_columns(profile: Facts) -> None:
+    """Hold each column's name, format, unit and scale against what it holds.
+
+    Raises:
+        Fault: the first thing that does not fit.
+    """
     seen: dict[str, int] = {}
     for at, column in enumerate(profile.columns):
         for name in (column.name, *column.also):

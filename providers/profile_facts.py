@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from providers.delivery import Delivery
 from providers.formats.cells import AmountUnit, DateFormat
+from providers.profile_confirmation import ConfirmationTable
 from providers.profile_tables import (
     Column,
     Control,
@@ -65,6 +66,7 @@ class Facts(Table):
     totals: Control = Control()
     corrections: Corrections = Corrections()
     delivery: Delivery | None = None
+    confirmation: ConfirmationTable | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from core.errors import Invalid
+from providers.confirmation_checks import check_confirmation
 from providers.delivery import Delivery
 from providers.profile_checks import Fault, check_profile
+from providers.profile_confirmation import ConfirmationTable
 from providers.profile_facts import Facts
 from providers.profile_lines import LineFinder
 from providers.profile_tables import (
@@ -53,6 +55,8 @@ class Profile(Facts):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         check_profile(self)
+        if self.confirmation is not None:
+            check_confirmation(self.confirmation)
         return self
 
 
@@ -76,6 +80,7 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
     "totals": Control,
     "corrections": Corrections,
     "delivery": Delivery,
+    "confirmation": ConfirmationTable,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from core.errors import Invalid, NotFound
 from providers.base import BillFileReader
+from providers.confirmation_layout import ConfirmationLayout, layout_of
 from providers.delivery import Delivery
 from providers.formats.columnar import is_columnar
 from providers.formats.columnar_reader import ColumnarReader
@@ -21,7 +22,9 @@ from providers.formats.delimited import DelimitedReader
 from providers.formats.fixed_width import FixedWidthReader
 from providers.formats.tabular import TabularReader
 from providers.formats.unwrapping import Unwrapped
-from providers.profile_tables import Format
+from providers.profile_checks import Fault
+from providers.profile_confirmation import ConfirmationTable
+from providers.profile_tables import Format, Rule
 from providers.profiles import Profile, Service, load_profile
 
 GROUP: Final = "citybill.providers"
@@ -40,6 +43,7 @@ class Provider:
     biller_no: str  # four digits: the first of the barcode on a paper bill
     reader: BillFileReader
     profile: Profile | None = None  # of a company whose reader is made from one
+    confirmation: ConfirmationLayout | None = None  # its day's list of write-offs, if it has one
 
     @property
     def delivery(self) -> Delivery | None:
@@ -48,7 +52,10 @@ class Provider:
 
 
 class ReaderWithFacts(BillFileReader, Protocol):
-    """What an entry point's callable returns: a reader that says whose files it reads."""
+    """What an entry point's callable returns: a reader that says whose files it reads.
+
+    It may have a ``confirmation``, too: a `ConfirmationTable` of the company's lists of write-offs.
+    """
 
     @property
     def code(self) -> str: ...
@@ -138,6 +145,9 @@ def _from_profile(profile: Profile) -> Provider:
         biller_no=profile.biller_no,
         reader=reader_from(profile),
         profile=profile,
+        confirmation=_lists_of(
+            profile.confirmation, profile.code, profile.name, profile.account_no, profile.bill_no
+        ),
     )
 
 
@@ -152,11 +162,28 @@ def _from_plugin(plugin: EntryPoint) -> Provider:
             phone=reader.phone,
             biller_no=reader.biller_no,
             reader=Unwrapped(reader),
+            confirmation=_lists_of(
+                getattr(reader, "confirmation", None), reader.code, reader.name, Rule(), Rule()
+            ),
         )
     except (ImportError, AttributeError, TypeError) as wrong:
         raise Invalid(
             f"the entry point {plugin.name} = {plugin.value} is not a provider: {wrong}"
         ) from wrong
+
+
+def _lists_of(
+    table: ConfirmationTable | None, code: str, name: str, account_no: Rule, bill_no: Rule
+) -> ConfirmationLayout | None:
+    """Return how a company's lists of write-offs are read, where it describes them."""
+    if table is None:
+        return None
+    try:
+        layout = layout_of(table, code, name, account_no=account_no, bill_no=bill_no)
+    except Fault as wrong:
+        raise Invalid(f"{code}: {wrong}", code="profile.invalid") from None
+    reader_from(layout)  # which may find that it cannot
+    return layout
 
 
 _KNOWN: Final = dict(load_providers(PROFILES, entry_points(group=GROUP)))

@@ -31,7 +31,9 @@ from providers.formats.rows import (
 )
 from providers.formats.text import GuardedStream
 from providers.formats.totals import Totals, plain_number
+from providers.profile_confirmation import ConfirmationTable
 from providers.profiles import Service
+from providers.telecom_confirmations import LISTS
 from providers.telecom_terms import read_terms
 
 _NS: Final = "{urn:citytelecom:bill:1}"
@@ -64,6 +66,7 @@ class CityTelecom:
     service: ClassVar[Service] = "telecom"
     phone: ClassVar[str] = "000-0000-0004"  # an invented number
     biller_no: ClassVar[str] = "9004"
+    confirmation: ClassVar[ConfirmationTable] = LISTS
 
     def __init__(self) -> None:
         self._day = Remembered(date_reader("yyyy-mm-dd")).__getitem__

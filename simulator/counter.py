@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TypeVar
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from core.clock import utc_now
+from core.errors import Invalid
+from simulator.confirmations import DayList, list_day
 from simulator.faults import Fault, Operation, Switchboard
 from simulator.utility_books import Account, OpenBills, UtilityBooks, Verdict, WriteOffRequest
 
@@ -70,6 +72,20 @@ class Counter:
             return known.verdict.model_copy(update={"result": "pending", "receipt": ""})
 
         return await self._answer(Operation.QUERY, ask, render)
+
+    async def confirmations(
+        self, day_text: str, render: Callable[[DayList | None], Response]
+    ) -> Response:
+        """Tell what was written off on a day. Raises Invalid."""
+        try:
+            day = date.fromisoformat(day_text)
+        except ValueError as wrong:
+            raise Invalid("a day is written 2026-11-20", code="request.malformed") from wrong
+        return await self._answer(
+            Operation.CONFIRMATIONS,
+            lambda fault: list_day(self.books, day, fault, now=utc_now()),
+            render,
+        )
 
     async def _answer(
         self,

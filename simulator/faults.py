@@ -26,6 +26,7 @@ class Operation(StrEnum):
     VALIDATE = "validate"
     WRITE_OFF = "write_off"
     QUERY = "query"
+    CONFIRMATIONS = "confirmations"
 
 
 class Fault(StrEnum):
@@ -38,23 +39,29 @@ class Fault(StrEnum):
     SILENT = "silent"  # does it, and hangs up in the middle of the answer
     LIES_DONE = "lies_done"  # says yes with a receipt, and did nothing
     LIES_FAILED = "lies_failed"  # says no, and did it
-    TWICE = "twice"  # first "not decided yet", then done; a list has every bill twice
+    TWICE = "twice"  # first "not decided yet", then done; a list has every row twice
     FORGETS = "forgets"  # does it, and has lost it after two minutes or a restart
     WRONG_AMOUNT = "wrong_amount"  # does it, and says it took one fen more
     GARBAGE = "garbage"  # does it, and answers with a web page
     TRUNCATED = "truncated"  # does it, and answers with the first half of the answer
     DRIP = "drip"  # does it, and answers a byte every half second
+    MISSING = "missing"  # of a day's list of write-offs: the last is left out
+    EXTRA = "extra"  # it has a row nobody asked for
+    REVERSED = "reversed"  # its first write-off is taken back
+    NOT_YET = "not_yet"  # it is not there yet
     DOWN = "down"  # of the whole company: nobody listens
 
 
 _ANY = {
     Fault.NONE, Fault.SLOW, Fault.ERROR, Fault.SILENT, Fault.GARBAGE, Fault.TRUNCATED, Fault.DRIP,
 }  # fmt: skip
+_LISTS = {Fault.MISSING, Fault.EXTRA, Fault.REVERSED, Fault.NOT_YET}
 FAULTS_OF = {
     Operation.FETCH: _ANY | {Fault.TWICE},
     Operation.VALIDATE: _ANY,
-    Operation.WRITE_OFF: set(Fault) - {Fault.DOWN},
+    Operation.WRITE_OFF: set(Fault) - _LISTS - {Fault.DOWN},
     Operation.QUERY: _ANY | {Fault.TWICE},
+    Operation.CONFIRMATIONS: _ANY | _LISTS | {Fault.TWICE, Fault.WRONG_AMOUNT},
 }
 
 
@@ -127,7 +134,8 @@ class Switchboard:
         """Fail at accounts where write-offs fail; what was written off can be told all the same."""
         of_write_offs = switches.get(Operation.WRITE_OFF)
         fails = of_write_offs is not None and of_write_offs.fault is Fault.ERROR
-        return Fault.ERROR if fails and operation is not Operation.QUERY else Fault.NONE
+        told = operation in (Operation.QUERY, Operation.CONFIRMATIONS)
+        return Fault.ERROR if fails and not told else Fault.NONE
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

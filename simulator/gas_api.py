@@ -4,6 +4,7 @@ import base64
 import hmac
 import re
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
@@ -14,6 +15,8 @@ from starlette.routing import Route
 
 from core.clock import BILLING_ZONE, utc_now
 from core.errors import Conflict, Invalid, NotSignedIn
+from simulator.confirmation_files import gas_file
+from simulator.confirmations import DayList
 from simulator.counter import Counter
 from simulator.signatures import MAX_AGE_SECONDS
 from simulator.utility_books import Account, OpenBills, Verdict, WriteOffRequest
@@ -27,7 +30,7 @@ _CODES = {
 _MESSAGES = {
     "00": "成功", "01": "无欠费", "11": "户号不存在", "12": "户号不唯一", "13": "该户已销户",
     "20": "处理中", "21": "该户已销户", "22": "该账单已销账", "25": "流水号重复且内容不同",
-    "31": "无此流水号",
+    "31": "无此流水号", "41": "对账文件未生成",
 }  # fmt: skip
 
 
@@ -54,11 +57,33 @@ def routes(counter: Counter) -> list[Route]:
                 return await counter.find(serial_no, _found)
         raise Invalid(f"there is no trans {trans[:32]!r}", code="request.malformed")
 
-    return [Route("/gateway", gateway, methods=["POST"])]
+    async def confirmations(request: Request) -> Response:
+        await _signed_body(request, counter.secret)
+        return await counter.confirmations(request.path_params["day"], _confirmations)
+
+    return [
+        Route("/confirmations/{day}", confirmations),
+        Route("/gateway", gateway, methods=["POST"]),
+    ]
 
 
 async def _asked(request: Request, secret: str) -> tuple[str, ElementTree.Element]:
     """Return the transaction and its document. Raises NotSignedIn, Invalid."""
+    form = {
+        name: values[0]
+        for name, values in parse_qs((await _signed_body(request, secret)).decode()).items()
+    }
+    document = form.get("xml", "")
+    if "<!DOCTYPE" in document:
+        raise Invalid("no DOCTYPE is taken", code="request.malformed")
+    try:
+        return form.get("trans", ""), ElementTree.fromstring(document)  # noqa: S314  no entities
+    except ElementTree.ParseError as wrong:
+        raise Invalid(f"xml: {wrong}", code="request.malformed") from wrong
+
+
+async def _signed_body(request: Request, secret: str) -> bytes:
+    """Return the body of a request whose signature holds. Raises NotSignedIn, Invalid."""
     body = await request.body()
     moment = request.headers.get("x-gas-time", "")
     signed = hmac.new(secret.encode(), f"{moment}\n".encode() + body, "sha1").digest()
@@ -68,14 +93,7 @@ async def _asked(request: Request, secret: str) -> tuple[str, ElementTree.Elemen
     age = utc_now() - _moment(moment)
     if abs(age.total_seconds()) > MAX_AGE_SECONDS:
         raise NotSignedIn("the request is stale", code="signature.stale")
-    form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-    document = form.get("xml", "")
-    if "<!DOCTYPE" in document:
-        raise Invalid("no DOCTYPE is taken", code="request.malformed")
-    try:
-        return form.get("trans", ""), ElementTree.fromstring(document)  # noqa: S314  no entities
-    except ElementTree.ParseError as wrong:
-        raise Invalid(f"xml: {wrong}", code="request.malformed") from wrong
+    return body
 
 
 def _moment(text: str) -> datetime:
@@ -107,14 +125,20 @@ def _document(code: str, **texts: str) -> ElementTree.Element:
     return root
 
 
-def _sent(root: ElementTree.Element) -> Response:
+def _sent(root: ElementTree.Element, status: int = HTTPStatus.OK) -> Response:
     text = ElementTree.tostring(root, encoding="unicode")
     body = f'<?xml version="1.0" encoding="GB18030"?>\n{text}'.encode("gb18030")
-    return Response(body, media_type="application/xml")
+    return Response(body, status, media_type="application/xml")
 
 
 def _answer(code: str, **texts: str) -> Response:
     return _sent(_document(code, **texts))
+
+
+def _confirmations(said: DayList | None) -> Response:
+    if said is None:
+        return _sent(_document("41"), HTTPStatus.NOT_FOUND)
+    return Response(gas_file(said), media_type="application/xml")
 
 
 def _bills(account_no: str, said: OpenBills) -> Response:

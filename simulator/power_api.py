@@ -3,6 +3,7 @@
 import hmac
 import re
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +14,8 @@ from starlette.routing import Route
 from core.clock import BILLING_ZONE
 from core.errors import Conflict, Invalid, NotSignedIn
 from core.money import parse_yuan, yuan_text
+from simulator.confirmation_files import power_file
+from simulator.confirmations import DayList
 from simulator.counter import Counter
 from simulator.utility_books import Account, OpenBills, Verdict, WriteOffRequest
 from simulator.wire import read_json, utc_text
@@ -24,7 +27,7 @@ _CODES = {
 _MESSAGES = {
     "0000": "成功", "1001": "户号不存在", "1002": "户号不唯一", "2001": "无欠费",
     "3001": "该户已销户", "3002": "该账单已销账", "3009": "流水号重复且内容不同",
-    "4004": "无此流水号",
+    "4004": "无此流水号", "5001": "对账文件未生成", "5002": "当日无交易",
 }  # fmt: skip
 
 
@@ -64,7 +67,12 @@ def routes(counter: Counter) -> list[Route]:
         asked = await _asked(request, counter.secret, "extSerialNo")
         return await counter.find(asked["extSerialNo"], _found)
 
+    async def confirmations(request: Request) -> Response:
+        _check_token(request, counter.secret)
+        return await counter.confirmations(request.path_params["day"], _confirmations)
+
     return [
+        Route("/epay/confirmations/{day}", confirmations),
         Route("/epay/accounts/bills", bills, methods=["POST"]),
         Route("/epay/accounts/check", check, methods=["POST"]),
         Route("/epay/payments", pay, methods=["POST"]),
@@ -74,13 +82,18 @@ def routes(counter: Counter) -> list[Route]:
 
 async def _asked(request: Request, secret: str, *names: str) -> dict[str, str]:
     """Return the body's members. Raises NotSignedIn, Invalid."""
-    given = request.headers.get("authorization", "")
-    if not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
-        raise NotSignedIn("the token is wrong", code="token.wrong")
+    _check_token(request, secret)
     asked = read_json(_Question, await request.body())
     if {"requestNo", "requestTime"} != set(asked.head) or set(names) != set(asked.body):
         raise Invalid(f"the body holds {', '.join(names)}", code="request.malformed")
     return asked.body
+
+
+def _check_token(request: Request, secret: str) -> None:
+    """Let a request pass, or not. Raises NotSignedIn."""
+    given = request.headers.get("authorization", "")
+    if not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
+        raise NotSignedIn("the token is wrong", code="token.wrong")
 
 
 def _write_off(asked: dict[str, str]) -> WriteOffRequest:
@@ -106,9 +119,17 @@ def _json(facts: dict[str, Any]) -> bytes:
     return bytes(JSONResponse(facts).body)
 
 
-def _answer(code: str, body: dict[str, object]) -> Response:
+def _answer(code: str, body: dict[str, object], status: int = HTTPStatus.OK) -> Response:
     head = {"resultCode": code, "resultMsg": _MESSAGES[code]}
-    return JSONResponse({"head": head, "body": body})
+    return JSONResponse({"head": head, "body": body}, status)
+
+
+def _confirmations(said: DayList | None) -> Response:
+    if said is None:
+        return _answer("5001", {}, HTTPStatus.NOT_FOUND)
+    if all(row.kind == "refused" for row in said.rows):
+        return _answer("5002", {})
+    return Response(power_file(said), media_type="text/plain; charset=GB18030")
 
 
 def _bills(account_no: str, said: OpenBills) -> Response:

@@ -4,6 +4,7 @@ import hmac
 import json
 import secrets
 from datetime import date, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -13,10 +14,13 @@ from starlette.routing import Route
 
 from core.clock import utc_now
 from core.errors import Conflict, Invalid, NotSignedIn
+from simulator.confirmation_files import telecom_file
+from simulator.confirmations import DayList
 from simulator.counter import Counter
 from simulator.utility_books import Account, OpenBills, Verdict, WriteOffRequest
 from simulator.wire import read_json
 
+_WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _TOKEN_LASTS = timedelta(minutes=5)
 _CODES = {
     "bills": "1", "none": "0", "known": "1", "closed": "-3", "unknown_account": "-1",
@@ -25,7 +29,7 @@ _CODES = {
 _MESSAGES = {
     "1": "成功", "0": "无欠费", "5": "处理中", "-1": "号码不存在", "-2": "号码不唯一",
     "-3": "已销户", "-31": "已销户", "-32": "已销账", "-35": "订单号重复且内容不同",
-    "-40": "无此订单",
+    "-40": "无此订单", "-41": "对账文件未生成",
     "-401": "令牌失效",
 }  # fmt: skip
 
@@ -72,14 +76,23 @@ def routes(counter: Counter) -> list[Route]:
         seconds = int(_TOKEN_LASTS.total_seconds())
         return JSONResponse({"token": tokens.give(utc_now()), "expires_in": seconds})
 
-    async def invoke(request: Request) -> Response:
+    def is_known(request: Request) -> bool:
         token = request.headers.get("authorization", "").removeprefix("Token ")
-        if not tokens.holds(token, utc_now()):
+        return tokens.holds(token, utc_now())
+
+    async def confirmations(request: Request) -> Response:
+        if not is_known(request):
+            return _answer("-401")
+        return await counter.confirmations(request.path_params["day"], _confirmations)
+
+    async def invoke(request: Request) -> Response:
+        if not is_known(request):
             return _answer("-401")
         asked = read_json(_Invocation, await request.body())
         return await _invoke(counter, asked.service, _object(asked.data))
 
     return [
+        Route("/open/confirmations/{day}", confirmations),
         Route("/open/token", sign_in, methods=["POST"]),
         Route("/open/invoke", invoke, methods=["POST"]),
     ]
@@ -123,9 +136,17 @@ def _write_off(data: dict[str, Any]) -> WriteOffRequest:
     return read_json(WriteOffRequest, json.dumps(facts).encode())
 
 
-def _answer(code: str, data: dict[str, Any] | None = None) -> Response:
+def _answer(code: str, data: dict[str, Any] | None = None, status: int = HTTPStatus.OK) -> Response:
     inside = json.dumps(data or {}, ensure_ascii=False)
-    return JSONResponse({"code": code, "msg": _MESSAGES[code], "data": inside})
+    return JSONResponse({"code": code, "msg": _MESSAGES[code], "data": inside}, status)
+
+
+def _confirmations(said: DayList | None) -> Response:
+    if said is None:
+        return _answer("-41", status=HTTPStatus.NOT_FOUND)
+    if all(row.kind == "refused" for row in said.rows):
+        return _answer("0")
+    return Response(telecom_file(said), media_type=_WORKBOOK)
 
 
 def _day(day: date) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.clock import add_months, billing_date
+from core.clock import add_months, billing_date, day_bounds
 from core.errors import Conflict
 from simulator.bills import Bill, TelecomBill
 from simulator.city import City
@@ -22,8 +22,8 @@ _MONTHS_BACK = 8
 _CITY = City()  # whose accounts the companies know
 _PREFIXES = {"water": "20", "power": "31000", "gas": "6600", "telecom": ""}
 _REASONS = {
-    "account_closed": "该户已销户 The account is closed",
-    "already_paid": "该账单已销账 The bill was written off before",
+    "account_closed": "该户已销户",
+    "already_paid": "该账单已销账",
 }
 
 
@@ -120,6 +120,13 @@ class UtilityBooks:
         """Return the newest write-offs, newest first."""
         with self._lock:
             return list(self._write_offs.values())[: -limit - 1 : -1]
+
+    def booked_on(self, day: date, *, now: datetime) -> list[WriteOff]:
+        """Return what was decided for good on a Shanghai day, in that order."""
+        begins, ends = day_bounds(day)
+        with self._lock:
+            self._forget(now)
+            return [one for one in self._write_offs.values() if begins <= one.received_at < ends]
 
     def open_bills(self, account_no: str, *, now: datetime) -> OpenBills:
         """Return what is open of the last two bills of an account."""

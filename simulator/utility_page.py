@@ -29,6 +29,7 @@ def show_companies(companies: Sequence[Shown], *, far_side: bool) -> HTMLRespons
         (operation, [fault for fault in Fault if fault in FAULTS_OF[operation]])
         for operation in (
             Operation.WRITE_OFF, Operation.QUERY, Operation.FETCH, Operation.VALIDATE,
+            Operation.CONFIRMATIONS,
         )
     ]  # fmt: skip
     return page("utilities.html", companies=companies, choices=choices, far_side=far_side)

@@ -7,6 +7,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from core.clock import utc_now
+from simulator.confirmation_files import water_file
+from simulator.confirmations import DayList
 from simulator.counter import Counter
 from simulator.signatures import check_signature, write_off_signature
 from simulator.utility_books import Account, OpenBills, Verdict, WriteOffRequest
@@ -38,7 +40,12 @@ def routes(counter: Counter) -> list[Route]:
         holder = request.query_params.get("holder", "")
         return await counter.account(request.path_params["account_no"], holder, _account)
 
+    async def confirmations(request: Request) -> Response:
+        await _signed_body(request, counter.secret)
+        return await counter.confirmations(request.path_params["day"], _confirmations)
+
     return [
+        Route("/confirmations/{day}", confirmations),
         Route("/write-offs", write_off, methods=["POST"]),
         Route("/write-offs/{write_off_no:path}", find),
         Route("/accounts/{account_no:path}/bills", bills),
@@ -89,6 +96,14 @@ def _bills(said: OpenBills) -> Response:
             for bill in said.bills
         ]
     return JSONResponse(answer, _STATUS_OF.get(said.result, HTTPStatus.OK))
+
+
+def _confirmations(said: DayList | None) -> Response:
+    if said is None:
+        return JSONResponse({"result": "not_yet"}, HTTPStatus.NOT_FOUND)
+    if not said.rows:
+        return JSONResponse({"result": "no_data"})
+    return Response(water_file(said), media_type="text/csv")
 
 
 def _account(said: Account) -> Response:

@@ -100,7 +100,7 @@ class Meaning(_Table):
     status: int = Field(default=200, ge=100, le=599)
     also: dict[str, str] = Field(default_factory=dict)
     means: str
-    because: str = ""  # said beside what the company says
+    because: str = ""  # said instead of what the company says
 
     def fits(self, status: int, result: str | None, answer: Answer | None) -> bool:
         """Tell whether an answer is this one."""
@@ -214,14 +214,31 @@ class Query(Call):
     amount: str | None = None
 
 
+class Confirmations(Call):
+    """A day's list of write-offs.
+
+    What means ``ready`` is the list itself and must be of the media type ``file_type``: any other
+    answer that fits is as good as none.
+    """
+
+    PLACES = frozenset({"day", "iso_day"})
+    MEANINGS = frozenset({"ready", "not_yet", "no_data", "down"})
+    file_type: str = Field(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")
+
+
 class Declaration(_Table):
-    """One company's API. Without ``validate``, an account is known when its bills are told."""
+    """One company's API.
+
+    Without ``validate``, an account is known when its bills are told; without ``confirmations``,
+    the company gives no list of its write-offs this way.
+    """
 
     api: Api = Api()
     fetch: Fetch
     validation: Validate | None = Field(default=None, alias="validate")
     write_off: WriteOff
     query: Query
+    confirmations: Confirmations | None = None
 
 
 def load_declaration(path: Path) -> Declaration:

@@ -1,7 +1,7 @@
 """The client of every company whose API is ordinary enough to be declared: docs/live-apis.md."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import uuid4
@@ -9,10 +9,11 @@ from uuid import uuid4
 import httpx
 
 from core.clock import BILLING_ZONE
-from core.errors import Invalid, UpstreamUnavailable
+from core.errors import Invalid, NotFound, UpstreamUnavailable
 from core.masking import mask_name
 from core.money import yuan_text
 from providers.base import (
+    ConfirmationFetch,
     FetchOutcome,
     FetchReply,
     OpenBill,
@@ -31,8 +32,16 @@ from providers.clients.declarations import (
     WriteOff,
     load_declaration,
 )
-from providers.clients.http import Answered, Unanswered, Wire
-from providers.clients.replies import fetched, no_word, unavailable, unknown, validated_by
+from providers.clients.http import ANSWER_LIMIT, Answered, Unanswered, Wire
+from providers.clients.replies import (
+    NO_LISTS,
+    confirmation_of,
+    fetched,
+    no_word,
+    unavailable,
+    unknown,
+    validated_by,
+)
 from providers.clients.signing import authenticate
 from providers.clients.templates import Values, fill, fill_path, form_body, json_body
 from providers.formats.cells import DateFormat, amount_reader, date_reader, read_version
@@ -128,6 +137,24 @@ class DeclaredClient:
             return no_word(heard)
         return None if heard.means == "never_seen" else self._judged(self._says.query, heard)
 
+    @property
+    def gives_confirmations(self) -> bool:
+        return self._says.confirmations is not None
+
+    def fetch_confirmations(self, day: date) -> ConfirmationFetch:
+        call = self._says.confirmations
+        if call is None:
+            raise NotFound(NO_LISTS, code="utility.no_confirmations")
+        values = {"day": day.strftime(_DAYS[self._api.dates.day]), "iso_day": day.isoformat()}
+        said = self._wire.ask(self._prepared(call, values), for_file=True)
+        if isinstance(said, Unanswered):
+            return confirmation_of(said)
+        heard = self._understood(call, said, values)
+        says_result = heard.answer is not None and heard.answer.has(call.result)
+        if heard.means == "ready" and (says_result or said.media_type != call.file_type):
+            return confirmation_of(said, reason=heard.reason)
+        return confirmation_of(said, heard.means, heard.reason)
+
     def _hear(self, call: Call, values: Values) -> Heard:
         """Ask what may be asked again. Raises UpstreamUnavailable when no answer comes."""
         heard = self._ask(call, values)
@@ -136,14 +163,17 @@ class DeclaredClient:
         return heard
 
     def _ask(self, call: Call, values: Values) -> Heard | Unanswered:
+        said = self._wire.ask(self._prepared(call, values))
+        return said if isinstance(said, Unanswered) else self._understood(call, said, values)
+
+    def _prepared(self, call: Call, values: Values) -> httpx.Request:
         now = self._clock()
         common: dict[str, str | int] = {
             "time": str(int(now.timestamp())),
             "moment": self._moment(now),
             "request_no": uuid4().hex,
         }
-        said = self._wire.ask(self._request(call, {**values, **common}, common))
-        return said if isinstance(said, Unanswered) else self._understood(call, said, values)
+        return self._request(call, {**values, **common}, common)
 
     def _request(self, call: Call, values: Values, common: Values) -> httpx.Request:
         body, content_type = _body(call, values)
@@ -164,10 +194,12 @@ class DeclaredClient:
         return request
 
     def _understood(self, call: Call, said: Answered, values: Values) -> Heard:
-        answer = read_answer(said.body, self._api.format)
+        answer = None
+        if len(said.body) <= ANSWER_LIMIT:
+            answer = read_answer(said.body, self._api.format)
         result = answer.word(call.result) if answer is not None and call.result else None
         told = [answer.word(path) for path in call.reason] if answer is not None else []
-        reason = ": ".join(part for part in told if part)
+        reason = next((part for part in told if part), "")
         for path, template in call.echo.items():
             if answer is None or not answer.has(path):
                 continue
@@ -175,8 +207,7 @@ class DeclaredClient:
                 return Heard(said.status, answer, "", "the answer is about something else")
         for meaning in call.results:
             if meaning.fits(said.status, result, answer):
-                reason = ": ".join(part for part in (meaning.because, reason) if part)
-                return Heard(said.status, answer, meaning.means, reason)
+                return Heard(said.status, answer, meaning.means, meaning.because or reason)
         if said.status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return Heard(said.status, answer, "down", "")
         return Heard(said.status, answer, "", "")

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from threading import Lock
 from typing import Final, TypeVar
 
@@ -21,14 +21,17 @@ from pybreaker import (
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.clock import BILLING_ZONE
-from core.errors import UpstreamUnavailable
+from core.errors import NotFound, UpstreamUnavailable
 from providers.base import (
+    ConfirmationFetch,
+    ConfirmationSource,
     FetchReply,
     UtilityClient,
     ValidateReply,
     WriteOffOrder,
     WriteOffReply,
 )
+from providers.clients.replies import NO_LISTS
 
 R = TypeVar("R")
 _PATIENCE_MS: Final = 200  # for a free place; longer is the caller's business
@@ -99,6 +102,17 @@ class GuardedClient:
 
     def query(self, write_off_no: str) -> WriteOffReply | None:
         return self._asked(lambda: self._client.query(write_off_no))
+
+    @property
+    def gives_confirmations(self) -> bool:
+        client = self._client
+        return isinstance(client, ConfirmationSource) and client.gives_confirmations
+
+    def fetch_confirmations(self, day: date) -> ConfirmationFetch:
+        client = self._client
+        if not isinstance(client, ConfirmationSource):
+            raise NotFound(NO_LISTS, code="utility.no_confirmations")
+        return self._asked(lambda: client.fetch_confirmations(day))
 
     def _asked(self, ask: Callable[[], R]) -> R:
         if self._breaker.current_state == STATE_CLOSED:
@@ -183,5 +197,6 @@ class GuardedClient:
 def _raise_if_down(reply: tuple[object] | None, failure: UpstreamUnavailable | None) -> None:
     if failure is not None and failure.code == UpstreamUnavailable.code:
         raise _CompanyDown from failure
-    if reply is not None and isinstance(reply[0], WriteOffReply) and reply[0].company_down:
+    said = reply[0] if reply is not None else None
+    if isinstance(said, WriteOffReply | ConfirmationFetch) and said.company_down:
         raise _CompanyDown

@@ -1,4 +1,7 @@
-"""One question to a company over HTTP, and an answer of a sane size within a sane time."""
+"""One question to a company over HTTP, and an answer of a sane size within a sane time.
+
+A day's list of write-offs may be larger and take longer than any other answer.
+"""
 
 import time
 from collections.abc import Mapping
@@ -10,7 +13,10 @@ from core.errors import UpstreamUnavailable
 
 TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)  # read, write and pool 5 s
 _PATIENCE_SECONDS: Final = 10  # for a whole answer, however slowly it drips
-_ANSWER_LIMIT: Final = 64 * 1024
+ANSWER_LIMIT: Final = 64 * 1024
+FILE_LIMIT: Final = 256 * 1024 * 1024  # a million rows are some 150 MB
+_FILE_TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0)
+_FILE_PATIENCE_SECONDS: Final = 600
 # The only failures that prove that no byte of the request was sent.
 _NEVER_SENT: Final = (
     httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol,
@@ -18,10 +24,11 @@ _NEVER_SENT: Final = (
 
 
 class Answered(NamedTuple):
-    """An answer that came whole."""
+    """An answer that came whole; ``media_type`` is in lower case, without parameters."""
 
     status: int
     body: bytes
+    media_type: str = ""
 
 
 class Unanswered(NamedTuple):
@@ -66,17 +73,21 @@ class Wire:
             request.headers["Content-Type"] = content_type
         return request
 
-    def ask(self, request: httpx.Request) -> Answered | Unanswered:
-        """Send a question once.
+    def ask(self, request: httpx.Request, *, for_file: bool = False) -> Answered | Unanswered:
+        """Send a question once; ``for_file`` if the answer may be a whole list.
 
         Raises:
             UpstreamUnavailable: it was never sent.
         """
-        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        patience_seconds, limit = _PATIENCE_SECONDS, ANSWER_LIMIT
+        if for_file:
+            patience_seconds, limit = _FILE_PATIENCE_SECONDS, FILE_LIMIT
+            request.extensions["timeout"] = _FILE_TIMEOUT.as_dict()
+        give_up_at = time.monotonic() + patience_seconds
         try:
             response = self._http.send(request, stream=True)
             try:
-                return _read(response, give_up_at)
+                return _read(response, give_up_at, limit)
             finally:
                 response.close()
         except _NEVER_SENT as wrong:
@@ -91,12 +102,13 @@ class Wire:
             )
 
 
-def _read(response: httpx.Response, give_up_at: float) -> Answered | Unanswered:
+def _read(response: httpx.Response, give_up_at: float, limit: int) -> Answered | Unanswered:
     body = bytearray()
     for part in response.iter_raw():
         body += part
-        if len(body) > _ANSWER_LIMIT:
+        if len(body) > limit:
             return Unanswered("the company's answer is too long", company_down=False)
         if time.monotonic() > give_up_at:
             raise httpx.ReadTimeout("the answer drips", request=response.request)
-    return Answered(response.status_code, bytes(body))
+    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return Answered(response.status_code, bytes(body), media_type)

@@ -1,9 +1,14 @@
 """What every client concludes alike, however its company speaks."""
 
 from collections.abc import Sequence
+from typing import Final
+
+import httpx
 
 from core.errors import UpstreamUnavailable
 from providers.base import (
+    ConfirmationFetch,
+    ConfirmationState,
     FetchOutcome,
     FetchReply,
     OpenBill,
@@ -12,7 +17,10 @@ from providers.base import (
     WriteOffOutcome,
     WriteOffReply,
 )
-from providers.clients.http import Unanswered
+from providers.clients.http import Answered, Unanswered
+
+NO_LISTS: Final = "the company gives no list of its write-offs over its API: ask it for the file"
+_LISTS: Final = {"not_yet": ConfirmationState.NOT_YET, "no_data": ConfirmationState.NO_DATA}
 
 
 def fetched(bills: Sequence[OpenBill] | None) -> FetchReply:
@@ -63,3 +71,27 @@ def unavailable(reason: str, *, company_down: bool) -> UpstreamUnavailable:
     """Return the error of a question that may be asked again, for the caller to raise."""
     code = None if company_down else "upstream.unreadable"
     return UpstreamUnavailable(f"{reason}: try again later", code=code)
+
+
+def confirmation_of(
+    heard: Answered | Unanswered, means: str = "", reason: str = ""
+) -> ConfirmationFetch:
+    """Return what a company said of a day's list.
+
+    Args:
+        heard: its answer.
+        means: ``ready``, ``not_yet``, ``no_data``, ``down``; blank is anything else.
+        reason: what it says about it.
+    """
+    unknown_state = ConfirmationState.UNKNOWN
+    if isinstance(heard, Unanswered):
+        return ConfirmationFetch(
+            state=unknown_state, reason=heard.reason, company_down=heard.company_down
+        )
+    if means == "ready":
+        return ConfirmationFetch(state=ConfirmationState.READY, content=heard.body)
+    if means in _LISTS:
+        return ConfirmationFetch(state=_LISTS[means])
+    is_down = means == "down" or heard.status >= httpx.codes.INTERNAL_SERVER_ERROR
+    told = reason or f"the company's answer is no list (HTTP status {heard.status})"
+    return ConfirmationFetch(state=unknown_state, reason=told, company_down=is_down)

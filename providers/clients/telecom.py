@@ -16,6 +16,7 @@ from core.errors import Invalid
 from core.masking import mask_name
 from core.money import parse_fen
 from providers.base import (
+    ConfirmationFetch,
     FetchOutcome,
     FetchReply,
     OpenBill,
@@ -26,8 +27,8 @@ from providers.base import (
     WriteOffReply,
 )
 from providers.clients.answers import Answer, read_answer
-from providers.clients.http import Answered, Unanswered, Wire
-from providers.clients.replies import fetched, no_word, unavailable, unknown
+from providers.clients.http import ANSWER_LIMIT, Answered, Unanswered, Wire
+from providers.clients.replies import confirmation_of, fetched, no_word, unavailable, unknown
 from providers.formats.cells import date_reader, read_version
 
 _MONTH = date_reader("yyyy-mm")
@@ -45,18 +46,27 @@ _CHECKS: Final = {
     "-3": ValidateOutcome.CLOSED,
 }
 _PAID_BEFORE: Final = "-32"
-_REFUSALS: Final = {"-31", _PAID_BEFORE, "-33", "-34"}
+_LISTS: Final[dict[tuple[int, str | None], str]] = {
+    (404, "-41"): "not_yet",
+    (200, _NONE): "no_data",
+}
+_WORKBOOK: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_REFUSALS: Final = {
+    "-31": "the account is closed",
+    _PAID_BEFORE: "the bill was paid before this payment arrived",
+    "-33": "another amount than the bill asks for",
+    "-34": "the company does not know the bill",
+}
 
 
 class Told:
-    """One answer, unwrapped: its code, its message, and the object that was inside as text."""
+    """One answer, unwrapped: its code, and the object that was inside as text."""
 
     def __init__(self, answer: Answered) -> None:
         outer = read_answer(answer.body, "json") if answer.status == httpx.codes.OK else None
         inside = outer.text("data") if outer is not None else None
         self.status = answer.status
         self.code = outer.word("code") if outer is not None else None
-        self.message = (outer.text("msg") if outer is not None else None) or ""
         self.data: Answer | None = read_answer((inside or "").encode(), "json")
 
     @property
@@ -123,6 +133,27 @@ class TelecomClient:
             return no_word(told)
         return None if told.code == _NEVER_SEEN else _judged(told, write_off_no)
 
+    @property
+    def gives_confirmations(self) -> bool:
+        return True
+
+    def fetch_confirmations(self, day: date) -> ConfirmationFetch:
+        said = self._get(f"confirmations/{day.isoformat()}", self._token or self._sign_in())
+        if _code(said) == _TOKEN:
+            said = self._get(f"confirmations/{day.isoformat()}", self._sign_in())
+        if isinstance(said, Unanswered):
+            return confirmation_of(said)
+        if said.status == httpx.codes.OK and said.media_type == _WORKBOOK:
+            return confirmation_of(said, "ready")
+        code = _code(said)
+        means = "down" if code == _BUSY else _LISTS.get((said.status, code), "")
+        return confirmation_of(said, means)
+
+    def _get(self, path: str, token: str) -> Answered | Unanswered:
+        request = self._wire.request("GET", path)
+        request.headers["Authorization"] = f"Token {token}"
+        return self._wire.ask(request, for_file=True)
+
     def _heard(self, service: str, **data: str | int) -> Told:
         told = self._ask(service, **data)
         if isinstance(told, Unanswered):
@@ -174,9 +205,8 @@ def _judged(told: Told, write_off_no: str) -> WriteOffReply:
     if not told.is_about("order", write_off_no):
         return unknown("the answer is about something else")
     if told.code in _REFUSALS:
-        reason = f"{told.code}: {told.message}" if told.message else told.code
         return WriteOffReply(
-            outcome=WriteOffOutcome.REFUSED, reason=reason,
+            outcome=WriteOffOutcome.REFUSED, reason=_REFUSALS[told.code],
             paid_elsewhere=told.code == _PAID_BEFORE,
         )  # fmt: skip
     if told.code == _DECIDING:
@@ -197,6 +227,14 @@ def _judged(told: Told, write_off_no: str) -> WriteOffReply:
     return WriteOffReply(
         outcome=WriteOffOutcome.ACCEPTED, utility_ref=receipt, amount_fen=taken_fen
     )
+
+
+def _code(said: Answered | Unanswered) -> str | None:
+    """Return the code of an answer about a list; a list itself has none."""
+    if isinstance(said, Unanswered) or said.media_type == _WORKBOOK:
+        return None
+    answer = read_answer(said.body[:ANSWER_LIMIT], "json")
+    return answer.word("code") if answer is not None else None
 
 
 def _bills(rows: list[Answer]) -> list[OpenBill] | None:

@@ -6,11 +6,12 @@ A moment is cut to the day it falls on in Shanghai.
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
-from core.clock import billing_date
+from core.clock import BILLING_ZONE, billing_date
 from core.errors import Invalid
 
+T = TypeVar("T")
 DateFormat = Literal[
     "yyyymmdd", "yyyy-mm-dd", "yyyyddd", "yyyymm", "yyyy-mm",
     "yyyy/mm/dd", "yyyy.mm.dd", "dd/mm/yyyy", "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy",
@@ -57,7 +58,7 @@ _MOMENT = re.compile(
     r"(?:(?:[ T]+)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]{1,9})?)?"
     r" ?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
-_PACKED_MOMENT = re.compile(r"([0-9]{8})([0-9]{6})")
+_PACKED_MOMENT = re.compile("[0-9]{14}")
 
 
 def date_reader(layout: DateFormat) -> Callable[[str], date]:
@@ -65,16 +66,34 @@ def date_reader(layout: DateFormat) -> Callable[[str], date]:
 
     Of ``m`` and ``mm`` only the month counts, of ``yyyy`` only the year: they go together.
     """
-    read = _READERS[layout]
+    return _checked(_READERS[layout], layout)
 
-    def convert(text: str) -> date:
+
+def moment_reader(layout: DateFormat) -> Callable[[str], tuple[date, datetime | None]]:
+    """Return the converter to a day in Shanghai and, where the text has a time of day, its moment.
+
+    A time without an offset is Shanghai's.
+    """
+    if layout == "datetime":
+        return _checked(_exactly, layout)
+    if layout in ("epoch_seconds", "epoch_milliseconds"):
+        a_second = 1 if layout == "epoch_seconds" else 1000
+        return _checked(lambda text: _counted(text, a_second), layout)
+    day_of = date_reader(layout)
+    return lambda text: (day_of(text), None)
+
+
+def _checked(read: Callable[[str], T | None], layout: DateFormat) -> Callable[[str], T]:
+    """Return what reads a text, or says why it cannot."""
+
+    def convert(text: str) -> T:
         try:
-            day = read(text)
+            found = read(text)
         except (ValueError, OverflowError):
-            day = None
-        if day is None:
+            found = None
+        if found is None:
             raise Invalid(_complaint(text, layout), code="date.malformed")
-        return day
+        return found
 
     return convert
 
@@ -146,22 +165,37 @@ _Y, _M, _D = "(?P<y>[0-9]{4})", "(?P<m>[0-9]{1,2})", "(?P<d>[0-9]{1,2})"
 
 
 def _moment(text: str) -> date | None:
+    found = _local(text)
+    return None if found is None else found[0].date()
+
+
+def _exactly(text: str) -> tuple[date, datetime | None] | None:
+    found = _local(text)
+    if found is None:
+        return None
+    moment, is_timed = found
+    return moment.date(), moment.astimezone(UTC) if is_timed else None
+
+
+def _local(text: str) -> tuple[datetime, bool] | None:
+    """Return a moment in Shanghai's time, and whether the text has a time of day at all."""
     match = _MOMENT.fullmatch(text)
-    if match is None:
-        packed = _PACKED_MOMENT.fullmatch(text)
-        if packed is None:
-            return None
-        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC).date()
-    year, _, month, day, hour, minute, second, offset = match.groups()
-    local = datetime(
+    if match is not None:
+        year, _, month, day, hour, minute, second, offset = match.groups()
+    elif _PACKED_MOMENT.fullmatch(text) is not None:
+        year, month, day, offset = text[:4], text[4:6], text[6:8], None
+        hour, minute, second = text[8:10], text[10:12], text[12:]
+    else:
+        return None
+    moment = datetime(
         int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
-        tzinfo=_zone(offset),
+        tzinfo=_zone(offset) if offset else BILLING_ZONE,
     )  # fmt: skip
-    return billing_date(local) if offset else local.date()
+    return moment.astimezone(BILLING_ZONE), hour is not None
 
 
-def _zone(offset: str | None) -> timezone:
-    if not offset or offset == "Z":
+def _zone(offset: str) -> timezone:
+    if offset == "Z":
         return UTC
     figures = offset[1:].replace(":", "").ljust(4, "0")
     ahead = timedelta(hours=int(figures[:2]), minutes=int(figures[2:]))
@@ -169,9 +203,15 @@ def _zone(offset: str | None) -> timezone:
 
 
 def _epoch(text: str, *, a_second: int) -> date | None:
+    found = _counted(text, a_second)
+    return None if found is None else found[0]
+
+
+def _counted(text: str, a_second: int) -> tuple[date, datetime] | None:
     if re.fullmatch(r"-?[0-9]{1,14}", text) is None:
         return None
-    return billing_date(_EPOCH + timedelta(seconds=int(text) // a_second))
+    moment = _EPOCH + timedelta(seconds=int(text) // a_second)
+    return billing_date(moment), moment
 
 
 def _excel(text: str) -> date | None:

@@ -13,8 +13,7 @@ from providers.formats.intake import Found
 from providers.formats.judging import items_complaint, shown_raw
 from providers.formats.numerals import amount_reader, quantity_reader
 from providers.formats.rows import RowFault, reject
-from providers.formats.tabular import intake_of
-from providers.formats.totals import Totals, summed
+from providers.formats.tabular import intake_of, totals_of
 from providers.profile_tables import ItemsFrom, Numbers
 from providers.profiles import Profile
 
@@ -86,7 +85,7 @@ class MappedBills:
 
     def __init__(self, profile: Profile, file_day: date | None = None) -> None:
         listed = profile.items_from
-        self.totals = Totals(summed(profile))
+        self.totals = totals_of(profile)
         self._intake = intake_of(profile, self.totals, Found(file_day=file_day))
         self._waits = profile.rows is not None  # a row is judged when its bill is whole
         self._lines = None if listed is None else _Lines(profile, listed)

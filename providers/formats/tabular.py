@@ -10,6 +10,8 @@ from typing import Any, BinaryIO, Final
 
 from core.errors import BillFileError
 from providers.base import BillRecord, Heading, Reject
+from providers.confirmation_layout import ConfirmationLayout
+from providers.formats.confirming import ConfirmationTotals, Confirming
 from providers.formats.dates import date_reader
 from providers.formats.headers import Columns, columns_of
 from providers.formats.intake import Found, Intake, SeveralInARow, SeveralRows
@@ -50,7 +52,7 @@ class TabularReader:
             self._marks = (row_type.must_be, *self._marks)
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
-        profile, totals = self._profile, Totals(summed(self._profile))
+        profile, totals = self._profile, totals_of(self._profile)
         lines: Lines = self._source.lines(stream)
         statements: list[Statement] = []
         columns, file_day = Columns(), None
@@ -177,8 +179,17 @@ def _is_end(text: str) -> bool:
     return text == _END_OF_FILE
 
 
+def totals_of(profile: Profile) -> Totals:
+    """Return what counts and sums a profile's rows, wherever the rows come from."""
+    if isinstance(profile, ConfirmationLayout):
+        return ConfirmationTotals(profile)
+    return Totals(summed(profile))
+
+
 def intake_of(profile: Profile, totals: Totals, found: Found) -> Intake:
     """Return what makes bills of a profile's rows, wherever the rows come from."""
+    if isinstance(profile, ConfirmationLayout):
+        return Confirming(profile, totals, found)
     kind = Intake
     if profile.rows is not None:
         kind = SeveralRows

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Protocol
 
@@ -96,6 +97,9 @@ class Totals:
                 line_no=line_no,
                 column=column or None,
             )
+
+    def prove_day(self, line_no: int, column: str, day: date) -> None:
+        """Hold the day a file says it is of against the day it should be of: bills have none."""
 
     def prove_lines(self, line_no: int, count: int, column: str) -> None:
         """Hold the stated number of rows, of which several may be one bill, against those read.
@@ -296,6 +300,9 @@ def _prove_field(profile: Profile, field: Cell, text: str, totals: Totals, line_
         totals.prove(line_no, sum_fen=sum_fen, column=field.name)
     elif field.holds == "amount_sum":
         totals.prove_more(line_no, field, _read_sum(profile, field, text))
+    elif field.holds == "day":
+        day = date_reader(field.format or profile.dates.day)(text)
+        totals.prove_day(line_no, field.name, day)
 
 
 def _amount_name(profile: Profile) -> str | None:

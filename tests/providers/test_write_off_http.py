@@ -94,7 +94,7 @@ def saying(status: int, body: object) -> Answer:
 
 
 ACCEPTED = {"result": "accepted", "utility_ref": "U-7", "written_off_at": "2026-11-21T04:00:00Z"}
-REFUSED = {"result": "refused", "reason_code": "already_paid", "reason": "paid at the counter"}
+REFUSED = {"result": "refused", "reason_code": "already_paid", "reason": "说明见公告"}
 
 
 class TestWriteOff:
@@ -116,14 +116,27 @@ class TestWriteOff:
             "paid_at": "2026-11-20T04:00:00Z",
         }
 
-    def test_a_refusal_is_final_and_carries_its_reason(self, company, client_of):
+    @pytest.mark.parametrize(
+        ("code", "told"),
+        [
+            ("already_paid", "the bill was paid before this payment arrived"),
+            ("account_closed", "the account is closed"),
+            ("wrong_amount", "another amount than the bill asks for"),
+            ("unknown_bill", "the company does not know the bill"),
+            ("on_strike", "说明见公告"),
+        ],
+    )
+    def test_a_refusal_is_final_and_its_reason_is_our_words_or_the_company_s(
+        self, company, client_of, code, told
+    ):
         handler, url = company
-        handler.answer = saying(200, REFUSED)
+        handler.answer = saying(200, REFUSED | {"reason_code": code})
 
         reply = client_of(url).write_off(ORDER)
 
         assert reply.outcome is WriteOffOutcome.REFUSED
-        assert reply.reason == "already_paid: paid at the counter"
+        assert reply.reason == told
+        assert reply.paid_elsewhere is (code == "already_paid")
 
     @pytest.mark.parametrize(
         ("status", "body"),
