@@ -15,6 +15,7 @@ from core.db import transaction
 from core.settings import settings
 from payments.gateways import gateway_named, load_gateways
 from payments.reconciliation import matching
+from payments.reconciliation.breaks import list_breaks
 
 app = typer.Typer(add_completion=False)
 
@@ -34,7 +35,7 @@ def reconcile_command(
             result = matching.reconcile(
                 session, gateway, stream, day=the_day(day), file_name=file.name, now=utc_now()
             )
-            breaks = matching.list_breaks(session, source, the_day(day))
+            breaks = list_breaks(session, source, the_day(day))
     shown = asdict(result) | {"balanced": result.balanced}
     if as_json:
         found = [one.model_dump(mode="json", exclude={"source", "day"}) for one in breaks]

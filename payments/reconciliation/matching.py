@@ -19,23 +19,16 @@ from core.errors import NotFound
 from payments.counter.days import take_in
 from payments.gateways.base import Gateway, SettlementRecord
 from payments.gateways.counter import CODE as COUNTER
+from payments.reconciliation import breaks
 from payments.reconciliation.models import (
     ArrivalState,
-    BreakKind,
+    Leg,
     Reconciliation,
-    ReconciliationBreak,
     SettlementFile,
 )
 
 MAX_FILE_BYTES = 512 << 20
-
-REMEDIES = {
-    BreakKind.MISSING_HERE: "The gateway took money we do not know of: find the payer.",
-    BreakKind.MISSING_AT_GATEWAY: "Query the order; it may stand in the next day's file.",
-    BreakKind.AMOUNT_DIFFERS: "Query the order: one of the two amounts is wrong.",
-    BreakKind.DUPLICATE: "Ask the gateway whether the payer was charged twice.",
-    BreakKind.LEDGER_DIFFERS: "Run the ledger's verification and call an engineer.",
-}
+_KINDS = ("missing_here", "missing_at_gateway", "amount_differs", "duplicate", "ledger_differs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +120,7 @@ def _match(
         "started": started, "ended": ended, "gateway_account": f"gateway:{source}",
     }  # fmt: skip
     session.execute(_MATCH, values)
-    session.execute(
-        text("DELETE FROM reconciliation_break WHERE source = :source AND day = :day"), values
-    )
-    session.execute(_BREAKS, values)
+    breaks.record(session, Leg.GATEWAY, source, day, found=_FOUND, values={}, now=now)
     session.execute(_SUMMARY, values)
     session.execute(text("DROP TABLE matching"))
     session.execute(_ARRIVED, values)
@@ -253,15 +243,12 @@ _MATCH = text(f"""
     FROM ours o FULL JOIN theirs t USING (kind, reference)
 """)  # noqa: S608  our own texts
 
-_BREAKS = text("""
-    INSERT INTO reconciliation_break
-        (source, day, kind, row_kind, reference, gateway_ref, ours_fen, theirs_fen, happened_at,
-         found_at)
-    SELECT :source, :day, verdict, kind, reference, gateway_ref, ours_fen,
-           CASE WHEN verdict = 'ledger_differs' THEN ledger_fen ELSE theirs_fen END,
-           happened_at, :now
+_FOUND = """
+    SELECT verdict AS kind, kind AS row_kind, reference, gateway_ref AS their_ref, ours_fen,
+           CASE WHEN verdict = 'ledger_differs' THEN ledger_fen ELSE theirs_fen END AS theirs_fen,
+           happened_at
     FROM matching WHERE verdict <> 'matched'
-""")
+"""
 
 _SUMMARY = text("""
     INSERT INTO reconciliation (source, day, settlement_file_id, matched, our_count, their_count,
@@ -295,16 +282,17 @@ def get_result(session: Session, source: str, day: date) -> ReconciliationResult
     kinds = session.execute(
         text(
             "SELECT kind, count(*) AS rows FROM reconciliation_break "
-            "WHERE source = :source AND day = :day GROUP BY kind"
+            "WHERE leg = 'gateway' AND source = :source AND day = :day AND state = 'open' "
+            "GROUP BY kind"
         ),
         {"source": source, "day": day},
     )
-    breaks = {kind.value: 0 for kind in BreakKind} | {row.kind: row.rows for row in kinds}
+    found = dict.fromkeys(_KINDS, 0) | {row.kind: row.rows for row in kinds}
     return ReconciliationResult(
         source=source, day=day, file_name=kept.file_name, matched=run.matched,
         our_count=run.our_count, their_count=run.their_count, our_total_fen=run.our_total_fen,
         their_total_fen=run.their_total_fen, fee_total_fen=run.fee_total_fen, run_at=run.run_at,
-        **breaks,
+        **found,
     )  # fmt: skip
 
 
@@ -332,14 +320,3 @@ def days_with_payments(session: Session, source: str, *, limit: int) -> list[dat
         {"source": source, "limit": limit},
     )
     return list(days.scalars())
-
-
-def list_breaks(session: Session, source: str, day: date) -> list[ReconciliationBreak]:
-    """Return a day's breaks, by kind and reference."""
-    return list(
-        session.exec(
-            select(ReconciliationBreak)
-            .where(ReconciliationBreak.source == source, ReconciliationBreak.day == day)
-            .order_by(col(ReconciliationBreak.kind), col(ReconciliationBreak.reference))
-        )
-    )

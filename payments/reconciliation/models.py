@@ -106,26 +106,64 @@ class Reconciliation(SQLModel, table=True):
     run_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class Leg(StrEnum):
+    """Whom our books are compared with."""
+
+    GATEWAY = "gateway"
+    COMPANY = "company"  # what it says it has written off
+    BANK = "bank"
+
+
 class BreakKind(StrEnum):
+    """What differs; ``breaks.REMEDIES`` says what is done about each."""
+
     MISSING_HERE = "missing_here"
     MISSING_AT_GATEWAY = "missing_at_gateway"
     AMOUNT_DIFFERS = "amount_differs"
     DUPLICATE = "duplicate"
     LEDGER_DIFFERS = "ledger_differs"
+    WRITTEN_OFF_UNPAID = "written_off_unpaid"  # by a company, and we have no money for it
+    PAID_NOT_WRITTEN_OFF = "paid_not_written_off"
+    UNKNOWN_CREDIT = "unknown_credit"  # money in the bank that nobody announced
+
+
+class BreakState(StrEnum):
+    OPEN = "open"
+    EXPLAINED = "explained"  # a later run no longer found it
+    RESOLVED = "resolved"  # by a person's act
 
 
 class ReconciliationBreak(SQLModel, table=True):
-    """One difference that a run found and nobody has explained yet."""
+    """One difference, from the run that first found it on: its age and its owner outlive runs."""
 
     __tablename__ = "reconciliation_break"
+    __table_args__ = (
+        UniqueConstraint("leg", "source", "day", "row_kind", "reference"),
+        CheckConstraint("(state = 'open') = (closed_at IS NULL)", name="closed_says_when"),
+        Index(
+            "ix_reconciliation_break_open", "due_at", "id", postgresql_where=text("state = 'open'")
+        ),
+    )
 
-    source: str = Field(primary_key=True)
-    day: date = Field(primary_key=True)
-    kind: BreakKind = Field(sa_column=Column(text_enum(BreakKind), primary_key=True))
-    row_kind: str = Field(primary_key=True)  # payment | refund
-    reference: str = Field(primary_key=True)
-    gateway_ref: str | None = None
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    leg: Leg = Field(sa_column=Column(text_enum(Leg), nullable=False))
+    source: str  # a gateway, a company, an account at a bank
+    day: date
+    kind: BreakKind = Field(sa_column=Column(text_enum(BreakKind), nullable=False))
+    row_kind: str  # payment, refund; write_off; entry
+    reference: str
+    their_ref: str | None = None
     ours_fen: int | None = Field(default=None, sa_type=BigInteger)
     theirs_fen: int | None = Field(default=None, sa_type=BigInteger)
     happened_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     found_at: datetime = Field(sa_type=UtcDateTime)
+    due_at: datetime = Field(sa_type=UtcDateTime)
+    owner_id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=True)
+    )
+    state: BreakState = Field(
+        default=BreakState.OPEN, sa_column=Column(text_enum(BreakState), nullable=False)
+    )
+    closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

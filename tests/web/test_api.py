@@ -28,7 +28,7 @@ from tests.factories import (
     bring_in,
     the_bill,
 )
-from tests.payments.test_reconciliation import a_file, row_of
+from tests.payments.reconciliation.test_matching import a_file, row_of
 from tests.simulator.conftest import hmac_hex
 from tests.web.conftest import PUBLIC_URL, Browser, a_browser, signed_in, with_key
 

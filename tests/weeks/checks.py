@@ -14,6 +14,7 @@ from core.db import transaction
 from payments.gateways.base import RefundState
 from payments.models import get_payment
 from payments.reconciliation import matching
+from payments.reconciliation.breaks import list_breaks
 from payments.reconciliation.models import BreakKind
 from payments.verification import verify
 from payments.views import PaymentView, PublicStatus, view
@@ -128,7 +129,7 @@ def _check_reconciled(week: Week, unknown: dict[str, list[Taking]]) -> None:
                     file_name=f"{on}.csv", now=utc_now(),
                 )  # fmt: skip
                 if not result.balanced:
-                    for one in matching.list_breaks(session, code, on):
+                    for one in list_breaks(session, code, on):
                         found[one.kind, one.reference] += 1
         wanted = {one.order_no for one in unknown[code]}
         for kind, reference in found:

@@ -13,6 +13,7 @@ from core.db import transaction
 from core.errors import Invalid
 from payments.gateways import gateway_named
 from payments.reconciliation import matching
+from payments.reconciliation.breaks import REMEDIES, list_breaks
 from payments.reconciliation.matching import MAX_FILE_BYTES
 from payments.reconciliation.models import BreakKind
 from web.access import Db, Staff
@@ -93,9 +94,9 @@ def breaks(request: Request, source: str, day: date, db: Db, _caller: Staff) -> 
     matching.get_result(db, source, day)
     return [
         BreakOut(
-            kind=one.kind, reference=one.reference, gateway_ref=one.gateway_ref,
+            kind=one.kind, reference=one.reference, gateway_ref=one.their_ref,
             ours_fen=one.ours_fen, theirs_fen=one.theirs_fen, happened_at=one.happened_at,
-            remedy=matching.REMEDIES[one.kind],
+            remedy=REMEDIES[one.kind],
         )
-        for one in matching.list_breaks(db, source, day)
+        for one in list_breaks(db, source, day)
     ]  # fmt: skip

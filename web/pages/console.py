@@ -1,7 +1,7 @@
 """The staff console: what needs a person, reconciliation and the books."""
 
 from datetime import date
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response
@@ -12,10 +12,12 @@ from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import SettlementFileError
 from core.jobs import count_dead
-from payments.figures import attention, today_figures
+from payments.figures import attention, today_figures, unreconciled
 from payments.gateways import gateway_label, gateway_named
 from payments.models import find_payment_by_order, get_payment
 from payments.reconciliation import matching
+from payments.reconciliation.breaks import list_breaks
+from payments.reconciliation.sources import whose_file, with_files
 from payments.verification import verify
 from payments.views import view as payment_view
 from providers.registry import PROVIDERS
@@ -26,7 +28,6 @@ from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page
 
 router = APIRouter(prefix="/console")
-DAYS_SHOWN = 14
 
 
 @router.get("")
@@ -51,7 +52,8 @@ class Notice(NamedTuple):
 
 def _attention(request: Request, session: Session, today: date) -> list[Notice]:
     """List what somebody should look at, worst first."""
-    found = attention(session, gateways=request.app.state.gateways, today=today)
+    sources = with_files(request.app.state.gateways)
+    found = attention(session, gateways=sources, today=today)
     refused_at = f"/console/bill-files/{found.refused_in_file}"
     wanted = [
         Notice("dead_jobs", "error", count_dead(session), None),
@@ -74,22 +76,20 @@ def show_reconciliations(request: Request, db: Db, _caller: Staff) -> Response:
     return _reconciliations_page(request, db, error=None)
 
 
-def _reconciliations_page(request: Request, session: Session, *, error: str | None) -> Response:
+def _reconciliations_page(
+    request: Request, session: Session, *, error: str | None, source: str = ""
+) -> Response:
     today = billing_date(utc_now())
-    runs = {(run.source, run.day): run for run in matching.list_results(session)}
-    days = [_day(run) for run in runs.values()]
-    for code in request.app.state.gateways:
-        days += [
-            _not_yet(code, day)
-            for day in matching.days_with_payments(session, code, limit=DAYS_SHOWN)
-            if (code, day) not in runs and day < today
-        ]
+    sources = with_files(request.app.state.gateways)
+    days = [_day(run) for run in matching.list_results(session)]
+    days += [_not_yet(*one) for one in unreconciled(session, gateways=sources, today=today)]
     return page(
         request,
         "console/reconciliations.html",
         status_code=422 if error else 200,
         days=sorted(days, key=lambda one: one["day"], reverse=True),
-        sources=list(request.app.state.gateways.values()),
+        sources=list(sources.values()),
+        source=source,
         today=today,
         error=error,
     )
@@ -127,6 +127,9 @@ def upload_settlement_file(
     file: UploadFile,
 ) -> Response:
     check_form(request, csrf)
+    if not source:
+        error = look.say(locale_of(request), "Choose whose file it is.")
+        return _reconciliations_page(request, db, error=error)
     gateway = gateway_named(request.app.state.gateways, source)
     try:
         with transaction() as session:
@@ -135,8 +138,20 @@ def upload_settlement_file(
                 now=utc_now(),
             )  # fmt: skip
     except SettlementFileError as refused:
-        return _reconciliations_page(request, db, error=str(refused))
+        error = _not_its_file(request, file.file, day) or str(refused)
+        return _reconciliations_page(request, db, error=error, source=source)
     return go(f"/console/reconciliations/{source}/{day}")
+
+
+def _not_its_file(request: Request, stream: BinaryIO, day: date) -> str | None:
+    """Say whose file was given by mistake, if another source can read it."""
+    stream.seek(0)
+    content = stream.read(matching.MAX_FILE_BYTES)
+    owner = whose_file(with_files(request.app.state.gateways), content, day=day)
+    if owner is None:
+        return None
+    locale = locale_of(request)
+    return look.say(locale, "This is a file of %(name)s: choose that source.", name=owner.name)
 
 
 @router.get("/reconciliations/{source}/{day}")
@@ -154,14 +169,14 @@ def show_reconciliation(
             {
                 "kind": one.kind.value,
                 "order_no": one.reference,
-                "gateway_ref": one.gateway_ref,
+                "gateway_ref": one.their_ref,
                 "ours_fen": one.ours_fen,
                 "theirs_fen": one.theirs_fen,
                 "happened_at": one.happened_at,
                 "payment_ref": _payment_ref(db, one.reference),
                 "remedy": _remedy(locale, one.kind.value),
             }
-            for one in matching.list_breaks(db, source, day)
+            for one in list_breaks(db, source, day)
         ],
     )
 

@@ -14,6 +14,7 @@ from core.errors import SettlementFileError
 from payments.counter.models import CashState, CounterPayment
 from payments.gateways.counter import Counter
 from payments.reconciliation import matching
+from payments.reconciliation.breaks import list_breaks
 from tests.factories import MONTH, NOW, a_home, a_paid_payment, the_bill, the_terms, violations
 from tests.payments.counter.test_over_the_counter import barcode, give_back, tell
 
@@ -102,7 +103,7 @@ def test_what_only_one_side_knows_of_is_named():
 
     assert (found.missing_at_gateway, found.missing_here) == (1, 1)
     with transaction() as session:
-        breaks = matching.list_breaks(session, "counter", DAY)
+        breaks = list_breaks(session, "counter", DAY)
     assert [one.reference for one in breaks] == ["CAfamily-1", "CAfamily-2"]
 
 

@@ -13,6 +13,7 @@ from core.errors import NotFound, SettlementFileError, UpstreamUnavailable
 from payments.gateways.base import FileState, GatewayStatus, SettlementFetch
 from payments.models import Payment
 from payments.reconciliation import arrivals, matching
+from payments.reconciliation.breaks import list_breaks
 from payments.reconciliation.models import ArrivalState
 from tests.factories import (
     NOW,
@@ -167,7 +168,7 @@ class TestFetching:
         assert fetch(far) is None
 
         with transaction() as session:
-            (missing,) = matching.list_breaks(session, "sandbox", DAY)
+            (missing,) = list_breaks(session, "sandbox", DAY)
         assert (missing.kind, missing.reference) == ("missing_at_gateway", payment.order_no)
         assert [one.state for one in known()] == [ArrivalState.NO_DATA]
 

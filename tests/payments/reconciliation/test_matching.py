@@ -19,12 +19,11 @@ from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.gateways.sandbox import Sandbox
 from payments.models import Payment, list_receipts
 from payments.quotes import Wanted
+from payments.reconciliation.breaks import REMEDIES, list_breaks
 from payments.reconciliation.matching import (
-    REMEDIES,
     ReconciliationResult,
     days_with_payments,
     get_result,
-    list_breaks,
     list_results,
     reconcile,
 )
