@@ -134,6 +134,7 @@ class City:
         self.family = Family(ROOT, out=subprocess.DEVNULL)
         os.environ |= {
             "CITYBILL_ENVIRONMENT": "test", "CITYBILL_DATABASE_URL": self.url,
+            "CITYBILL_LOG_JSON": "true",
             "CITYBILL_REDIS_URL": self.servers.redis_url, "CITYBILL_SANDBOX_SECRET": SECRET,
             "CITYBILL_SANDBOX_URL": f"http://127.0.0.1:{FAR}",
             "CITYBILL_PUBLIC_URL": f"http://127.0.0.1:{WEB}",

@@ -38,9 +38,9 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "gateway_callback.received": ("payments.callback",),
     "write_off.due": ("payments.write_off",),
     "write_off.accepted": (),
-    "write_off.refused": (),
+    "write_off.refused": ("notices.not_taken",),
     "refund.proposed": (),
-    "refund.declined": (),
+    "refund.declined": ("notices.declined",),
     "refund.requested": ("payments.refund",),
     "refund.succeeded": ("notices.returned",),
     "receipt.suspended": ("payments.send_back",),
@@ -51,18 +51,20 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "chargeback.lost": (),
     "mandate.created": ("payments.resolve_mandate",),
     "mandate.active": (),
-    "mandate.refused": (),
+    "mandate.refused": ("notices.mandate",),
     "mandate.paused": (),
-    "mandate.frozen": (),
-    "mandate.ended": ("payments.end_mandate",),
-    "autopay.announced": (),
-    "autopay.over_cap": (),
+    "mandate.frozen": ("notices.mandate",),
+    "mandate.ended": ("payments.end_mandate", "notices.mandate"),
+    "autopay.announced": ("notices.autopay",),
+    "autopay.over_cap": ("notices.autopay",),
     "autopay.due": ("payments.debit_autopay",),
-    "autopay.skipped": (),
-    "autopay.done": (),
-    "autopay.postponed": (),
-    "autopay.failed": (),
+    "autopay.skipped": ("notices.autopay",),
+    "autopay.done": ("notices.autopay",),
+    "autopay.postponed": ("notices.autopay",),
+    "autopay.failed": ("notices.autopay",),
     "settlement_file.expected": ("payments.fetch_settlement",),
+    "confirmation_file.expected": ("payments.fetch_confirmation",),
+    "break.questioned": ("payments.query_again",),
     "notice.created": ("notices.deliver",),
 }
 
@@ -73,7 +75,7 @@ RING_AGAIN = timedelta(seconds=30)
 # Rung for together when many are due, so that a job does not cost a message each. Files to import
 # take minutes: each is rung for alone.
 _TOGETHER = {Queue.PAYMENTS: 20, Queue.NOTICES: 20}
-_BELLS = 8  # so many messages at least, before any carries two jobs
+_BELLS = 4  # so many messages at least, before any carries two jobs
 _log = log.logger(__name__)
 
 _WAITING = HotStatement("""

@@ -140,7 +140,7 @@ class TestRing:
         ring(now=now)
 
         assert [rung(bell, one) for one in ("payments", "bills")] == [40, 40]
-        assert (bell.llen("payments"), bell.llen("bills")) == (7, 40)
+        assert (bell.llen("payments"), bell.llen("bills")) == (4, 40)
 
     def test_a_new_payment_is_left_to_its_request_for_a_moment(self, bell, now):
         announce("payment.created", now=now)
