@@ -407,7 +407,7 @@ class TestSettlementFiles:
         assert paid.paid_at is not None
         day = billing_date(paid.paid_at)
         later = gateway_at(
-            str(simulator.client.base_url).rstrip("/"), keys, now=utc_now() + timedelta(days=3)
+            str(simulator.client.base_url).rstrip("/"), keys, now=utc_now() + timedelta(days=5)
         )
 
         fetched = later.fetch_settlement(day)
