@@ -4,10 +4,12 @@ Repeating an event makes no second notice: the row is unique by event, person, s
 """
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
+from billing.bills import BillRef, format_ref
 from core import outbox
 from core.clock import billing_date
 from core.db import transaction
@@ -17,10 +19,15 @@ from identity.sign_in import CODE_MINUTES, issue_code
 from notifications import words
 from notifications.channels.base import Channel, Message
 from notifications.models import Notice, NoticeState
-from payments.models import Payment
+from notifications.refund_words import why_back
+from payments.autopay.mandates import CHANNEL
+from payments.autopay.models import AutopayRun
+from payments.models import Payment, PaymentItem
 from payments.receipt_links import receipt_path
 from payments.returns.models import Refund
 from payments.returns.transfers import find_transfer
+from payments.states import Outcome
+from payments.views import PaymentItemView, PaymentView
 from payments.views import view as payment_view
 
 _INSERT = text("""
@@ -81,62 +88,16 @@ def send_sign_in_code(session: Session, contact: str, *, secret: str, now: datet
     )  # fmt: skip
 
 
-def tell_paid(
-    session: Session, payment_id: int, *, public_url: str, now: datetime, secret: str = ""
-) -> None:
-    """Send the payer a receipt: by e-mail if there is an address, and to the inbox always.
-
-    Args:
-        secret: the installation's, which signs a guest's link; empty: the link asks to sign in.
-    """
-    payment = session.get_one(Payment, payment_id)
-    _tell_about(
-        session, payment, event="payment.receipt", subject_ref=str(payment.id),
-        public_url=public_url, now=now, secret=secret,
-    )  # fmt: skip
-
-
-def tell_returned(
-    session: Session, refund_no: str, *, public_url: str, now: datetime, secret: str = ""
-) -> None:
-    """Tell the payer that a bill's money was sent back, and why."""
-    refund = session.get_one(Refund, refund_no)
-    payment = session.get_one(Payment, refund.payment_id)
-    transfer = find_transfer(session, refund_no)
-    _tell_about(
-        session, payment, event="payment.returned", subject_ref=refund_no,
-        by_bank=transfer is not None and transfer.sent_at is not None,
-        public_url=public_url, now=now, secret=secret,
-        returned_fen=refund.to_send_fen, reason=refund.told,
-    )  # fmt: skip
-
-
-def _tell_about(
+def tell(
     session: Session,
-    payment: Payment,
+    person: Person,
     *,
     event: str,
     subject_ref: str,
-    public_url: str,
+    told: words.Words,
     now: datetime,
-    secret: str,
-    returned_fen: int = 0,
-    reason: str = "",
-    by_bank: bool = False,
 ) -> None:
-    if payment.payer_id is None:  # cash at a counter: the shop gave the receipt
-        return
-    person = session.get_one(Person, payment.payer_id)
-    shown = payment_view(session, payment, gateway_name="", today=billing_date(now))
-    link = f"{public_url}/payments/{payment.id}"
-    if person.role is Role.GUEST and secret:
-        link = public_url + receipt_path(payment.id, secret=secret, now=now)
-    if event == "payment.receipt":
-        told = words.receipt(shown, name=person.name, link=link, locale=person.locale)
-    else:
-        told = words.returned(
-            returned_fen, reason, by_bank=by_bank, link=link, locale=person.locale
-        )
+    """Tell somebody once: by e-mail if there is an address, and in the inbox, but a guest's."""
     addresses = {} if person.role is Role.GUEST else {"inbox": str(person.id)}
     addresses |= {"email": person.email} if person.email else {}
     for channel, address in addresses.items():
@@ -146,11 +107,109 @@ def _tell_about(
         )  # fmt: skip
 
 
+class _Reader(NamedTuple):
+    """A payment's payer, with what they are told of: the payment, and where they see it."""
+
+    person: Person
+    shown: PaymentView
+    link: str
+
+    @property
+    def locale(self) -> str:
+        return self.person.locale
+
+    def item(self, ref: BillRef) -> PaymentItemView:
+        return next(one for one in self.shown.items if one.bill_ref == format_ref(ref))
+
+
+def _reader(
+    session: Session, payment: Payment, *, public_url: str, secret: str, now: datetime
+) -> _Reader | None:
+    """Return whom to tell of a payment; None: cash at a counter, whose shop gave the receipt."""
+    if payment.payer_id is None:
+        return None
+    person = session.get_one(Person, payment.payer_id)
+    shown = payment_view(session, payment, gateway_name="", today=billing_date(now))
+    link = f"{public_url}/payments/{payment.id}"
+    if person.role is Role.GUEST and secret:
+        link = public_url + receipt_path(payment.id, secret=secret, now=now)
+    return _Reader(person, shown, link)
+
+
+def tell_paid(
+    session: Session, payment_id: int, *, public_url: str, now: datetime, secret: str = ""
+) -> None:
+    """Send the payer a receipt.
+
+    Args:
+        secret: the installation's, which signs a guest's link; empty: the link asks to sign in.
+    """
+    payment = session.get_one(Payment, payment_id)
+    to = _reader(session, payment, public_url=public_url, secret=secret, now=now)
+    if to is None:
+        return
+    told = words.receipt(
+        to.shown, name=to.person.name, link=to.link, locale=to.locale,
+        by_autopay=payment.channel == CHANNEL,
+    )  # fmt: skip
+    tell(
+        session, to.person, event="payment.receipt", subject_ref=str(payment_id), told=told, now=now
+    )
+
+
+def tell_not_taken(
+    session: Session, write_off_no: str, *, public_url: str, now: datetime, secret: str = ""
+) -> None:
+    """Tell the payer that a company did not take a bill's money; not once it is sent back."""
+    item = session.exec(select(PaymentItem).where(PaymentItem.write_off_no == write_off_no)).one()
+    payment = session.get_one(Payment, item.payment_id)
+    to = _reader(session, payment, public_url=public_url, secret=secret, now=now)
+    if to is None or item.outcome is Outcome.RETURNED:
+        return
+    told = words.not_taken(to.item((item.account_id, item.bill_id)), link=to.link, locale=to.locale)
+    tell(
+        session, to.person, event="write_off.refused", subject_ref=write_off_no, told=told, now=now
+    )
+
+
+def tell_returned(
+    session: Session, refund_no: str, *, public_url: str, now: datetime, secret: str = ""
+) -> None:
+    """Tell the payer that a bill's money was sent back, and why."""
+    refund = session.get_one(Refund, refund_no)
+    payment = session.get_one(Payment, refund.payment_id)
+    to = _reader(session, payment, public_url=public_url, secret=secret, now=now)
+    if to is None:
+        return
+    transfer = find_transfer(session, refund_no)
+    told = words.returned(
+        refund.to_send_fen, why_back(refund, to.locale), link=to.link, locale=to.locale,
+        by_bank=transfer is not None and transfer.sent_at is not None,
+    )  # fmt: skip
+    tell(session, to.person, event="payment.returned", subject_ref=refund_no, told=told, now=now)
+
+
+def tell_declined(
+    session: Session, refund_no: str, *, public_url: str, now: datetime, secret: str = ""
+) -> None:
+    """Tell the payer that a refund was declined; one that was withdrawn they never saw."""
+    refund = session.get_one(Refund, refund_no)
+    payment = session.get_one(Payment, refund.payment_id)
+    to = _reader(session, payment, public_url=public_url, secret=secret, now=now)
+    if to is None or refund.declined_by in {None, refund.proposed_by}:
+        return
+    told = words.not_granted(
+        to.item((refund.account_id, refund.bill_id)), refund.amount_fen,
+        link=to.link, locale=to.locale,
+    )  # fmt: skip
+    tell(session, to.person, event="refund.declined", subject_ref=refund_no, told=told, now=now)
+
+
 def deliver(notice_id: int, channels: dict[str, Channel], *, now: datetime) -> None:
     """Hand one notice to its channel; one that was handed over, or has failed, stays as it is.
 
-    A code that is no longer good is not sent, and none stays on its row. No transaction is open
-    while we wait.
+    What is no longer so when its turn comes is not sent, and no code stays on its row. No
+    transaction is open while we wait.
 
     Raises:
         UpstreamUnavailable: not now; try again later.
@@ -158,19 +217,28 @@ def deliver(notice_id: int, channels: dict[str, Channel], *, now: datetime) -> N
     """
     with transaction() as session:
         notice = session.get(Notice, notice_id)
-    if notice is None:
-        raise NotFound("there is no such notice")
+        if notice is None:
+            raise NotFound("there is no such notice")
+        too_late = _is_too_late(session, notice, now=now)
     if notice.state is not NoticeState.CREATED:
         return
-    is_code = notice.event == "sign_in.code"
-    too_late = is_code and notice.created_at < now - timedelta(minutes=CODE_MINUTES)
     state = NoticeState.FAILED if too_late else _hand_over(notice, channels)
     with transaction() as session:
         row = session.get_one(Notice, notice_id, with_for_update=True)
         if row.state is NoticeState.CREATED:
             row.state, row.state_at = state, now
-            if is_code:
+            if row.event == "sign_in.code":
                 row.body, row.body_html = "(wiped)", None
+
+
+def _is_too_late(session: Session, notice: Notice, *, now: datetime) -> bool:
+    """Tell whether a code is no longer good, or a bill under autopay has gone on since."""
+    if notice.event == "sign_in.code":
+        return notice.created_at < now - timedelta(minutes=CODE_MINUTES)
+    about, _, told = notice.event.partition(".")
+    return about == "autopay" and (
+        session.get_one(AutopayRun, int(notice.subject_ref)).state != told
+    )
 
 
 def _hand_over(notice: Notice, channels: dict[str, Channel]) -> NoticeState:

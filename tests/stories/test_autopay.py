@@ -10,11 +10,17 @@ from datetime import date, datetime, timedelta
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlmodel import select
 
 from billing.bills import format_ref
 from billing.views import BillState
 from core.clock import billing_date, utc_now
 from core.db import transaction
+from core.settings import Settings
+from notifications.channels.email import Email, from_settings
+from notifications.models import Notice, NoticeState
+from notifications.notices import deliver
+from notifications.words import short_day
 from payments import write_offs
 from payments.autopay import debits, mandates, planning, views
 from payments.autopay.mandates import Scope
@@ -24,6 +30,8 @@ from payments.autopay.states import MandateStatus, RunState
 from payments.gateways.sandbox import Sandbox
 from providers.clients.declared import speaks_citybill
 from tests.factories import Home, the_bill, topics, violations
+from tests.notifications.conftest import MailServer, chosen, mail_server
+from tests.notifications.test_autopay_notices import tell
 from tests.payments.autopay.autopaying import noon, runs
 from tests.simulator.conftest import SECRET, Simulator, simulator, water
 from tests.web.forms import a_due_home
@@ -31,7 +39,7 @@ from tests.web.forms import a_due_home
 NOTIFY = "http://127.0.0.1:9/callbacks/{gateway}"
 RULES = Rules(cap_kind=CapKind.MAX, cap_fen=20_000, pay_day=PayDay.BEFORE, pay_day_n=3)
 
-__all__ = ["simulator", "water"]  # fixtures
+__all__ = ["chosen", "mail_server", "simulator", "water"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("city")
 
@@ -45,6 +53,8 @@ class Town:
     company: object
     home: Home
     mandate: Mandate
+    mail_server: MailServer
+    email: Email
     today: date = field(default_factory=lambda: billing_date(utc_now()))
 
     def press(self, choice: str) -> None:
@@ -77,6 +87,24 @@ class Town:
             assert debits.after_refusal(payment_id, gateways, now=now)
         with transaction() as session:
             debits.settle(session, now=now)
+        self.post(now)
+
+    def post(self, now: datetime) -> None:
+        """Do the notices' jobs, and bring the mails of the day to their server."""
+        tell(self.gateway, now)
+        with transaction() as session:
+            made = session.exec(select(Notice.id).where(Notice.state == NoticeState.CREATED)).all()
+        for notice_id in made:
+            deliver(notice_id or 0, {"email": self.email}, now=now)
+
+    def mails(self) -> list[str]:
+        """Return what the payer's mailbox shows, mail by mail."""
+        found = []
+        for _, mail, _ in self.mail_server.taken:
+            plain = mail.get_body(("plain",))
+            assert plain is not None
+            found.append(f"{mail['Subject']}\n{plain.get_content()}")
+        return found
 
     def ended(self) -> list[int]:
         with transaction() as session:
@@ -94,7 +122,9 @@ class Town:
 
 
 @pytest.fixture
-def town(city: str, simulator: Simulator, water: Simulator) -> Iterator[Town]:
+def town(
+    city: str, simulator: Simulator, water: Simulator, mail_server: MailServer, chosen: Settings
+) -> Iterator[Town]:
     gateway = Sandbox(str(simulator.client.base_url), SECRET)
     company = speaks_citybill(str(water.client.base_url), SECRET, utc_now)
     home, now = a_due_home(8_650), utc_now() - timedelta(days=9)
@@ -105,7 +135,7 @@ def town(city: str, simulator: Simulator, water: Simulator) -> Iterator[Town]:
             key="k", now=now,
         )  # fmt: skip
     signed = mandates.sign(made.id, gateway, notify_url="http://127.0.0.1:9/x", now=now)
-    yield Town(gateway, simulator, company, home, signed)
+    yield Town(gateway, simulator, company, home, signed, mail_server, from_settings(chosen))
     gateway.hang_up()
     company.close()
 
@@ -141,11 +171,15 @@ def test_agreed_announced_debited_and_written_off(town):
     (ahead,) = shown(town, noon(town.today)).ahead
     assert (ahead.state, ahead.amount_fen, ahead.debit_on) == ("announced", 8_650, debit_on)
     assert ahead.bill.ref == format_ref(town.home.refs[0])
+    (mail,) = town.mails()
+    assert mail.startswith(f"自动缴费预告：{short_day(debit_on, 'zh_CN')}扣款 ¥86.50\n")
+    assert f"/autopay/{town.mandate.id}" in mail
     town.live(debit_on)
     town.write_off()
 
     (past,) = shown(town, noon(town.today)).past
     assert (past.state, past.paid_fen, past.bill.state) == ("done", 8_650, BillState.CONFIRMED)
+    assert len(town.mails()) == 1  # the receipt is another job's
     assert topics(like="autopay.%") == ["autopay.announced", "autopay.due", "autopay.done"]
     assert topics(like="write_off.accepted") == ["write_off.accepted"]
     assert violations() == []
@@ -162,6 +196,7 @@ def test_refused_for_want_of_funds_and_paid_the_day_after(town):  # rule 43
     town.live(debit_on)
     assert (the_run().state, the_run().debit_on) == (RunState.RETRY, debit_on + timedelta(days=1))
     assert the_bill(town.home.refs[0]).held_by is None
+    assert town.mails()[1].startswith("自动缴费没有扣成 ¥86.50")
     town.press("pays")
     town.live(debit_on + timedelta(days=1))
     town.write_off()
@@ -187,6 +222,9 @@ def test_ended_by_its_payer_at_the_gateway(town):  # rule 43
     assert (the_run().state, the_run().reason) == (RunState.FAILED, NotPaid.ENDED)
     assert town.look().status is MandateStatus.ENDED
     assert topics(like="mandate.%")[-1] == "mandate.ended"
+    assert [mail.splitlines()[0] for mail in town.mails()[1:]] == [
+        "请您自己缴费：¥86.50（不会自动缴纳）", "自动缴费已终止",
+    ]  # fmt: skip
     assert violations() == []
 
 
@@ -197,3 +235,4 @@ def test_refused_by_its_payer_nothing_is_ever_debited(town):
     town.live(town.today + timedelta(days=12))
 
     assert runs() == []
+    assert [mail.splitlines()[0] for mail in town.mails()] == ["自动缴费没有开通"]

@@ -3,7 +3,7 @@
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from notifications import notices
+from notifications import autopay_notices, notices
 from workers.jobs import job
 from workers.start import outside
 
@@ -18,6 +18,16 @@ def receipt(payment_id: str) -> None:
         )  # fmt: skip
 
 
+@job("notices.not_taken")
+def not_taken(write_off_no: str) -> None:
+    """Tell the payer that a company did not take the money."""
+    with transaction() as session:
+        notices.tell_not_taken(
+            session, write_off_no, public_url=settings().public_url, now=utc_now(),
+            secret=settings().secret_key.get_secret_value(),
+        )  # fmt: skip
+
+
 @job("notices.returned")
 def returned(refund_no: str) -> None:
     """Tell the payer that money was sent back."""
@@ -25,6 +35,36 @@ def returned(refund_no: str) -> None:
         notices.tell_returned(
             session, refund_no, public_url=settings().public_url, now=utc_now(),
             secret=settings().secret_key.get_secret_value(),
+        )  # fmt: skip
+
+
+@job("notices.declined")
+def declined(refund_no: str) -> None:
+    """Tell the payer that a refund was declined."""
+    with transaction() as session:
+        notices.tell_declined(
+            session, refund_no, public_url=settings().public_url, now=utc_now(),
+            secret=settings().secret_key.get_secret_value(),
+        )  # fmt: skip
+
+
+@job("notices.autopay")
+def autopay(run_id: str) -> None:
+    """Tell the payer how a bill under autopay stands."""
+    with transaction() as session:
+        autopay_notices.tell_run(
+            session, int(run_id), outside().gateways, public_url=settings().public_url,
+            now=utc_now(),
+        )  # fmt: skip
+
+
+@job("notices.mandate")
+def mandate(mandate_id: str) -> None:
+    """Tell the payer that autopay has stopped, ended or never begun."""
+    with transaction() as session:
+        autopay_notices.tell_mandate(
+            session, int(mandate_id), outside().gateways, public_url=settings().public_url,
+            now=utc_now(),
         )  # fmt: skip
 
 

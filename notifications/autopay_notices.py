@@ -1,0 +1,167 @@
+"""Telling payers of autopay: what will be debited, what will not, and what became of it.
+
+A job asks for what is true when it runs, not for what was when its event happened: so a debit that
+was called off meanwhile is not announced any more, and a notice is never out of date when it is
+made.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlmodel import Session, col, or_, select
+
+from billing.households import account_view, visible_accounts
+from billing.models import Bill, UtilityAccount
+from core.clock import billing_date
+from identity.models import Person
+from notifications.autopay_words import Kind, OpenBill, RunFacts, about_autopay, about_bill
+from notifications.models import Notice
+from notifications.notices import tell
+from payments.autopay.models import AutopayRun, Mandate
+from payments.autopay.rules import NotPaid, last_try_on
+from payments.autopay.states import MandateStatus, RunState
+from payments.gateways import gateway_label
+from payments.gateways.base import Gateway
+
+_MANY = 40
+_NOTHING_TO_DO = frozenset(
+    {NotPaid.PAID, NotPaid.CANCELLED, NotPaid.SUPERSEDED, NotPaid.NOT_ALLOWED}
+)
+_KIND = {
+    RunState.ANNOUNCED: Kind.ANNOUNCED,
+    RunState.TOLD: Kind.PAY,
+    RunState.SKIPPED: Kind.PAY,
+    RunState.RETRY: Kind.AGAIN,
+    RunState.DONE: Kind.LEFT,  # its receipt tells the rest
+    RunState.FAILED: Kind.PAY,
+}
+_AHEAD = frozenset({RunState.PLANNED, RunState.ANNOUNCED, RunState.RETRY})
+
+
+def tell_run(
+    session: Session, run_id: int, gateways: dict[str, Gateway], *, public_url: str, now: datetime
+) -> None:
+    """Tell the payer how one bill under autopay stands now, each state once.
+
+    Who was never told that it would be debited is not told that it will not be.
+    """
+    # Whoever calls the debit off waits for this, and knows then whether it was announced.
+    run = session.get_one(AutopayRun, run_id, with_for_update={"read": True})
+    mandate = session.get_one(Mandate, run.mandate_id)
+    person = session.get_one(Person, mandate.person_id)
+    bill = session.get_one(Bill, (run.account_id, run.bill_id))
+    kind = _kind(session, run, bill, person)
+    if kind is None:
+        return
+    account = session.get_one(UtilityAccount, run.account_id)
+    facts = RunFacts(
+        account=account_view(account), billing_month=bill.billing_month,
+        amount_fen=run.amount_fen or bill.open_fen, open_fen=bill.open_fen, debit_on=run.debit_on,
+        last_on=last_try_on(run.first_debit_on or run.debit_on), pay_by_on=run.pay_by_on,
+        today=billing_date(now), gateway=gateway_label(gateways, mandate.gateway),
+        reason=run.reason,
+    )  # fmt: skip
+    page = f"autopay/{mandate.id}"
+    if kind in {Kind.PAY, Kind.AGAIN, Kind.LEFT}:
+        page = f"bills/{run.account_id}.{run.bill_id}"
+    tell(
+        session, person, event=f"autopay.{run.state}", subject_ref=str(run.id),
+        told=about_bill(kind, facts, link=f"{public_url}/{page}", locale=person.locale), now=now,
+    )  # fmt: skip
+
+
+def _kind(session: Session, run: AutopayRun, bill: Bill, person: Person) -> Kind | None:
+    """Return what there is to tell; None: nothing, or not to this person any more."""
+    if run.state is RunState.SKIPPED and run.reason in _NOTHING_TO_DO:
+        return Kind.OFF if _was_announced(session, run, person) else None
+    if run.state is RunState.SKIPPED and run.reason is NotPaid.ENDED:
+        return None  # the end of the mandate is told, with its bills
+    if bill.version != run.version or not _is_owed(bill):
+        return None
+    if run.account_id not in visible_accounts(session, person.id or 0, to_pay=True):
+        return None
+    if run.state is RunState.DONE and bill.paid_fen == 0:
+        return None  # the company refused it since, which is told by itself
+    return _KIND.get(run.state)
+
+
+def _is_owed(bill: Bill) -> bool:
+    return bill.open_fen > 0 and bill.cancelled_at is None and bill.paid_elsewhere_at is None
+
+
+def _was_announced(session: Session, run: AutopayRun, person: Person) -> bool:
+    wanted = select(Notice.id).where(
+        Notice.event == f"autopay.{RunState.ANNOUNCED}", Notice.person_id == person.id,
+        Notice.subject_ref == str(run.id),
+    )  # fmt: skip
+    return session.exec(wanted.limit(1)).one_or_none() is not None
+
+
+def tell_mandate(
+    session: Session,
+    mandate_id: int,
+    gateways: dict[str, Gateway],
+    *,
+    public_url: str,
+    now: datetime,
+) -> None:
+    """Tell a payer that autopay has stopped, ended or never begun, and which bills are theirs now.
+
+    What they have resumed meanwhile, replaced, or never agreed to and ended themselves is not told.
+    """
+    mandate = session.get_one(Mandate, mandate_id)
+    kind = _mandate_kind(mandate)
+    if kind is None:
+        return
+    person = session.get_one(Person, mandate.person_id)
+    account = session.get_one(UtilityAccount, mandate.account_id) if mandate.account_id else None
+    page = {Kind.FROZEN: f"autopay/{mandate.id}", Kind.NOT_BEGUN: "autopay/new"}
+    told = about_autopay(
+        kind, reason=mandate.reason, account=account_view(account) if account else None,
+        gateway=gateway_label(gateways, mandate.gateway),
+        bills=list(_left_to_pay(session, mandate, kind)),
+        link=f"{public_url}/{page.get(kind, 'autopay')}", locale=person.locale,
+    )  # fmt: skip
+    # One that bounces, is resumed and bounces again is told of twice.
+    subject_ref = f"{mandate.id} {mandate.status_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    tell(
+        session, person, event=f"mandate.{kind}", subject_ref=subject_ref, told=told, now=now
+    )  # fmt: skip
+
+
+def _mandate_kind(mandate: Mandate) -> Kind | None:
+    if mandate.status is MandateStatus.PAUSED and mandate.reason == "bounced":
+        return Kind.FROZEN
+    if mandate.status is MandateStatus.REFUSED:
+        return Kind.NOT_BEGUN
+    if mandate.status is not MandateStatus.ENDED:
+        return None
+    if mandate.enrolled_at is not None:
+        return Kind.ENDED
+    return None if mandate.reason in {"by_payer", "replaced"} else Kind.NOT_BEGUN
+
+
+def _left_to_pay(session: Session, mandate: Mandate, kind: Kind) -> Iterable[OpenBill]:
+    """Yield the bills that autopay would have paid and their payer has to pay now."""
+    if kind is Kind.NOT_BEGUN:
+        return
+    states = _AHEAD if kind is Kind.FROZEN else {RunState.SKIPPED}
+    accounts = visible_accounts(session, mandate.person_id, to_pay=True)
+    of_this_version = (
+        (col(Bill.account_id) == col(AutopayRun.account_id))
+        & (col(Bill.id) == col(AutopayRun.bill_id))
+        & (col(Bill.version) == col(AutopayRun.version))
+    )
+    rows = session.exec(
+        select(AutopayRun, Bill)
+        .join(Bill, of_this_version)
+        .where(AutopayRun.mandate_id == mandate.id, col(AutopayRun.account_id).in_(accounts))
+        .where(col(AutopayRun.state).in_(states))
+        .where(or_(col(AutopayRun.reason).is_(None), AutopayRun.reason == NotPaid.ENDED))
+        .order_by(col(AutopayRun.pay_by_on), col(AutopayRun.id))
+        .limit(_MANY)
+    )
+    for run, bill in rows:
+        if _is_owed(bill):
+            account = account_view(accounts[run.account_id])
+            yield OpenBill(account, bill.billing_month, bill.open_fen, run.pay_by_on)
