@@ -1,8 +1,6 @@
 """The demo city: its households' bills come in as files, through the same door as anybody's."""
 
 import json
-import subprocess
-import sys
 import tempfile
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -12,7 +10,7 @@ from rich.console import Console
 from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
-from billing.bills import list_bills, parse_ref
+from billing.bills import list_bills
 from billing.credits import consume_file
 from billing.days import close_through
 from billing.households import (
@@ -25,19 +23,13 @@ from billing.late_fees import assess
 from billing.ledger import last_closed
 from billing.terms import list_terms, put_first_terms
 from billing.views import BillView
+from cli.demo_past import pay_in_cash, reconcile_cash, simulate, write_off
 from cli.importing import import_path
 from core.clock import BILLING_ZONE, add_months, billing_date
 from core.db import transaction
 from identity.keys import issue_key
 from identity.models import Person, Role
 from identity.people import add_person
-from payments.checkout import create_payment
-from payments.gateways.base import GatewayReply, GatewayStatus
-from payments.models import list_items
-from payments.quotes import Wanted
-from payments.settlement import book_reply
-from payments.write_offs import book
-from providers.base import WriteOffOutcome, WriteOffReply
 from providers.registry import provider_codes
 
 COMPANIES = {"water": "沈清", "power": "韩电", "gas": "方燃", "telecom": "孟信"}  # and their people
@@ -49,7 +41,6 @@ SIGN_INS = (
     *((f"{code} company", f"{code}-ops@citybill.example") for code in COMPANIES),
 )
 STAFF = (("陈晓", "staff@citybill.example"), ("林岚", "staff2@citybill.example"))
-COUNTER = "counter"  # the bills of earlier months were paid over a counter
 TERMS = Path(__file__).parent / "demo_terms"  # a TOML for each of the demo's companies
 YEARS_BACK = 3  # the terms stand from before the first bill
 _DAY = timedelta(days=1)
@@ -61,24 +52,32 @@ def keys_file(folder: Path) -> Path:
     return folder / "demo-api-keys.json"
 
 
+def far_side(folder: Path) -> Path:
+    """Return where the simulator keeps what it knows."""
+    return folder / "simulator"
+
+
 def seed_once(folder: Path, *, now: datetime) -> None:
     """Seed a city unless there is one, and keep its companies' API keys in a file."""
     with transaction() as session:
         there = session.exec(select(func.count(col(Person.id)))).one()
     if there:
         return
-    keys = seed(households=60, months=13, now=now)
+    keys = seed(households=60, months=13, memory=far_side(folder), now=now)
     path = keys_file(folder)
     path.touch(mode=0o600)
     path.write_text(json.dumps(keys, indent=2) + "\n")
 
 
-def seed(*, households: int, months: int, now: datetime) -> dict[str, str]:
+def seed(*, households: int, months: int, memory: Path, now: datetime) -> dict[str, str]:
     """Fill the database with a demo city; returns an API key for each company.
 
     Everything is posted on the day it happened: bills the day after they were issued, payments
     before they were due, late fees as they came up. Files that were imported before change nothing,
     people who are there stay.
+
+    Args:
+        memory: the far side's; its companies are told there what was paid.
     """
     today = billing_date(now)
     span = [add_months(today, -back) for back in range(months, 0, -1)]
@@ -88,9 +87,7 @@ def seed(*, households: int, months: int, now: datetime) -> dict[str, str]:
     past = _Past(now, closed_on + _DAY if closed_on else date.min)
     landed = _import_files(past, households=households, span=span)
     keys, residents = add_people(now=now)
-    for person_id in residents:
-        _pay_earlier_bills(past, person_id)
-    _pay_a_part(past, residents[-1])
+    _pay_the_past(past, residents, memory)
     for bill_file_id, at in landed:  # a credit finds what was paid by then
         consume_file(bill_file_id, now=at)
     _assess_late_fees(past, span)
@@ -119,7 +116,7 @@ def _import_files(past: _Past, *, households: int, span: list[date]) -> list[tup
     """Import what the companies sent, in that order; returns the files and when they came."""
     landed = []
     with tempfile.TemporaryDirectory() as folder:
-        told = _simulate(
+        told = simulate(
             "files", "--households", str(households), "--out", folder, "--extras",
             "--months", ",".join(f"{month:%Y-%m}" for month in span),
             "--fresh-on", str(billing_date(past.now)),
@@ -131,18 +128,6 @@ def _import_files(past: _Past, *, households: int, span: list[date]) -> list[tup
             landed.append((result.bill_file_id, at))
             _console.print(f"  {path.name:<28}{result.created + result.reminded:>7,} bills")
     return landed
-
-
-def _simulate(*arguments: str) -> str:
-    """Run the simulator, which we talk to but never import."""
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "simulator", *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    )
-    return done.stdout
 
 
 def add_people(*, now: datetime) -> tuple[dict[str, str], list[int]]:
@@ -194,7 +179,7 @@ def _put_terms(session: Session, people: tuple[int, int], *, now: datetime) -> N
 def _add_residents(session: Session, *, now: datetime) -> list[int]:
     residents = []
     for number, contact in ((1, "19900000001"), (2, "19900000002")):
-        home: dict[str, Any] = json.loads(_simulate("household", str(number)))
+        home: dict[str, Any] = json.loads(simulate("household", str(number)))
         person = add_person(
             session, role=Role.RESIDENT, name=home["holder"], contact=contact,
             email=f"resident{number}@citybill.example", now=now,
@@ -209,8 +194,30 @@ def _add_residents(session: Session, *, now: datetime) -> list[int]:
     return residents
 
 
-def _pay_earlier_bills(past: _Past, person_id: int) -> None:
-    """Settle all but each account's newest bills, on a day before they were due, company included.
+def _pay_the_past(past: _Past, residents: list[int], memory: Path) -> None:
+    """Have the residents pay at the shop, tell the companies, and reconcile the days."""
+    wanted = [one for person_id in residents for one in _earlier_bills(past, person_id)]
+    wanted += _a_part(past, residents[-1])
+    numbers = [
+        number
+        for person_id, bill, amount_fen, at in sorted(wanted, key=lambda one: one.at)
+        for number in pay_in_cash(person_id, bill, amount_fen, at=at)
+    ]
+    write_off(numbers, memory)
+    days = {billing_date(one.at) for one in wanted}
+    for day in sorted(day for day in days if day < billing_date(past.now)):
+        reconcile_cash(day, now=past.at(day + _DAY, 8))
+
+
+class _ToPay(NamedTuple):
+    person_id: int
+    bill: BillView
+    amount_fen: int
+    at: datetime
+
+
+def _earlier_bills(past: _Past, person_id: int) -> list[_ToPay]:
+    """Return all but each account's newest bills, for a day before they are due.
 
     What a reminder was sent for stays overdue.
     """
@@ -219,20 +226,23 @@ def _pay_earlier_bills(past: _Past, person_id: int) -> None:
     for bill in shown:
         account_id = bill.account.account_id
         newest[account_id] = max(newest.get(account_id, bill.billing_month), bill.billing_month)
-    for bill in sorted(shown, key=lambda one: one.due_on):
-        earlier = bill.billing_month < newest[bill.account.account_id]
-        if bill.state.payable and earlier and not bill.adjusted_fen:
-            at = past.at(bill.due_on - 3 * _DAY, 10)
-            _pay_over_the_counter(person_id, bill, bill.open_fen, at=at)
+    return [
+        _ToPay(person_id, bill, bill.open_fen, past.at(bill.due_on - 3 * _DAY, 10))
+        for bill in shown
+        if bill.state.payable
+        and bill.billing_month < newest[bill.account.account_id]
+        and not bill.adjusted_fen
+    ]
 
 
-def _pay_a_part(past: _Past, person_id: int) -> None:
-    """Pay half of the newest power bill: its company takes parts."""
+def _a_part(past: _Past, person_id: int) -> list[_ToPay]:
+    """Return half of the newest power bill: its company takes parts."""
     shown = _bills_of(person_id, today=billing_date(past.now))
     power = next((one for one in shown if one.account.provider_code == "power"), None)
-    if power is not None and power.state.payable and not power.paid_fen:
-        at = past.at(power.issued_on + 3 * _DAY, 10)
-        _pay_over_the_counter(person_id, power, power.open_fen // 2, at=at)
+    if power is None or not power.state.payable or power.paid_fen:
+        return []
+    at = past.at(power.issued_on + 3 * _DAY, 10)
+    return [_ToPay(person_id, power, power.open_fen // 2, at)]
 
 
 def _assess_late_fees(past: _Past, span: list[date]) -> None:
@@ -247,22 +257,3 @@ def _assess_late_fees(past: _Past, span: list[date]) -> None:
 def _bills_of(person_id: int, *, today: date) -> list[BillView]:
     with transaction() as session:
         return list_bills(session, visible_accounts(session, person_id), today=today)
-
-
-def _pay_over_the_counter(person_id: int, bill: BillView, amount_fen: int, *, at: datetime) -> None:
-    wanted = Wanted(parse_ref(bill.ref), bill.open_fen, amount_fen=amount_fen)
-    with transaction() as session:
-        payment, _ = create_payment(
-            session, payer_id=person_id, wanted=[wanted], gateway=COUNTER, return_url="",
-            idempotency_key=f"demo:{bill.ref}", now=at,
-        )  # fmt: skip
-        paid = GatewayReply(
-            status=GatewayStatus.PAID, gateway_ref=f"C{payment.order_no}",
-            amount_fen=payment.amount_fen, paid_at=at,
-        )  # fmt: skip
-        book_reply(session, payment.id, paid, now=at)
-        accepted = WriteOffReply(
-            outcome=WriteOffOutcome.ACCEPTED, utility_ref=f"D{payment.order_no}"
-        )
-        for item in list_items(session, payment.id):
-            book(session, item.write_off_no, accepted, now=at)

@@ -19,6 +19,7 @@ from core.db import transaction
 from core.errors import Invalid
 from core.settings import UtilityApi, settings
 from payments.gateways import load_gateways
+from payments.reconciliation.arrivals import count_late
 from providers.clients.loading import load_clients, spoken_by
 from providers.registry import PROVIDERS, provider_codes
 
@@ -42,6 +43,7 @@ def examine() -> bool:
         *_endpoints(),
         *_backlog(),
         autopay(),
+        late_files(),
         *deliveries(),
         *calendars(today),
     ]
@@ -157,6 +159,13 @@ def autopay() -> Finding:
         ).one()
     told = f"{today} debits to come today, {late} of earlier days, {stuck} without an outcome"
     return _well(late == 0 and stuck == 0), "autopay", told
+
+
+def late_files() -> Finding:
+    """Tell whether files of gateways and companies should have been here for hours."""
+    with transaction() as session:
+        late = count_late(session, now=utc_now())
+    return _well(late == 0), "files", f"{late} of gateways and companies are late"
 
 
 def deliveries() -> list[Finding]:

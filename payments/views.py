@@ -15,6 +15,8 @@ from billing.models import Bill, UtilityAccount
 from billing.pay_grants import as_payer_sees as bill_as_payer_sees
 from billing.views import BillView
 from payments.models import Payment, PaymentItem, list_items, list_receipts
+from payments.returns.suspense import return_no
+from payments.returns.transfers import find_transfer
 from payments.returns.views import RefundView, refund_views
 from payments.states import Outcome, PaymentStatus
 
@@ -66,6 +68,8 @@ class ReceiptView:
     reason: str
     received_at: datetime
     returned_at: datetime | None
+    by_bank: bool  # to an account of the payer's, whom staff ask for it
+    charged_back: bool  # their own bank has given it back already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +141,20 @@ def _item_progress(item: PaymentItem) -> ItemProgress:
 
 
 def _receipts(session: Session, payment_id: int) -> tuple[ReceiptView, ...]:
-    return tuple(
-        ReceiptView(
-            amount_fen=one.amount_fen, reason=one.reason, received_at=one.received_at,
-            returned_at=one.returned_at,
+    found = []
+    for one in list_receipts(session, payment_id):
+        transfer = find_transfer(session, return_no(one))
+        found.append(
+            ReceiptView(
+                amount_fen=one.amount_fen,
+                reason=one.reason,
+                received_at=one.received_at,
+                returned_at=one.returned_at,
+                by_bank=transfer is not None and transfer.dropped_at is None,
+                charged_back=one.to_send_fen == 0,
+            )
         )
-        for one in list_receipts(session, payment_id)
-    )  # fmt: skip
+    return tuple(found)
 
 
 def view(session: Session, payment: Payment, *, gateway_name: str, today: date) -> PaymentView:

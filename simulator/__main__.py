@@ -1,6 +1,8 @@
 """Run the simulator, or write its companies' bill files: ``python -m simulator --help``."""
 
 import json
+import sys
+from contextlib import ExitStack, closing
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +10,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from core.errors import Invalid
+from core.errors import Conflict, Invalid
 from simulator.app import Options, build_app
 from simulator.bill_files import Totals, write_gas, write_power, write_telecom, write_water
 from simulator.bills import Edition
@@ -24,7 +26,10 @@ from simulator.city import (
 )
 from simulator.companies import COMPANIES
 from simulator.extras import extra_telecom_bills, extra_water_reminder
-from simulator.utility import UtilityOptions, run_utility
+from simulator.faults import Fault
+from simulator.journal import Journal
+from simulator.utility import UtilityOptions, journal_path, run_utility
+from simulator.utility_books import UtilityBooks, WriteOffRequest
 from simulator.utility_page import DEMO_SECRET
 from simulator.wechatpay_records import WechatpayOptions
 from simulator.wire import read_json
@@ -149,6 +154,34 @@ def _write_extras(city: City, months: list[date], out: Path, on: date) -> None:
 def _tell(path: Path, totals: Totals, newest_on: date) -> None:
     """Print a file, what is in it, and the day its newest bill was issued."""
     typer.echo(f"{path}\t{totals.bill_count}\t{totals.amount_fen}\t{newest_on}")
+
+
+@app.command(name="write-offs")
+def write_offs(
+    data: Annotated[Path, typer.Option(help="The simulator's memory.")] = Path(".data/simulator"),
+) -> None:
+    """Take in write-offs of the past: lines of JSON as docs/wire/write-off.md has them.
+
+    Each says its ``company``, too. Prints each number with its receipt, blank if it was not taken.
+    Companies that are running learn of it when they start again.
+    """
+    with ExitStack() as stack:
+        books: dict[str, UtilityBooks] = {}
+        for line in sys.stdin:
+            told = json.loads(line)
+            code = told.pop("company")
+            if code not in books:
+                journal = stack.enter_context(closing(Journal(journal_path(data, code))))
+                books[code] = UtilityBooks(code, journal)
+            asked = read_json(WriteOffRequest, json.dumps(told).encode())
+            typer.echo(f"{asked.write_off_no}\t{_receipt(books[code], asked)}")
+
+
+def _receipt(books: UtilityBooks, asked: WriteOffRequest) -> str:
+    try:
+        return books.receive(asked, Fault.NONE, now=asked.paid_at).receipt
+    except Conflict:
+        return ""
 
 
 @app.command()

@@ -407,5 +407,5 @@ class FarUtility:
 
 AWAY = UpstreamUnavailable("the far side cannot be reached")
 ACCEPTED = WriteOffReply(outcome=WriteOffOutcome.ACCEPTED, utility_ref="U-1")
-REFUSED = WriteOffReply(outcome=WriteOffOutcome.REFUSED, reason="account_closed: 已销户")
+REFUSED = WriteOffReply(outcome=WriteOffOutcome.REFUSED, reason="the account is closed")
 NO_WORD = WriteOffReply(outcome=WriteOffOutcome.UNKNOWN)

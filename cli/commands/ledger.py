@@ -28,9 +28,10 @@ def verify_command(as_json: Json = False) -> None:
     else:
         for check in checks:
             mark = "[green]true [/]" if check.ok else "[bold red]FALSE[/]"
-            Console().print(f"{mark} {check.name}", highlight=False)
+            Console().print(f"{mark} {check.name}", highlight=False, soft_wrap=True)
             if not check.ok:
                 Console().print(
-                    f"      {check.violations} violations, the first: {escape(check.detail)}"
-                )
+                    f"      {check.violations} violations, the first: {escape(check.detail)}",
+                    highlight=False, soft_wrap=True,
+                )  # fmt: skip
     raise typer.Exit(0 if holds else 1)

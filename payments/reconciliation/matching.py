@@ -304,19 +304,3 @@ def list_results(session: Session, *, limit: int = 60) -> list[ReconciliationRes
         .limit(limit)
     )
     return [get_result(session, run.source, run.day) for run in runs.all()]
-
-
-def days_with_payments(session: Session, source: str, *, limit: int) -> list[date]:
-    """Return the newest Shanghai days on which a gateway took money for us."""
-    days = session.execute(
-        text("""
-            SELECT (paid_at AT TIME ZONE 'Asia/Shanghai')::date AS day FROM payment
-            WHERE gateway = :source AND paid_at IS NOT NULL
-            UNION
-            SELECT (received_at AT TIME ZONE 'Asia/Shanghai')::date FROM receipt
-            WHERE source = :source
-            ORDER BY day DESC LIMIT :limit
-        """),
-        {"source": source, "limit": limit},
-    )
-    return list(days.scalars())

@@ -160,6 +160,32 @@ class TestJson:
         assert json.loads(done.stdout)["ok"] is False
 
 
+def test_an_import_tells_the_first_rejected_rows_and_where_all_are(citybill):
+    done = citybill(
+        "import", SAMPLES / "water" / "sample.txt", "--provider", "water",
+        CITYBILL_PUBLIC_URL="https://city.example", COLUMNS="40",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    with transaction() as session:
+        file_id = session.execute(text("SELECT id FROM bill_file")).scalar_one()
+    told = done.stdout.splitlines()
+    assert "  line 6, 户号: the account number '100000000５' has full-width digits: write 10" in (
+        done.stdout
+    )
+    where = f"https://city.example/console/bill-files/{file_id}/rejects.csv"
+    assert told[-1] == f"all of them: {where}"
+
+
+def test_a_check_of_the_ledger_is_one_line_on_a_narrow_terminal(citybill):
+    done = citybill("ledger", "verify", COLUMNS="40")
+
+    lines = done.stdout.splitlines()
+    assert len(lines) > 5
+    assert all(line.startswith("true  ") for line in lines)
+    assert max(map(len, lines)) > 40
+
+
 def test_a_check_of_a_profile_imports_nothing(citybill):
     profile = Path(__file__).parents[2] / "providers" / "profiles" / "water.toml"
 

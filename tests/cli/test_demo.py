@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -13,17 +14,23 @@ from cli import demo
 from core.clock import billing_date
 from core.db import transaction
 from identity.people import find_person
+from payments.figures import unreconciled
 from payments.quotes import offers_for
+from payments.reconciliation import matching
 from payments.verification import verify
+from simulator.journal import Journal
+from simulator.utility import journal_path
+from simulator.utility_books import UtilityBooks
 from tests.conftest import NOW, empty_city
 
 TODAY = billing_date(NOW)
 
 
 @pytest.fixture(scope="module")
-def seeded(database_url: str) -> Iterator[None]:
-    demo.seed(households=3, months=6, now=NOW)
-    yield
+def seeded(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    memory = tmp_path_factory.mktemp("far-side")
+    demo.seed(households=3, months=6, memory=memory, now=NOW)
+    yield memory
     empty_city()
 
 
@@ -33,6 +40,11 @@ def bills_of(contact: str) -> list[BillView]:
         assert person is not None
         assert person.id is not None
         return list_bills(session, visible_accounts(session, person.id), today=TODAY)
+
+
+def our_receipts() -> set[str]:
+    with transaction() as session:
+        return set(session.execute(text("SELECT utility_ref FROM payment_item")).scalars())
 
 
 def codes_of(bill: BillView) -> list[str | None]:
@@ -68,6 +80,33 @@ class TestItsBooks:
             ).one()
 
         assert (last, gaps) == (date(2026, 11, 18), 0)
+
+    def test_every_day_is_reconciled_with_the_shops_file_and_balances(self):
+        with transaction() as session:
+            runs = matching.list_results(session)
+            assert unreconciled(session, gateways=["counter"], today=TODAY) == []
+
+        assert len(runs) > 5
+        assert all(run.balanced and run.matched for run in runs)
+
+    def test_no_company_asks_for_what_is_confirmed(self, seeded):
+        paid = 0
+        for contact in ("19900000001", "19900000002"):
+            ours = {(one.account_no, one.bill_no): one for one in bills_of(contact)}
+            for code in demo.COMPANIES:
+                journal = Journal(journal_path(seeded, code))
+                books = UtilityBooks(code, journal)
+                asked = {
+                    (bill.account_no, bill.bill_no)
+                    for account_no in {no for no, _ in ours}
+                    for bill in books.open_bills(account_no, now=NOW).bills
+                }
+                receipts = {one.verdict.receipt for one in books.latest(1_000)}
+                journal.close()
+                paid += len(receipts)
+                assert receipts <= our_receipts()
+                assert not {ours[key].state for key in asked & ours.keys()} & {BillState.CONFIRMED}
+        assert paid > 20
 
     def test_every_invariant_is_true(self):
         with transaction() as session:
@@ -123,9 +162,9 @@ class TestTheSecondResident:
 
 
 @pytest.mark.usefixtures("city")
-def test_a_city_is_seeded_again_when_its_days_are_closed():
+def test_a_city_is_seeded_again_when_its_days_are_closed(tmp_path):
     for later in (0, 40):
-        demo.seed(households=2, months=2, now=NOW + timedelta(days=later))
+        demo.seed(households=2, months=2, memory=tmp_path, now=NOW + timedelta(days=later))
 
     with transaction() as session:
         assert [check for check in verify(session) if not check.ok] == []

@@ -319,6 +319,13 @@ class TestHostedPage:
 
         assert "&lt;i&gt;overview&lt;/i&gt;" in simulator.client.get("/sandbox").text
 
+    def test_the_overview_says_how_an_order_stands_and_not_which_button_was_pressed(
+        self, simulator
+    ):
+        simulator.client.post(open_order(simulator, an_order("h5")), data={"choice": "yes"})
+
+        assert ">yes<" not in simulator.client.get("/sandbox").text
+
 
 class TestRefunds:
     def refund(self, simulator: Simulator, refund_no: str, order_no: str, amount_fen: int) -> Any:

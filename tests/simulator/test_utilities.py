@@ -1,6 +1,11 @@
+import json
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +17,7 @@ from simulator.companies import COMPANIES
 from simulator.extras import extra_telecom_bills
 from simulator.faults import Fault
 from simulator.journal import Journal
+from simulator.utility import journal_path
 from simulator.utility_books import (
     UtilityBooks,
     WriteOffRequest,
@@ -356,3 +362,35 @@ def test_write_offs_and_faults_survive_a_restart_but_not_what_is_forgotten(tmp_p
         assert water.utility("POST", PATH, a_write_off("k1", amount_fen=1)).status_code == 500
         assert water.utility("POST", PATH, a_write_off("k1", amount_fen=1)).status_code == 409
         assert water.utility("POST", PATH, a_write_off("k2")).status_code == 200
+
+
+class TestThePast:
+    """``python -m simulator write-offs``: what was paid before the companies were there."""
+
+    def tell(self, folder: Path, *orders: dict[str, Any]) -> list[tuple[str, ...]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "simulator", "write-offs", "--data", str(folder)],
+            input="".join(json.dumps(one) + "\n" for one in orders),
+            cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return [tuple(line.split("\t")) for line in done.stdout.splitlines()]
+
+    def test_is_known_to_the_company_that_starts_afterwards(self, tmp_path):
+        account_no = demo_household().account_no("water")
+        with closing(Journal(tmp_path / "other.jsonl")) as journal:
+            bill = UtilityBooks("water", journal).open_bills(account_no, now=NOW).bills[0]
+        order = a_write_off(
+            "P1", company="water", account_no=account_no, bill_no=bill.bill_no,
+            billing_month=f"{bill.billing_month:%Y-%m}", amount_fen=bill.amount_fen,
+        )  # fmt: skip
+
+        receipts = self.tell(tmp_path, order, order, order | {"amount_fen": 1})
+
+        with closing(Journal(journal_path(tmp_path, "water"))) as journal:
+            water = UtilityBooks("water", journal)
+            (found,) = water.latest(9)
+            assert bill not in water.open_bills(account_no, now=NOW).bills
+        assert found.received_at == NOW
+        first, again, other = receipts
+        assert first == again == ("P1", found.verdict.receipt)
+        assert other == ("P1", "")  # another amount under the same number is not taken

@@ -10,8 +10,9 @@ from billing.bills import format_ref
 from billing.rules.workdays import is_working_day
 from core.clock import billing_date, utc_now
 from core.db import transaction
+from payments.gateways.base import GatewayStatus
 from providers.base import OptionKind, PayOption, PayTerms, RecordKind
-from tests.factories import a_record, bring_in, the_bill, the_terms
+from tests.factories import a_payment, a_record, book, bring_in, the_bill, the_terms
 from tests.web.conftest import signed_in
 from tests.web.forms import a_due_home, text_of
 
@@ -58,6 +59,20 @@ class TestHome:
 
         assert "¥7.75" in text_of(page)
         assert 'data-fen="775"' in page
+
+    def test_a_bill_being_paid_is_neither_clear_nor_to_be_paid_again(self, app):
+        home = a_due_home(1_000)
+        browser = signed_in(app, home.owner_id)
+        payment = a_payment(home, now=utc_now())
+
+        begun = text_of(browser.get("/").text)
+        book(payment, GatewayStatus.PAID, now=utc_now(), paid_at=utc_now())
+        paid = text_of(browser.get("/").text)
+
+        assert "款项尚未到账" in begun
+        assert "无需缴费" not in begun
+        assert "都缴清了" not in begun
+        assert "都缴清了" in paid
 
     def test_the_first_day_due_is_the_rolled_one(self, app):  # rule 19
         the_terms("water", '[due]\nroll = "next_working_day"\n')

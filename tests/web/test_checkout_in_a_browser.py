@@ -194,7 +194,7 @@ def test_a_payment_is_given_up_and_started_anew(chromium, web):
 
     page.click("form[action$='/close'] button")
 
-    page.wait_for_selector("h1:has-text('支付已超时')")
+    page.wait_for_selector("h1:has-text('这笔缴费已取消')")
     with transaction() as session:
         payment_id = session.execute(text("SELECT id FROM payment")).scalar_one()
         assert get_payment(session, payment_id).status is PaymentStatus.EXPIRED

@@ -1,5 +1,7 @@
 """What a payer is shown when something changed, and while they pay."""
 
+import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,11 +13,26 @@ from billing.bills import format_ref
 from billing.models import MemberRole
 from core.clock import utc_now
 from core.db import transaction
+from payments import write_offs
 from payments.gateways.base import GatewayStatus, Scene
 from payments.models import Payment, get_payment
 from payments.scenes import scene_of
 from payments.states import PaymentStatus
-from tests.factories import Home, a_payment, a_person, book, join, the_bill, violations
+from providers.base import WriteOffOutcome, WriteOffReply
+from providers.clients.declarations import load_declaration
+from providers.clients.declared import APIS
+from tests.factories import (
+    CAN,
+    FarGateway,
+    Home,
+    a_payment,
+    a_person,
+    book,
+    items_of,
+    join,
+    the_bill,
+    violations,
+)
 from tests.web.conftest import Browser, signed_in
 from tests.web.forms import a_due_home, fields_of, text_of
 from tests.web.test_paying import confirmed, reviewed, the_payment
@@ -31,6 +48,15 @@ def changes(page: str) -> list[str]:
 
 def opened(home: Home, **changes: Any) -> Payment:
     return book(a_payment(home, now=utc_now()), GatewayStatus.OPEN, now=utc_now(), **changes)
+
+
+def known_refusals() -> set[str]:
+    """Why companies refuse, as our declarations of their APIs say it."""
+    declared = [load_declaration(path) for path in APIS.glob("*.toml")]
+    answers = [
+        one for api in declared for call in (api.write_off, api.query) for one in call.results
+    ]
+    return {one.because for one in answers if one.means in {"refused", "paid_elsewhere"}} - {""}
 
 
 class TestWasAndIs:
@@ -213,7 +239,72 @@ class TestWhilePaying:
         assert "支付时间已过" in text_of(browser.get(f"/payments/{payment.id}").text)
 
 
+class TestEnded:
+    """Rule 31: what the payer gave up did not run out of time."""
+
+    def test_one_that_was_called_off_does_not_say_that_its_time_ran_out(self, app):
+        home = a_due_home(1_000)
+        browser = signed_in(app, home.owner_id)
+        payment = a_payment(home, now=utc_now())
+
+        browser.send_form(f"/payments/{payment.id}/close")
+
+        shown = text_of(browser.get(f"/payments/{payment.id}").text)
+        assert "这笔缴费已取消已取消" in shown
+        assert "超时" not in shown
+
+    def test_one_whose_time_ran_out_says_so(self, app):
+        home = a_due_home(1_000)
+        now = utc_now()
+        payment = book(
+            a_payment(home, now=now), GatewayStatus.CLOSED, now=now + timedelta(minutes=31)
+        )
+
+        browser = signed_in(app, home.owner_id)
+        shown = text_of(browser.get(f"/payments/{payment.id}").text)
+
+        assert "支付已超时支付超时" in shown
+        assert "取消" not in shown
+
+    @pytest.mark.parametrize("told", [*sorted(known_refusals()), "说明见公告"])
+    def test_why_a_company_refused_is_told_in_the_readers_language(self, app, told):
+        home = a_due_home(1_000)
+        now = utc_now()
+        payment = book(a_payment(home, now=now), GatewayStatus.PAID, now=now, paid_at=now)
+        (item,) = items_of(payment)
+        no = WriteOffReply(outcome=WriteOffOutcome.REFUSED, reason=told)
+        with transaction() as session:
+            write_offs.book(session, item.write_off_no, no, now=now)
+
+        browser = signed_in(app, home.owner_id)
+        for language in ("zh", "en"):
+            page = browser.get(f"/payments/{payment.id}", headers={"Accept-Language": language})
+            (shown,) = html.fromstring(page.text).xpath("//*[contains(@class, 'row__reason')]")
+            words = shown.text_content()
+            assert words.isascii() is (language == "en" and told.isascii())
+            assert not re.search(r"[a-z]", words) or words.isascii()
+
+
 class TestWays:
+    def test_only_what_can_be_given_up_is_offered_to_be(self, app, monkeypatch):
+        firm = FarGateway(code="firm", capabilities=replace(CAN, closes=False))
+        monkeypatch.setitem(app.state.gateways, "firm", firm)
+        home, other = a_due_home(1_000), a_due_home(1_000)
+
+        page = reviewed(signed_in(app, home.owner_id), format_ref(home.refs[0]))
+
+        ways = html.fromstring(page.text).xpath("//fieldset[contains(@class, 'card')]//label")
+        firmly = {one.xpath(".//input/@value")[0]: "不能放弃" in one.text_content() for one in ways}
+        assert firmly == {"sandbox:wallet": False, "firm:wallet": True, "mode:wallet": False}
+        assert "30 分钟后可重新缴费" in text_of(page.text)
+        for at, gateway in ((home, "firm"), (other, "sandbox")):
+            payment = book(
+                a_payment(at, gateway=gateway, now=utc_now()), GatewayStatus.OPEN, now=utc_now()
+            )
+            shown = signed_in(app, at.owner_id).get(f"/payments/{payment.id}").text
+            assert ("不能提前放弃" in text_of(shown)) is (gateway == "firm")
+            assert (f"/payments/{payment.id}/close" in shown) is (gateway == "sandbox")
+
     def test_a_gateway_that_is_down_says_so(self, app):
         home = a_due_home(1_000)
         with transaction() as session:

@@ -1,6 +1,8 @@
 """The console's first page and its way back: what needs a person, in words that count right."""
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from lxml import html
@@ -12,12 +14,23 @@ from core.db import transaction
 from core.errors import BillFileError
 from identity.models import Role
 from payments.gateways.base import GatewayStatus
-from tests.factories import a_home, a_paid_payment, a_payment, a_person, book, bring_in
+from payments.gateways.counter import COLUMNS, TITLE, Counter, order_code
+from tests.factories import (
+    CAN,
+    FarGateway,
+    a_home,
+    a_paid_payment,
+    a_payment,
+    a_person,
+    book,
+    bring_in,
+)
 from tests.web.conftest import Browser, signed_in
 from tests.web.forms import text_of
 
 pytestmark = pytest.mark.usefixtures("city")
 ENGLISH = {"Accept-Language": "en"}
+AT = "2026-11-20T12:00:00+08:00"
 
 
 @pytest.fixture
@@ -85,6 +98,55 @@ class TestNeedsAPerson:
             "3 days wait to be closed.": "/console/days",
             "2 days are not reconciled yet": "/console/reconciliations",
         }
+
+
+class TestReconciliation:
+    path = "/console/reconciliations"
+
+    def send(self, staff: Browser, content: bytes, **changes: str) -> Any:
+        data = {"csrf": staff.csrf, "source": "sandbox", "day": "2026-11-20"} | changes
+        return staff.post(self.path, data=data, files={"file": ("a.csv", content)}, headers=ENGLISH)
+
+    def test_no_source_is_chosen_for_anybody(self, staff, app, monkeypatch):
+        monkeypatch.setitem(
+            app.state.gateways, "silent",
+            FarGateway(code="silent", capabilities=replace(CAN, settlement_file=False)),
+        )  # fmt: skip
+        page = html.fromstring(staff.get(self.path).text)
+
+        (chosen,) = page.xpath("//select[@name='source'][@required]")
+
+        assert chosen.value == ""
+        assert chosen.value_options == ["", "sandbox"]
+        refused = self.send(staff, b"x", source="")
+        assert refused.status_code == 422
+        assert "Choose whose file it is." in text_of(refused.text)
+
+    def test_another_sources_file_is_told_by_its_name(self, staff, app, monkeypatch):
+        monkeypatch.setitem(app.state.gateways, "counter", Counter())
+        row = f"corner,payment,1,{order_code('CB2611000000000012')},10.00,{AT},"
+        cash = f"{TITLE},2026-11-20\n{','.join(COLUMNS)}\n{row}\n#TOTAL,1,10.00\n".encode()
+
+        mistaken = self.send(staff, cash)
+        nonsense = self.send(staff, b"x")
+
+        assert (mistaken.status_code, nonsense.status_code) == (422, 422)
+        assert f"This is a file of {Counter.name}: choose that source." in text_of(mistaken.text)
+        page = html.fromstring(mistaken.text)
+        assert [one.value for one in page.xpath("//form//*[@id='source' or @id='day']")] == [
+            "sandbox", "2026-11-20",
+        ]  # fmt: skip
+        assert "line 1" in text_of(nonsense.text)
+
+    def test_as_many_days_wait_in_the_list_as_today_says(self, staff):
+        now = utc_now()
+        for days in range(1, 19):
+            at = now - timedelta(days=days)
+            book(a_payment(a_home(100, now=at), now=at), GatewayStatus.PAID, now=at, paid_at=at)
+
+        today = notices(staff.get("/console", headers=ENGLISH).text)
+        assert "18 days are not reconciled yet" in today
+        assert main_of(staff, self.path).count("Not yet") == 18
 
 
 class TestFigures:

@@ -3,13 +3,17 @@
 import re
 
 import pytest
+from lxml import html
 from sqlalchemy import text
 
+from core.clock import utc_now
 from core.db import transaction
+from core.settings import settings
 from identity.models import Role
-from identity.people import get_person
+from identity.people import add_person, get_person
 from tests.factories import a_home, a_person, at_once
 from tests.web.conftest import a_browser, signed_in
+from web.pages.file_views import provider_name
 
 pytestmark = pytest.mark.usefixtures("city")
 
@@ -171,3 +175,27 @@ class TestPrograms:
         with transaction() as session:
             codes = session.execute(text("SELECT count(*) FROM sign_in_code")).scalar_one()
         assert codes == 5
+
+
+@pytest.fixture
+def demo_browser(browser):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CITYBILL_ENVIRONMENT", "demo")
+        settings.cache_clear()
+        yield browser
+    settings.cache_clear()
+
+
+def test_the_demos_people_of_companies_are_told_apart_by_their_company(demo_browser):
+    with transaction() as session:
+        for code in ("water", "gas"):
+            add_person(
+                session, role=Role.OPERATOR, name="沈清", contact=f"{code}@x.example",
+                provider_code=code, now=utc_now(),
+            )  # fmt: skip
+
+    for locale in ("zh_CN", "en"):
+        page = demo_browser.get("/sign-in", headers={"Accept-Language": locale}).text
+        people = html.fromstring(page).xpath("//ul[@class='people']//span[@class='row__meta']")
+        names = [provider_name(locale, code) for code in ("water", "gas")]
+        assert [one.text_content() for one in people] == names

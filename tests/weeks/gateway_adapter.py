@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import BinaryIO
 
 from core import crypto
-from core.clock import billing_date
+from core.clock import billing_date, utc_now
 from core.errors import Invalid, NotAllowed
 from payments.gateways.base import (
     Asked,
@@ -113,7 +113,8 @@ class MadeUpGateway:
         return CallbackAnswer() if taken else CallbackAnswer(status_code=400)
 
     def fetch_settlement(self, day: date) -> SettlementFetch:
-        return SettlementFetch(FileState.NOT_YET)
+        asked = f"{self.code} {day}, asked at {utc_now()}"  # no two files are the same
+        return SettlementFetch(FileState.READY, f"{day}.csv", asked.encode())
 
     def read_settlement(self, stream: BinaryIO, *, day: date) -> Iterator[SettlementRecord]:
         stream.read()

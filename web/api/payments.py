@@ -142,6 +142,8 @@ class ReceiptOut(BaseModel):
     reason: str
     received_at: datetime
     returned_at: datetime | None
+    by_bank: bool  # by transfer: its payer must name an account
+    charged_back: bool  # their own bank has given it back already
 
 
 class PaymentOut(BaseModel):
@@ -345,7 +347,7 @@ def _out(session: Session, payment: Payment) -> PaymentOut:
         receipts=[
             ReceiptOut(
                 amount_fen=one.amount_fen, reason=one.reason, received_at=one.received_at,
-                returned_at=one.returned_at,
+                returned_at=one.returned_at, by_bank=one.by_bank, charged_back=one.charged_back,
             )
             for one in shown.receipts
         ],

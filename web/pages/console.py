@@ -23,11 +23,13 @@ from payments.views import view as payment_view
 from providers.registry import PROVIDERS
 from web import look
 from web.access import Db, Staff
-from web.inputs import Csrf, Text
+from web.inputs import PLAIN, Csrf
 from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page
 
 router = APIRouter(prefix="/console")
+# Left empty, the page asks for it.
+Source = Annotated[str, Form(max_length=200, pattern=PLAIN, default_factory=str)]
 
 
 @router.get("")
@@ -57,7 +59,7 @@ def _attention(request: Request, session: Session, today: date) -> list[Notice]:
     refused_at = f"/console/bill-files/{found.refused_in_file}"
     wanted = [
         Notice("dead_jobs", "error", count_dead(session), None),
-        Notice("breaks", "warning", found.breaks, "/console/reconciliations"),
+        Notice("breaks", "warning", found.breaks, "/console/breaks"),
         Notice("refused_files", "warning", found.refused_files, "/console/bill-files"),
         Notice("refused_corrections", "warning", found.refused_corrections, refused_at),
         Notice("missing_bills", "warning", found.missing_bills, None),
@@ -77,7 +79,12 @@ def show_reconciliations(request: Request, db: Db, _caller: Staff) -> Response:
 
 
 def _reconciliations_page(
-    request: Request, session: Session, *, error: str | None, source: str = ""
+    request: Request,
+    session: Session,
+    *,
+    error: str | None,
+    source: str = "",
+    day: date | None = None,
 ) -> Response:
     today = billing_date(utc_now())
     sources = with_files(request.app.state.gateways)
@@ -90,6 +97,7 @@ def _reconciliations_page(
         days=sorted(days, key=lambda one: one["day"], reverse=True),
         sources=list(sources.values()),
         source=source,
+        day=day or today,
         today=today,
         error=error,
     )
@@ -122,14 +130,14 @@ def upload_settlement_file(
     db: Db,
     _caller: Staff,
     csrf: Csrf,
-    source: Text,
+    source: Source,
     day: Annotated[date, Form()],
     file: UploadFile,
 ) -> Response:
     check_form(request, csrf)
     if not source:
         error = look.say(locale_of(request), "Choose whose file it is.")
-        return _reconciliations_page(request, db, error=error)
+        return _reconciliations_page(request, db, error=error, day=day)
     gateway = gateway_named(request.app.state.gateways, source)
     try:
         with transaction() as session:
@@ -139,7 +147,7 @@ def upload_settlement_file(
             )  # fmt: skip
     except SettlementFileError as refused:
         error = _not_its_file(request, file.file, day) or str(refused)
-        return _reconciliations_page(request, db, error=error, source=source)
+        return _reconciliations_page(request, db, error=error, source=source, day=day)
     return go(f"/console/reconciliations/{source}/{day}")
 
 
@@ -257,6 +265,7 @@ def ledger_name(locale: str, code: str) -> str:
         "fee_tax": look.say(locale, "Tax on those fees"),
         "gateway_fees": look.say(locale, "Kept by gateways for their work"),
         "chargebacks": look.say(locale, "Taken back by payers’ banks, not decided yet"),
+        "differences": look.say(locale, "Counted otherwise by gateways, written off"),
         "losses": look.say(locale, "Lost to payers’ banks after it had gone back"),
     }.get(kind, kind)
     if owner in PROVIDERS:

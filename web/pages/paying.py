@@ -26,7 +26,7 @@ from payments.receipt_links import check_receipt
 from payments.routing import read_way
 from payments.scenes import scene_of
 from payments.starting import Basket, Payer, start_payment
-from payments.states import PENDING
+from payments.states import PENDING, UNOPENED
 from payments.views import as_payer_sees, view
 from web import access, look
 from web.access import Caller, Db
@@ -211,11 +211,18 @@ def _payment_page(
             counter_digits=counter_digits(shown.pay_code or ""),
             onward_url=shown.pay_url if onward and not shown.pay_fields else None,
             problem=problem,
+            may_give_up=_may_give_up(request, payment),
             home=home_of(caller) if caller else "/pay",
             may_act=caller is not None,
             own_accounts=frozenset(own),
         ),
     )
+
+
+def _may_give_up(request: Request, payment: Payment) -> bool:
+    """Tell whether it is worth trying; of one nobody has opened yet, always."""
+    gateway = request.app.state.gateways.get(payment.gateway)
+    return payment.status in UNOPENED or (gateway is not None and gateway.capabilities.closes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +235,7 @@ class Paying:
     counter_digits: str | None  # under the bars, where it is a code for counters
     onward_url: str | None  # where the page leads on by itself
     problem: str | None  # why it could not be given up
+    may_give_up: bool
     home: str
     may_act: bool  # pay on, or give it up
     own_accounts: frozenset[int]  # of the bills that have a page for this payer

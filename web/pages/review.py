@@ -8,7 +8,7 @@ beside that option.
 import re
 import secrets
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
@@ -22,7 +22,7 @@ from core.errors import CityBillError, Invalid, NotFound
 from core.money import format_yuan
 from payments import reviews
 from payments.attempts import gateways_down
-from payments.checkout import MAX_BILLS
+from payments.checkout import MAX_BILLS, PAY_WITHIN
 from payments.gateways.base import Gateway
 from payments.reviews import Asked, Line, Parts, Review
 from payments.routing import Way, WayToPay, read_way, ways_to_pay, where_paid
@@ -108,6 +108,8 @@ def review_page(
         idempotency_key=secrets.token_urlsafe(16),
         changes=changes,
         told=told,
+        binding={code for code, one in gateways.items() if not one.capabilities.closes},
+        pay_minutes=PAY_WITHIN // timedelta(minutes=1),
         home=home_of(caller),
     )
 

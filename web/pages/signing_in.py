@@ -18,6 +18,7 @@ from notifications.notices import send_sign_in_code
 from web import look
 from web.access import Anyone, Db, Visitor, cookie_name
 from web.inputs import Csrf, Text
+from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page, remember_locale, safe_path
 
 router = APIRouter()
@@ -45,7 +46,13 @@ def _demo_people(session: Session, locale: str) -> list[DemoPerson]:
         .order_by(col(Person.id))
         .limit(_DEMO_PEOPLE)
     )
-    return [DemoPerson(one.contact or "", one.name, labels[one.role]) for one in people]
+    return [
+        DemoPerson(
+            one.contact or "", one.name,
+            provider_name(locale, one.provider_code) if one.provider_code else labels[one.role],
+        )
+        for one in people
+    ]  # fmt: skip
 
 
 @router.get("/sign-in", dependencies=[Anyone])

@@ -15,6 +15,7 @@ from core.db import transaction
 from core.errors import NotFound, SettlementFileError
 from core.money import yuan_text
 from payments import write_offs
+from payments.figures import unreconciled
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.gateways.sandbox import Sandbox
 from payments.models import Payment, list_receipts
@@ -22,7 +23,6 @@ from payments.quotes import Wanted
 from payments.reconciliation.breaks import REMEDIES, list_breaks
 from payments.reconciliation.matching import (
     ReconciliationResult,
-    days_with_payments,
     get_result,
     list_results,
     reconcile,
@@ -44,6 +44,7 @@ from tests.factories import (
 )
 
 DAY = date(2026, 11, 20)
+NEXT = date(2026, 11, 21)
 GATEWAY = Sandbox("http://127.0.0.1:9", "no secret is needed to read a file")
 COLUMNS = ["kind", "order_no", "gateway_ref", "refund_no", "refund_ref", "amount", "fee",
            "happened_at"]  # fmt: skip
@@ -442,7 +443,7 @@ class TestSuspended:
     def test_a_day_of_nothing_else_waits_for_its_file(self, session):
         self.another_amount()
 
-        assert days_with_payments(session, "sandbox", limit=5) == [DAY]
+        assert unreconciled(session, gateways=["sandbox"], today=NEXT) == [("sandbox", DAY)]
 
 
 @pytest.mark.usefixtures("city")
@@ -490,7 +491,7 @@ class TestRepeating:
     def test_a_day_whose_file_is_not_here_is_not_yet_and_no_error(self, session):
         three_paid()
 
-        assert days_with_payments(session, "sandbox", limit=5) == [DAY]
+        assert unreconciled(session, gateways=["sandbox"], today=NEXT) == [("sandbox", DAY)]
         assert list_results(session) == []
         with pytest.raises(NotFound):
             get_result(session, "sandbox", DAY)
