@@ -58,6 +58,7 @@ FEES = "fees"  # convenience fees we earned
 FEE_TAX = "fee_tax"  # the tax on them, owed to the state
 GATEWAY_FEES = "gateway_fees"  # what gateways kept for their work
 CHARGEBACKS = "chargebacks"  # taken back from us, and not decided yet
+DIFFERENCES = "differences"  # what gateways counted otherwise, a few fen each, written off
 LOSSES = "losses"  # taken back from us of what had gone back already: nobody else bears it
 
 

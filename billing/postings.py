@@ -217,7 +217,25 @@ def settled(settlement_id: int, gateway: str, gross_fen: int, gateway_fee_fen: i
         (f"settled:{settlement_id}", ledger.BANK, taken, net_fen),
         (f"drawn:{settlement_id}", taken, ledger.BANK, -net_fen),
         (f"gateway_fee:{settlement_id}", ledger.GATEWAY_FEES, taken, gateway_fee_fen),
+        (f"gateway_fee_back:{settlement_id}", taken, ledger.GATEWAY_FEES, -gateway_fee_fen),
     )
+
+
+def unsettled(
+    settlement_id: int, gateway: str, gross_fen: int, gateway_fee_fen: int
+) -> list[Move]:  # fmt: skip
+    """What stood in our bank was not that settlement after all: the counter-transfers."""
+    return [
+        Move(
+            move.account_id,
+            move.subject_id,
+            move.entry_key.replace(":", "_undone:"),
+            debit=move.credit,
+            credit=move.debit,
+            amount_fen=move.amount_fen,
+        )
+        for move in settled(settlement_id, gateway, gross_fen, gateway_fee_fen)
+    ]
 
 
 def remitted(remittance_id: int, company: str, amount_fen: int) -> list[Move]:
@@ -290,3 +308,18 @@ def chargeback_borne(
         (f"chargeback_fee_tax:{chargeback_id}", ledger.FEE_TAX, ledger.CHARGEBACKS, tax_fen),
         (f"chargeback_borne:{chargeback_id}", ledger.LOSSES, ledger.CHARGEBACKS, loss_fen),
     )
+
+
+def difference_written_off(
+    act_id: int, payment_id: int, gateway: str, more_fen: int, *, undone: bool = False
+) -> list[Move]:
+    """A gateway counted a few fen otherwise than we, and a person lets it be so; or takes it back.
+
+    Args:
+        more_fen: how much more we have than the gateway; below zero: how much less.
+    """
+    key = f"difference_undone:{act_id}" if undone else f"difference:{act_id}"
+    debit, credit = ledger.DIFFERENCES, ledger.gateway(gateway)
+    if (more_fen < 0) != undone:
+        debit, credit = credit, debit
+    return _moves(about(payment_id), (key, debit, credit, abs(more_fen)))

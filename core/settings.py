@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     refund_approval_above_fen: int = Field(
         default=20_000, ge=0, description="a refund by staff above it needs a second person"
     )
+    break_approval_above_fen: int = Field(
+        default=20_000, ge=0, description="a difference above it is resolved by two people"
+    )
+    break_tolerance_fen: int = Field(
+        default=100, ge=0, description="the largest difference of amounts that is written off"
+    )
 
     profiles_dir: Path | None = Field(
         default=None, description="companies' profiles beside the built-in ones"

@@ -25,7 +25,10 @@ import payments.autopay.collection_models
 import payments.autopay.models
 import payments.counter.models
 import payments.models
+import payments.reconciliation.bank_models
+import payments.reconciliation.company_models
 import payments.reconciliation.models
+import payments.reconciliation.repair_models
 import payments.returns.models
 from core.db import sqlalchemy_url
 from core.settings import settings
@@ -46,6 +49,9 @@ ROOMS = (
     billing.webhooks,
     payments.models,
     payments.reconciliation.models,
+    payments.reconciliation.company_models,
+    payments.reconciliation.bank_models,
+    payments.reconciliation.repair_models,
     payments.attempts,
     payments.autopay.models,
     payments.autopay.collection_models,

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing import ledger_checks
+from payments.reconciliation import bank_checks
 from payments.returns import checks
 
 
@@ -186,7 +187,7 @@ _INVARIANTS: dict[str, str] = {
 }
 
 
-_CHECKS = _INVARIANTS | checks.INVARIANTS | ledger_checks.INVARIANTS
+_CHECKS = _INVARIANTS | checks.INVARIANTS | bank_checks.INVARIANTS | ledger_checks.INVARIANTS
 NAMES = (*_CHECKS, ledger_checks.SEALS)
 
 # One statement: every check sees the books at the same moment. It names each by its place.

@@ -14,8 +14,10 @@ from payments.gateways import load_gateways
 from providers.registry import add_folder
 from web import errors
 from web.api import (
+    bank_statements,
     bill_files,
     bills,
+    breaks,
     counter,
     health,
     mandates,
@@ -33,6 +35,8 @@ from web.pages import (
     autopay,
     company,
     console,
+    console_arrivals,
+    console_breaks,
     console_chargebacks,
     console_days,
     console_files,
@@ -82,12 +86,13 @@ def create_app() -> FastAPI:
     app.include_router(health.router)
     for room in (
         sessions, bill_files, provider_bills, webhooks, bills, pay_grants, payments, mandates,
-        notices, reconciliations, refunds, counter,
+        notices, reconciliations, bank_statements, breaks, refunds, counter,
     ):  # fmt: skip
         app.include_router(room.router, prefix="/api/v1")
     for room in (
-        signing_in, household, autopay, guest, paying, console, console_files, console_profiles,
-        console_days, console_terms, console_refunds, console_chargebacks, company,
+        signing_in, household, autopay, guest, paying, console, console_arrivals, console_files,
+        console_profiles, console_days, console_breaks, console_terms, console_refunds,
+        console_chargebacks, company,
     ):  # fmt: skip
         app.include_router(room.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))

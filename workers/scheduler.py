@@ -29,6 +29,8 @@ SCHEDULE: dict[str, timedelta] = {
     "payments.settle_autopay": timedelta(minutes=1),
     "payments.collect": timedelta(minutes=5),
     "payments.expect_settlements": timedelta(hours=1),
+    "payments.match_bank": timedelta(hours=6),
+    "payments.expect_confirmations": timedelta(hours=1),
 }
 _log = log.logger(__name__)
 

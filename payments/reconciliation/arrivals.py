@@ -1,7 +1,8 @@
-"""Which settlement files should be here, which are, and asking a gateway for those that are not.
+"""Which files should be here, which are, and asking a gateway for those that are not.
 
-A file is expected of every day that is over since a gateway first took money for us. One that is
-not there yet is no difference and no error: it is asked for again, and in time called late.
+A gateway's file is expected of every day that is over since it first took money for us. One that is
+not there yet is no difference and no error: it is asked for again, and in time called late. The
+lists of companies are asked for by ``company_arrivals`` and told of here.
 """
 
 import io
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from core import outbox
 from core.clock import BILLING_ZONE, billing_date
@@ -18,7 +19,7 @@ from core.errors import NotFound, SettlementFileError, UpstreamUnavailable
 from payments.gateways import gateway_named
 from payments.gateways.base import Capabilities, FileState, Gateway, SettlementFetch
 from payments.reconciliation import matching
-from payments.reconciliation.models import ArrivalState, SettlementArrival
+from payments.reconciliation.models import ArrivalState, Leg, SettlementArrival
 
 LOOK_BACK_DAYS = 31
 LATE_AFTER = timedelta(hours=3)  # a file that was due so long ago needs a person
@@ -45,16 +46,17 @@ def expect(session: Session, gateways: Mapping[str, Gateway], *, now: datetime) 
         if not gateway.capabilities.settlement_file:
             continue
         [(first_at,)] = _FIRST.rows(session, {"source": source})
-        days = [] if first_at is None else _days_over(billing_date(first_at), billing_date(now))
+        days = [] if first_at is None else days_over(billing_date(first_at), billing_date(now))
         due_ats = [due_at(gateway.capabilities, day) for day in days]
         values = {"source": source, "days": days, "due_ats": due_ats}
         for (day,) in sorted(_EXPECT.rows(session, values)):
-            outbox.emit(session, "settlement_file.expected", _subject(source, day), now=now)
+            outbox.emit(session, "settlement_file.expected", subject_of(source, day), now=now)
             found += 1
     return found
 
 
-def _days_over(first_on: date, today: date) -> list[date]:
+def days_over(first_on: date, today: date) -> list[date]:
+    """Return the days that are over and of which files are still asked for."""
     start = max(first_on, today - timedelta(days=LOOK_BACK_DAYS))
     return [start + timedelta(days=at) for at in range((today - start).days)]
 
@@ -65,7 +67,8 @@ def due_at(can: Capabilities, day: date) -> datetime:
     return datetime.combine(on, can.settlement_at, tzinfo=BILLING_ZONE)
 
 
-def _subject(source: str, day: date) -> str:
+def subject_of(source: str, day: date) -> str:
+    """Return what an event about a source's file of a day is about."""
     return f"{source} {day}"
 
 
@@ -104,7 +107,7 @@ def fetch(source: str, day: date, gateways: Mapping[str, Gateway], *, now: datet
         answer = f"refused: {refused}"[:500]
     with transaction() as session:
         _ANSWERED.rows(session, {"source": source, "day": day, "now": now, "answer": answer})
-    return _pause_seconds(now - arrival.due_at)
+    return pause_seconds(now - arrival.due_at)
 
 
 _ANSWERED = HotStatement("""
@@ -131,7 +134,8 @@ def _take(gateway: Gateway, day: date, fetched: SettlementFetch, *, now: datetim
     return True
 
 
-def _pause_seconds(late: timedelta) -> int:
+def pause_seconds(late: timedelta) -> int:
+    """Return when to ask again for what is so late: soon, then hourly, then daily."""
     if late < _SOON:
         return _SOON_SECONDS
     return _LONG_SECONDS if late < _LONG else _DAILY_SECONDS
@@ -140,6 +144,7 @@ def _pause_seconds(late: timedelta) -> int:
 class Arrival(NamedTuple):
     """A day's file of one source, as staff see it."""
 
+    leg: Leg
     source: str
     day: date
     state: ArrivalState
@@ -149,25 +154,33 @@ class Arrival(NamedTuple):
     late: bool
 
 
+_ARRIVALS = """
+    SELECT 'gateway' AS leg, source, day, state, due_at, asked_at, answer FROM settlement_arrival
+    UNION ALL
+    SELECT 'company', provider_code, day, state, due_at, asked_at, answer
+    FROM confirmation_arrival
+"""
+_NEWEST = HotStatement(f"""
+    SELECT * FROM ({_ARRIVALS}) a ORDER BY day DESC, leg DESC, source LIMIT :limit
+""")  # noqa: S608  our own texts
+
+
 def list_arrivals(session: Session, *, now: datetime, limit: int = 200) -> list[Arrival]:
-    """Return the files that should be here, newest day first."""
-    rows = session.exec(
-        select(SettlementArrival)
-        .order_by(col(SettlementArrival.day).desc(), col(SettlementArrival.source))
-        .limit(limit)
-    )
+    """Return the files that should be here, gateways' and companies', newest day first."""
     return [
         Arrival(
-            row.source, row.day, row.state, row.due_at, row.asked_at, row.answer,
-            late=row.state is ArrivalState.WAITING and now > row.due_at + LATE_AFTER,
+            Leg(leg), source, day, ArrivalState(state), due_at, asked_at, answer,
+            late=state == ArrivalState.WAITING and now > due_at + LATE_AFTER,
         )
-        for row in rows
+        for leg, source, day, state, due_at, asked_at, answer in _NEWEST.rows(
+            session, {"limit": limit}
+        )
     ]  # fmt: skip
 
 
-_LATE = HotStatement("""
-    SELECT count(*) FROM settlement_arrival WHERE state = 'waiting' AND due_at < :since
-""")
+_LATE = HotStatement(f"""
+    SELECT count(*) FROM ({_ARRIVALS}) a WHERE state = 'waiting' AND due_at < :since
+""")  # noqa: S608  our own texts
 
 
 def count_late(session: Session, *, now: datetime) -> int:

@@ -24,6 +24,8 @@ REMEDIES = {
     BreakKind.WRITTEN_OFF_UNPAID: "Ask the company to open the bill again: nobody paid it here.",
     BreakKind.PAID_NOT_WRITTEN_OFF: "Send the write-off again under its number, or ask for it.",
     BreakKind.UNKNOWN_CREDIT: "Find who sent it: move it to suspense until it is known.",
+    BreakKind.UNKNOWN_DEBIT: "Ask the bank what it was for: nobody here sent it.",
+    BreakKind.NOT_SETTLED: "Ask who owes it when it was sent: our bank's statement lacks it.",
 }
 
 _RECORD = """

@@ -125,6 +125,8 @@ class BreakKind(StrEnum):
     WRITTEN_OFF_UNPAID = "written_off_unpaid"  # by a company, and we have no money for it
     PAID_NOT_WRITTEN_OFF = "paid_not_written_off"
     UNKNOWN_CREDIT = "unknown_credit"  # money in the bank that nobody announced
+    UNKNOWN_DEBIT = "unknown_debit"  # money that left it, and nobody here sent
+    NOT_SETTLED = "not_settled"  # it should be in the bank's statement by now
 
 
 class BreakState(StrEnum):

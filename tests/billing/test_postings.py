@@ -53,6 +53,8 @@ EXAMPLES = (
     ("released", postings.released(PAPER, "sandbox", SANDBOX, 8_650)),
     ("settled", postings.settled(PAPER, "sandbox", 9_000, 52)),
     ("settled", postings.settled(PAPER, "sandbox", -1_000, 0)),
+    ("settled", postings.settled(PAPER, "sandbox", -1_000, -6)),
+    ("unsettled", postings.unsettled(PAPER, "sandbox", 9_000, 52)),
     ("remitted", postings.remitted(PAPER, "water", 9_000)),
     ("charged back", postings.charged_back(PAPER, PAYMENT, "sandbox", 9_000)),
     ("dispute fee", postings.dispute_fee(PAPER, PAYMENT, "sandbox", 1_500)),
@@ -67,6 +69,12 @@ EXAMPLES = (
     (
         "chargeback borne",
         postings.chargeback_borne(PAPER, PAYMENT, fee_fen=50, tax_fen=3, loss_fen=1_000),
+    ),
+    ("difference written off", postings.difference_written_off(8, PAYMENT, "sandbox", 2)),
+    ("difference written off", postings.difference_written_off(9, PAYMENT, "sandbox", -2)),
+    (
+        "difference written off",
+        postings.difference_written_off(8, PAYMENT, "sandbox", 2, undone=True),
     ),
 )
 

@@ -88,6 +88,7 @@ ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 APPEND_ONLY = {"SELECT", "INSERT"}
 PRIVILEGES = dict.fromkeys(("ledger_transfer", *OTHERS), APPEND_ONLY) | {
     "provider_terms": APPEND_ONLY,  # and three columns: the approval and the withdrawal
+    "break_act": APPEND_ONLY,  # and its later fate
     "alembic_version": {"SELECT"},
 }
 

@@ -26,6 +26,7 @@ from tests.factories import (
     book,
     items_of,
 )
+from tests.payments.reconciliation.banking import Line, bank_says, takes
 from tests.payments.returns.returning import (
     SENT,
     Disputed,
@@ -68,6 +69,8 @@ def worked_city(database_url: str) -> Iterator[None]:
         suspense.book_returned(session, receipt.id, "sent", NOW, now=NOW)
     staff_and_banks_send_back()
     a_home(-500, 0, 3_000).cancel(2)
+    takes("sandbox", 0, 10_000, 52)
+    bank_says(Line(9_948))
     with transaction() as session:
         close_day(session, NOW.date(), closed_by="li", now=NOW + timedelta(days=1))
     yield
@@ -134,6 +137,8 @@ TRANSFER = "a transfer from our bank is of a refund or receipt that waits for it
 RECEIPT = "every receipt's state is what its transfers say"
 DISPUTE = "every chargeback's state is what its transfers say"
 DISPUTED = "open chargebacks are what stands on their account"
+MATCHED = "each matched bank entry is what its transfers say"
+PAYOUT = "every payout in the ledger is matched with the bank"
 WAYS = [
     (BACK, "UPDATE payment_item SET returned_fen = returned_fen - 1 WHERE returned_fen > 0"),
     (BACK, "UPDATE payment_item SET returned_fen = 1 WHERE outcome = 'paid'"),
@@ -199,6 +204,10 @@ WAYS = [
     (REFUNDS, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'unpaid:%'"),
     (HELD, "UPDATE bill SET held_by = (SELECT min(id) FROM payment WHERE status = 'paid')"),
     (HELD, "UPDATE bill SET held_by = 9"),
+    (MATCHED, "UPDATE bank_entry SET amount_fen = amount_fen + 1"),
+    (MATCHED, "UPDATE bank_due SET fee_fen = fee_fen + 1"),
+    (MATCHED, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'gateway_fee:%'"),
+    (PAYOUT, "DELETE FROM bank_match"),
     (WAITS, "UPDATE bill SET held_by = NULL"),
     (DAY, UNTIED + "UPDATE ledger_transfer SET posted_on = posted_on - 1"),
     (DAY, UNTIED + "UPDATE ledger_transfer SET posted_at = posted_at + interval '12 hours'"),

@@ -102,7 +102,7 @@ def world(app: FastAPI, kept_city: None) -> Iterator[World]:
             "day": "2026-11-20", "terms_id": "1", "key_id": "ck_0",
             "until": "1", "signature": "0",
             "mandate_id": str(mandate.id), "barcode": "9" * 30, "agent_txn_no": "1",
-            "number": "R0",
+            "number": "R0", "break_id": "1", "act_id": "1", "decision": "approval",
         },
     )  # fmt: skip
 
@@ -216,6 +216,8 @@ class TestOthers:
             ("staff", "/console/reconciliations/{}/2026-11-20"),
             ("staff", "/api/v1/reconciliations/{}/2026-11-20"),
             ("staff", "/api/v1/reconciliations/sandbox/{}"),
+            ("staff", "/console/breaks/{}"), ("staff", "/console/breaks?after={}"),
+            ("staff", "/api/v1/breaks?cursor={}"),
         ):  # fmt: skip
             answer = world.browser(who).get(path.format(junk))
             assert answer.status_code in {404, 422}, (path, answer.text)

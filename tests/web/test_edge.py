@@ -109,7 +109,7 @@ class TestErrors:
             raise RuntimeError("secret insides: postgresql://citybill@/var/lib")
 
         monkeypatch.setattr("web.pages.console.today_figures", broken)
-        monkeypatch.setattr("web.api.reconciliations.reconciliation.get_result", broken)
+        monkeypatch.setattr("web.api.reconciliations.matching.get_result", broken)
 
         answer = signed_in(app, a_person(Role.STAFF)).get(path, headers={"X-Request-Id": "r-1"})
 

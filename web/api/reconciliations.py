@@ -12,10 +12,11 @@ from core.clock import utc_now
 from core.db import transaction
 from core.errors import Invalid
 from payments.gateways import gateway_named
-from payments.reconciliation import matching
+from payments.gateways.base import Gateway
+from payments.reconciliation import company, matching
 from payments.reconciliation.breaks import REMEDIES, list_breaks
 from payments.reconciliation.matching import MAX_FILE_BYTES
-from payments.reconciliation.models import BreakKind
+from payments.reconciliation.models import BreakKind, Leg
 from web.access import Db, Staff
 
 router = APIRouter(tags=["reconciliation"])
@@ -40,20 +41,62 @@ class ReconciliationOut(BaseModel):
     balanced: bool
 
 
+class CompanyReconciliationOut(BaseModel):
+    """``awaited``: ours that may stand in the next day's list, which is not here yet."""
+
+    source: str
+    day: date
+    file_name: str
+    matched: int
+    awaited: int
+    written_off_unpaid: int
+    paid_not_written_off: int
+    amount_differs: int
+    duplicate: int
+    our_count: int
+    their_count: int
+    our_total_fen: int
+    their_total_fen: int
+    rejected: int
+    is_proven: bool
+    run_at: datetime
+    balanced: bool
+
+
+Out = ReconciliationOut | CompanyReconciliationOut
+
+
 class BreakOut(BaseModel):
     kind: BreakKind
     reference: str
-    gateway_ref: str | None
+    their_ref: str | None
     ours_fen: int | None
     theirs_fen: int | None
     happened_at: datetime | None
     remedy: str
 
 
+def _gateway(request: Request, source: str) -> Gateway | None:
+    """Return the gateway whose files these are; None: they are a company's.
+
+    Raises:
+        NotFound: it is neither a gateway nor a company that has lists of write-offs.
+    """
+    if source in company.companies_with_lists():
+        return None
+    return gateway_named(request.app.state.gateways, source)
+
+
+def _shown(found: matching.ReconciliationResult | company.CompanyResult) -> Out:
+    if isinstance(found, company.CompanyResult):
+        return CompanyReconciliationOut.model_validate(found, from_attributes=True)
+    return ReconciliationOut.model_validate(found, from_attributes=True)
+
+
 @router.post("/reconciliations/{source}/{day}/files", status_code=201)
-async def run(request: Request, source: str, day: date, _caller: Staff) -> ReconciliationOut:
-    """Take in a settlement file (the body) and match it; may be repeated and converges."""
-    gateway = gateway_named(request.app.state.gateways, source)
+async def run(request: Request, source: str, day: date, _caller: Staff) -> Out:
+    """Take in a gateway's or a company's file (the body) and match it; may be repeated."""
+    gateway = _gateway(request, source)
     name = request.headers.get("x-file-name", "upload")
     with tempfile.SpooledTemporaryFile(8 << 20) as spool:
         size_bytes = 0
@@ -63,40 +106,42 @@ async def run(request: Request, source: str, day: date, _caller: Staff) -> Recon
                 raise Invalid("the file is larger than 512 MiB", code="settlement_file.too_large")
             await run_in_threadpool(spool.write, piece)
         spool.seek(0)
+        stream = cast(BinaryIO, spool)
 
-        def match() -> ReconciliationOut:
+        def match() -> Out:
+            now = utc_now()
             with transaction() as session:
-                found = matching.reconcile(
-                    session,
-                    gateway,
-                    cast(BinaryIO, spool),
-                    day=day,
-                    file_name=name,
-                    now=utc_now(),
+                if gateway is None:
+                    return _shown(
+                        company.reconcile_company(
+                            session, source, stream, day=day, file_name=name, now=now
+                        )
+                    )
+                return _shown(
+                    matching.reconcile(session, gateway, stream, day=day, file_name=name, now=now)
                 )
-            return ReconciliationOut.model_validate(found, from_attributes=True)
 
         return await run_in_threadpool(match)
 
 
 @router.get("/reconciliations/{source}/{day}")
-def read(request: Request, source: str, day: date, db: Db, _caller: Staff) -> ReconciliationOut:
+def read(request: Request, source: str, day: date, db: Db, _caller: Staff) -> Out:
     """Return the last run of a day; 404 means that its file is not here yet."""
-    gateway_named(request.app.state.gateways, source)
-    found = matching.get_result(db, source, day)
-    return ReconciliationOut.model_validate(found, from_attributes=True)
+    if _gateway(request, source) is None:
+        return _shown(company.get_company_result(db, source, day))
+    return _shown(matching.get_result(db, source, day))
 
 
 @router.get("/reconciliations/{source}/{day}/breaks")
 def breaks(request: Request, source: str, day: date, db: Db, _caller: Staff) -> list[BreakOut]:
     """Return what a day's last run could not match."""
-    gateway_named(request.app.state.gateways, source)
-    matching.get_result(db, source, day)
+    leg = Leg.COMPANY if _gateway(request, source) is None else Leg.GATEWAY
+    read(request, source, day, db, _caller)
     return [
         BreakOut(
-            kind=one.kind, reference=one.reference, gateway_ref=one.their_ref,
+            kind=one.kind, reference=one.reference, their_ref=one.their_ref,
             ours_fen=one.ours_fen, theirs_fen=one.theirs_fen, happened_at=one.happened_at,
             remedy=REMEDIES[one.kind],
         )
-        for one in list_breaks(db, source, day)
+        for one in list_breaks(db, source, day, leg=leg)
     ]  # fmt: skip

@@ -24,6 +24,7 @@ from providers.registry import PROVIDERS
 from web import look
 from web.access import Db, Staff
 from web.inputs import PLAIN, Csrf
+from web.pages.break_words import remedy
 from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page
 
@@ -182,7 +183,7 @@ def show_reconciliation(
                 "theirs_fen": one.theirs_fen,
                 "happened_at": one.happened_at,
                 "payment_ref": _payment_ref(db, one.reference),
-                "remedy": _remedy(locale, one.kind.value),
+                "remedy": remedy(locale, one.kind),
             }
             for one in list_breaks(db, source, day)
         ],
@@ -192,21 +193,6 @@ def show_reconciliation(
 def _payment_ref(session: Session, reference: str) -> str | None:
     payment = find_payment_by_order(session, reference)
     return None if payment is None else str(payment.id)
-
-
-def _remedy(locale: str, kind: str) -> str:
-    """Say what to do about a break."""
-    return {
-        "missing_here": look.say(
-            locale, "The gateway took money we do not know of: find the payer."
-        ),
-        "missing_at_gateway": look.say(
-            locale, "Query the order; it may stand in the next day's file."
-        ),
-        "amount_differs": look.say(locale, "Query the order: one of the two amounts is wrong."),
-        "duplicate": look.say(locale, "Ask the gateway whether the payer was charged twice."),
-        "ledger_differs": look.say(locale, "Run the ledger's verification and call an engineer."),
-    }[kind]
 
 
 @router.get("/payments/{payment_id}")

@@ -1,0 +1,283 @@
+"""What a person says of an entry: a proposal to choose from, a match, what it teaches, its end."""
+
+import pytest
+from sqlalchemy import text
+
+from core.db import transaction
+from core.errors import AmountMismatch, CityBillError, Conflict, Invalid, NotFound
+from identity.models import Role
+from payments.reconciliation import bank_by_hand
+from payments.reconciliation.bank_by_hand import Suggestion, suggest
+from payments.reconciliation.bank_models import BankEntry
+from tests.factories import NOW, a_person, at_once, balances, violations
+from tests.payments.reconciliation.banking import (
+    Line,
+    a_day,
+    bank_says,
+    left,
+    match,
+    match_by_hand,
+    matched,
+    takes,
+    the_entry,
+    the_match,
+    undo,
+)
+
+pytestmark = pytest.mark.usefixtures("city")
+SENDER = "6222020000001234"
+
+
+@pytest.fixture
+def li() -> int:
+    return a_person(Role.STAFF)
+
+
+def suggestions(entry: BankEntry) -> list[Suggestion]:
+    with transaction() as session:
+        return suggest(session, entry)
+
+
+def two_gateways_of_one_sum() -> BankEntry:
+    takes("alpha", 0, 10_000, 10)
+    takes("beta", 0, 10_000, 10)
+    bank_says(Line(9_990, account=SENDER))
+    return the_entry(9_990)
+
+
+def rules() -> list[tuple[str, bool]]:
+    with transaction() as session:
+        rows = session.execute(text("SELECT source, ended_at IS NULL FROM bank_rule ORDER BY id"))
+        return [tuple(row) for row in rows]
+
+
+class TestSuggestions:
+    def test_the_nearest_sum_and_day_come_first_with_their_reasons(self):
+        takes("alpha", -4, 10_000)
+        takes("beta", 0, 10_050)
+        takes("gamma", 0, 99)
+        bank_says(Line(10_000, on=8))
+
+        first, second = suggestions(the_entry(10_000))
+
+        assert (first.source, first.words, first.confidence) == (
+            "alpha", ("the same sum", "12 days after"), 60
+        )  # fmt: skip
+        assert (second.source, second.words) == ("beta", ("-0.50 off", "8 days after"))
+        assert second.confidence < first.confidence
+
+    def test_days_together_are_proposed_and_another_way_of_money_is_not(self):
+        for on, fen in ((0, 6_000), (1, 4_000), (2, -10_000)):
+            takes("alpha", on, fen)
+        bank_says(Line(10_000, on=15))
+
+        (only,) = suggestions(the_entry(10_000))
+
+        assert (only.amount_fen, only.words[-1]) == (10_000, "2 days together")
+        assert only.references == ("alpha 2026-11-20", "alpha 2026-11-21")
+
+    def test_who_has_paid_before_is_likelier(self):
+        two_gateways_of_one_sum()
+        takes("beta", -8, 500)
+        bank_says(Line(500, on=-1, account=SENDER))
+
+        first, second = suggestions(the_entry(9_990))
+
+        assert (first.source, second.source) == ("beta", "alpha")
+        assert "paid for it before" in first.words[-1]
+        assert 100 >= first.confidence > second.confidence
+
+
+class TestByHand:
+    def test_it_is_posted_and_stays_in_every_later_run(self, li):
+        entry = two_gateways_of_one_sum()
+        assert balances() == {}
+
+        made = by_hand(entry, "beta", li)
+
+        assert (made.reason, made.made_by) == ("called them", li)
+        assert match() == (0, 0, 0)
+        assert matched() == [("person", [9_990], [9_990], 10)]
+        assert balances() == {"bank": 9_990, "gateway:beta": -10_000, "gateway_fees": 10}
+        assert violations() == []
+
+    def test_a_corrected_file_ends_it_when_the_sums_part(self, li):
+        by_hand(two_gateways_of_one_sum(), "beta", li)
+        takes("beta", 0, 10_001, 10)
+
+        # The other gateway's day is of that sum, but this account brings the money of this one.
+        assert match() == (0, 1, 1)
+
+        assert (balances(), violations()) == ({}, [])
+
+    def test_a_corrected_fee_is_posted_anew_in_the_persons_name(self, li):
+        a_day("stripe", 1, ("payout", -500, 0, "po_1"), ("payout", -500, 0, "po_2"))
+        bank_says(Line(500, on=3))
+        with transaction() as session:
+            due = session.execute(text("SELECT min(id) FROM bank_due WHERE kind = 'payout'"))
+            bank_by_hand.match_by_hand(
+                session, the_entry(500).id, [due.scalar_one()], by=li, reason="seen", now=NOW
+            )
+        takes("stripe", 0, 510, 10)
+
+        assert match()[:2] == (1, 1)
+
+        assert matched() == [("person", [500], [500], 10)]
+        assert violations() == []
+
+    @pytest.mark.parametrize("fen", [9_989, 9_991])
+    def test_one_fen_off_is_refused(self, li, fen):
+        takes("alpha", 0, fen)
+        bank_says(Line(9_990))
+
+        with pytest.raises(AmountMismatch):
+            match_by_hand(the_entry(9_990), fen, by=li)
+
+        assert (matched(), balances()) == ([], {})
+
+    def test_what_is_matched_or_not_there_or_unexplained_is_refused(self, li):
+        takes("alpha", 0, 10_000)
+        bank_says(Line(10_000), Line(55))
+
+        for entry, fen, reason, error in (
+            (the_entry(10_000), [10_000], "why", Conflict),
+            (the_entry(55), [10_000], " ", Invalid),
+            (the_entry(55), [], "why", Invalid),
+        ):
+            with pytest.raises(error):
+                match_by_hand(entry, *fen, by=li, reason=reason)
+        with transaction() as session, pytest.raises(NotFound):
+            bank_by_hand.match_by_hand(session, 99, [1], by=li, reason="why", now=NOW)
+
+    def test_a_day_of_a_gateway_that_pays_out_is_no_money_of_its_own(self, li):
+        a_day("stripe", 0, ("payment", 10_000, 0, "a"), ("payout", -9_000, 0, "po_1"))
+        takes("alpha", 0, 10_000)
+        bank_says(Line(10_000, on=-1))
+        entry = the_entry(10_000)
+
+        with pytest.raises(Conflict, match="match its payout"):
+            by_hand(entry, "stripe", li)
+        with pytest.raises(Conflict, match="several sources"):
+            match_by_hand(entry, 9_000, 10_000, by=li)
+        assert [one.source for one in suggestions(entry)] == ["alpha"]
+
+    def test_two_people_at_once_match_once(self, li):
+        entry = two_gateways_of_one_sum()
+
+        done = at_once([lambda to=to: by_hand(entry, to, li) for to in ("alpha", "beta")])
+
+        assert sum(isinstance(one, CityBillError) for one in done) == 1
+        assert balances()["bank"] == 9_990
+
+
+def by_hand(entry: BankEntry, source: str, by: int):
+    with transaction() as session:
+        due = session.execute(
+            text("SELECT id FROM bank_due WHERE source = :source AND amount_fen = :fen"),
+            {"source": source, "fen": entry.amount_fen},
+        ).scalar_one()
+        return bank_by_hand.match_by_hand(
+            session, entry.id, [due], by=by, reason="called them", now=NOW
+        )
+
+
+class TestRules:
+    def test_a_match_teaches_whose_money_an_account_brings(self, li):
+        by_hand(two_gateways_of_one_sum(), "beta", li)
+        takes("alpha", 2, 700)
+        takes("beta", 2, 700)
+
+        assert bank_says(Line(700, on=3, account=SENDER)).made == 1
+
+        assert matched()[1] == ("rule", [700], [700], 0)
+        assert balances()["gateway:beta"] == -10_700
+        with transaction() as session:
+            assert SENDER not in str(session.execute(text("SELECT * FROM bank_rule")).all())
+
+    def test_another_account_learns_nothing_of_it(self, li):
+        by_hand(two_gateways_of_one_sum(), "beta", li)
+        takes("alpha", 2, 700)
+        takes("beta", 2, 700)
+
+        assert bank_says(Line(700, on=3, account=SENDER[:-1])).made == 0
+
+    def test_it_dies_when_a_match_by_it_is_undone(self, li):
+        by_hand(two_gateways_of_one_sum(), "beta", li)
+        takes("beta", 2, 700)
+        takes("alpha", 2, 700)
+        bank_says(Line(700, on=3, account=SENDER))
+        with transaction() as session:
+            by_rule = session.execute(
+                text("SELECT id FROM bank_match WHERE matched_by = 'rule'")
+            ).scalar_one()
+
+        undo(by_rule, li)
+
+        assert rules() == [("beta", False)]
+        # What is left for it: the one that was not refused.
+        assert match().made == 1
+        assert balances()["gateway:alpha"] == -700
+        assert violations() == []
+
+    def test_an_account_that_brought_two_sources_money_tells_nothing(self, li):
+        by_hand(two_gateways_of_one_sum(), "beta", li)
+        takes("alpha", 2, 700)
+        bank_says(Line(700, on=3, account=SENDER))
+        by_hand(the_entry(700), "alpha", li)
+
+        assert rules() == [("beta", False)]
+
+
+class TestUndoing:
+    def test_it_restores_the_books_and_no_run_makes_it_again(self, li):
+        takes("alpha", 0, 10_000, 10)
+        bank_says(Line(9_990))
+
+        undone = undo(the_match(), li)
+
+        assert (undone.undone_by, undone.undo_reason) == (li, "it was another")
+        assert match() == (0, 0, 1)
+        assert (matched(), balances(), violations()) == ([], {}, [])
+        assert [one[2] for one in left()] == ["unknown_credit"]
+
+    def test_undone_and_matched_again_by_hand_it_stands_once(self, li):
+        takes("alpha", 0, 10_000, 10)
+        bank_says(Line(9_990))
+        undo(the_match(), li)
+
+        match_by_hand(the_entry(9_990), 9_990, by=li)
+
+        assert match() == (0, 0, 0)
+        assert balances() == {"bank": 9_990, "gateway:alpha": -10_000, "gateway_fees": 10}
+        assert violations() == []
+
+    def test_an_undone_reference_is_two_differences_again(self, li):
+        a_day("stripe", -6, ("payout", -500, 0, "po_1"))
+        bank_says(Line(500, on=-3, ref="po_1"), Line(-1, on=5, no="late"))
+        undo(the_match(), li)
+        match()
+
+        assert {one[2] for one in left()} == {"unknown_credit", "unknown_debit", "not_settled"}
+
+    def test_twice_or_without_a_reason_is_refused(self, li):
+        takes("alpha", 0, 10_000)
+        bank_says(Line(10_000))
+        made = the_match()
+        with pytest.raises(Invalid):
+            undo(made, li, " ")
+        undo(made, li)
+
+        with pytest.raises(Conflict):
+            undo(made, li)
+        with pytest.raises(NotFound):
+            undo(1, li)
+
+    def test_two_at_once_counter_once(self, li):
+        takes("alpha", 0, 10_000)
+        bank_says(Line(10_000))
+        made = the_match()
+
+        done = at_once([lambda: undo(made, li)] * 3)
+
+        assert sum(isinstance(one, Conflict) for one in done) == 2
+        assert (balances(), violations()) == ({}, [])
