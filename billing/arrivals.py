@@ -1,6 +1,7 @@
-"""A chunk of which some bills may be new, some known: in sets, never row by row."""
+"""A chunk's new bills, with their accounts and first postings: in sets, never row by row."""
 
 import io
+from collections.abc import Iterable
 from typing import Any, Final
 
 import polars as pl
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing.corrections import BY_INDEX, Chunk
+from billing.first_postings import COPY_TRANSFERS, binary_transfers
 from core.clock import billing_date
 from core.db import driver
 from providers.base import RecordKind
@@ -26,6 +28,36 @@ def may_be_new(chunk: Chunk) -> bool:
     )
 
 
+def copy_in(session: Session, chunk: Chunk) -> tuple[int, int]:
+    """Take a chunk in as new bills; returns how many and their sum in fen.
+
+    Raises:
+        psycopg.errors.UniqueViolation: one of them is not new.
+    """
+    connection = driver(session)
+    known = _accounts(connection, chunk)
+    bills = chunk.rows.join(known, on="account_no", how="left").sort("account_id", "id")
+    assert bills["account_id"].null_count() == 0, "every account was looked up or made"
+    _copy(connection, "bill", bills.select(*_bill_columns(chunk)))
+    with connection.cursor().copy(COPY_TRANSFERS) as copy:
+        copy.write(binary_transfers(bills, chunk))
+    return bills.height, int(bills["amount_fen"].sum())
+
+
+def _bill_columns(chunk: Chunk) -> Iterable[pl.Expr]:
+    said = (
+        "id", "amount_fen", "billing_month", "period_from_on", "period_to_on", "issued_on",
+        "due_on", "version", "usage", "bill_no", "usage_unit", "items", "pay_terms",
+    )  # fmt: skip
+    return (
+        pl.col("account_id"),
+        *map(pl.col, said),
+        pl.lit(chunk.bill_file_id).alias("bill_file_id"),
+        pl.lit(chunk.now.isoformat()).alias("recorded_at"),
+        pl.col("line_no").alias("file_line_no"),
+    )
+
+
 def _copy(connection: psycopg.Connection[Any], table: str, rows: pl.DataFrame) -> None:
     """COPY rows into a table whose columns have the frame's names."""
     buffer = io.BytesIO()
@@ -35,6 +67,49 @@ def _copy(connection: psycopg.Connection[Any], table: str, rows: pl.DataFrame) -
     query = f"COPY {table} ({', '.join(rows.columns)}) FROM STDIN"
     with connection.cursor().copy(query.encode()) as copy:
         copy.write(buffer.getbuffer())
+
+
+_KNOWN: Final = """
+    SELECT string_agg(account_no, E'\\n'), string_agg(id::text, E'\\n') FROM utility_account
+    WHERE provider_code = %s AND account_no = ANY (string_to_array(%s, E'\\n'))
+"""
+
+_MAKE: Final = """
+    INSERT INTO utility_account (provider_code, account_no, holder_name, address, created_at)
+    SELECT %s, *, %s FROM unnest(%s::text[], %s::text[], %s::text[])
+    ON CONFLICT (provider_code, account_no) DO NOTHING
+"""
+
+
+def _accounts(connection: psycopg.Connection[Any], chunk: Chunk) -> pl.DataFrame:
+    """Return the ids of a chunk's accounts, making those that are new."""
+    nos = chunk.rows["account_no"].unique(maintain_order=True)
+    known = _known(connection, chunk.provider_code, nos)
+    if known.height == nos.len():
+        return known
+    missing = (
+        chunk.rows.unique("account_no", keep="first", maintain_order=True)
+        .join(known, on="account_no", how="anti")
+        .sort("account_no")
+    )
+    told = [missing[name].to_list() for name in ("account_no", "holder_name", "address")]
+    connection.execute(_MAKE, [chunk.provider_code, chunk.now, *told])
+    made = _known(connection, chunk.provider_code, missing["account_no"])
+    return pl.concat([known, made])
+
+
+def _known(connection: psycopg.Connection[Any], provider_code: str, nos: pl.Series) -> pl.DataFrame:
+    """Look accounts up; their numbers hold no line break, which is what parts them here."""
+    asked = "\n".join(nos.to_list())
+    found = connection.execute(_KNOWN, [provider_code, asked]).fetchone()
+    texts, ids = found if found is not None and found[0] is not None else ("", "")
+    return pl.DataFrame(
+        {
+            "account_no": texts.split("\n") if ids else [],
+            "account_id": pl.Series(ids.split("\n") if ids else [], dtype=pl.String).cast(pl.Int64),
+        },
+        schema={"account_no": pl.String, "account_id": pl.Int64},
+    )
 
 
 _INCOMING: Final = text("""

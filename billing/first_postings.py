@@ -1,41 +1,30 @@
-"""Where a bill begins: its own row, and the posting *bill issued*, both as COPY reads them."""
+"""The posting *bill issued* of a whole chunk, as COPY reads it in binary.
 
+One transfer a bill makes this the second largest thing an import writes. Written as text it costs
+the database a third more, and us the writing. Rows alike in length are laid out from one template,
+and what differs is put in column by column. Source of the layout: PostgreSQL's manual, COPY.
+"""
+
+import struct
+from array import array
+from datetime import UTC, date, datetime
+from itertools import product
 from typing import Final
 
 import polars as pl
 
-from billing.binary_rows import BinaryRows
 from billing.corrections import Chunk
 from core.clock import billing_date
 
-COPY_BILLS: Final = b"""
-    COPY bill (account_id, id, bill_file_id, amount_fen, recorded_at, billing_month, period_from_on,
-               period_to_on, issued_on, due_on, file_line_no, version, usage, usage_unit, pay_terms,
-               bill_no, items) FROM STDIN (FORMAT BINARY)
-"""
 COPY_TRANSFERS: Final = b"""
-    COPY ledger_transfer (account_id, subject_id, debit_account_id, credit_account_id, amount_fen,
-                          posted_on, posted_at, entry_key) FROM STDIN (FORMAT BINARY)
+    COPY ledger_transfer (account_id, subject_id, entry_key, debit_account_id, credit_account_id,
+                          amount_fen, posted_on, posted_at) FROM STDIN (FORMAT BINARY)
 """
-_DAYS: Final = ("billing_month", "period_from_on", "period_to_on", "issued_on", "due_on")
-
-
-def binary_bills(bills: pl.DataFrame, chunk: Chunk) -> bytes:
-    """Return a chunk's rows, of accounts that are known, as `COPY_BILLS` takes them."""
-    rows = BinaryRows(bills.height, 17)
-    rows.number(8, bills["account_id"])
-    rows.number(8, bills["id"])
-    rows.number(8, chunk.bill_file_id)
-    rows.number(8, bills["amount_fen"])
-    rows.moment(chunk.now)
-    for name in _DAYS:
-        rows.day(bills[name])
-    rows.number(4, bills["line_no"])
-    rows.number(2, bills["version"])
-    rows.thousandths(bills["usage"])
-    for name in ("usage_unit", "pay_terms", "bill_no", "items"):
-        rows.text(bills[name])
-    return rows.written()
+_START: Final = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+_END: Final = struct.pack(">h", -1)
+_KEY: Final = b"issued."
+_EPOCH_ON: Final = date(2000, 1, 1)
+_EPOCH_AT: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def binary_transfers(bills: pl.DataFrame, chunk: Chunk) -> bytes:
@@ -43,19 +32,43 @@ def binary_transfers(bills: pl.DataFrame, chunk: Chunk) -> bytes:
 
     A bill of zero has none; a credit (negative) is posted the other way round.
     """
-    posted = bills.filter(pl.col("amount_fen") != 0)
-    owed = posted["amount_fen"] > 0
-    rows = BinaryRows(posted.height, 8)
-    rows.number(8, posted["account_id"])
-    rows.number(8, posted["id"])
-    rows.number(4, _either(owed, chunk.receivable_id, chunk.uncollected_id))
-    rows.number(4, _either(owed, chunk.uncollected_id, chunk.receivable_id))
-    rows.number(8, posted["amount_fen"].abs())
-    rows.day(billing_date(chunk.now))
-    rows.moment(chunk.now)
-    rows.text("issued." + posted["version"].cast(pl.String))
-    return rows.written()
+    parts = [_START]
+    for sign, digits in product((1, -1), (1, 2)):
+        alike = bills.filter(
+            pl.col("amount_fen") * sign > 0,
+            (pl.col("version") < 10) == (digits == 1),
+        )
+        if alike.height:
+            parts.append(bytes(_rows(alike, chunk, owed=sign > 0, digits=digits)))
+    return b"".join([*parts, _END])
 
 
-def _either(owed: pl.Series, where_so: int, otherwise: int) -> pl.Series:
-    return pl.select(pl.when(owed).then(where_so).otherwise(otherwise).alias("id"))["id"]
+def _rows(bills: pl.DataFrame, chunk: Chunk, *, owed: bool, digits: int) -> bytearray:
+    receivable, uncollected = chunk.receivable_id, chunk.uncollected_id
+    debit_id, credit_id = (receivable, uncollected) if owed else (uncollected, receivable)
+    posted_at = (chunk.now - _EPOCH_AT) // datetime.resolution
+    key = _KEY + b"0" * digits
+    row = struct.pack(
+        f">h iq iq i{len(key)}s ii ii iq ii iq",
+        8, 8, 0, 8, 0, len(key), key, 4, debit_id, 4, credit_id, 8, 0,
+        4, (billing_date(chunk.now) - _EPOCH_ON).days, 8, posted_at,
+    )  # fmt: skip
+    rows = bytearray(row * bills.height)
+    _fill(rows, len(row), 6, bills["account_id"])
+    _fill(rows, len(row), 18, bills["id"])
+    _fill(rows, len(row), 30 + len(key) + 20, bills["amount_fen"].abs())
+    version = bills["version"].cast(pl.Int64)
+    for place in range(digits):
+        digit = version // 10 ** (digits - 1 - place) % 10 + ord("0")
+        rows[30 + len(_KEY) + place :: len(row)] = bytes(digit.to_list())
+    return rows
+
+
+def _fill(rows: bytearray, row_bytes: int, at: int, values: pl.Series) -> None:
+    """Put an eight-byte column in its place, most significant byte first."""
+    column = array("q", values.to_list())
+    if struct.pack("=h", 1) != struct.pack(">h", 1):
+        column.byteswap()
+    told = column.tobytes()
+    for place in range(8):
+        rows[at + place :: row_bytes] = told[place::8]

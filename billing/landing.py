@@ -23,7 +23,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from billing import arrivals, copies, corrections
+from billing import arrivals, corrections
 from billing.staging import Staged
 from billing.turns import GiveWay, Stopped, Turns
 from core import outbox
@@ -168,14 +168,16 @@ _LIGHTLY = text("SET LOCAL lock_timeout = '500ms'; SET LOCAL synchronous_commit 
 
 
 def _land_as_new(session: Session, chunk: corrections.Chunk) -> dict[str, int] | None:
-    created, total_fen = copies.copy_in(session, chunk)
+    created, total_fen = arrivals.copy_in(session, chunk)
     return _counts(created=created, total_fen=total_fen)
 
 
 def _land_as_known(session: Session, chunk: corrections.Chunk) -> dict[str, int] | None:
-    if not copies.are_held(session, chunk):
+    arrivals.load(session, chunk)
+    rows = chunk.upto - chunk.after
+    if corrections.count_unchanged(session, chunk) < rows:
         return None
-    return _counts(unchanged=chunk.upto - chunk.after)
+    return _counts(unchanged=rows)
 
 
 def _land_alone(

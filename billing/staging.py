@@ -11,7 +11,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
 from types import TracebackType
 from typing import Final, Self, TypeGuard
 
@@ -37,7 +36,6 @@ ROWS: Final = pl.Schema(
 NO_ROWS: Final = ROWS.to_frame()
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # or half of a character
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
-_THOUSANDTH: Final = Decimal("0.001")
 _SELDOM: Final = ("original_no", "original_id", "pay_terms")
 # A reject's raw text may hold anything but NUL.
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
@@ -172,7 +170,7 @@ def _framed(records: list[BillRecord]) -> pl.DataFrame:
         for name in FRAME
         if name not in ("usage", "items")
     }
-    columns["usage"] = [_usage_text(one.usage) for one in records]
+    columns["usage"] = [None if one.usage is None else str(one.usage) for one in records]
     columns["items"] = [items_text(one.items) for one in records]
     columns["kind"] = [one.kind.value for one in records]
     columns["id"] = [named_key(one.billing_month, one.bill_no) for one in records]
@@ -183,14 +181,6 @@ def _framed(records: list[BillRecord]) -> pl.DataFrame:
     ]
     columns["pay_terms"] = [_terms_text(one) for one in records]
     return pl.DataFrame(columns, schema=ROWS)
-
-
-def _usage_text(usage: Decimal | None) -> str | None:
-    """Return usage in digits; beyond the thousandths that the books keep, rounded half up."""
-    if usage is None:
-        return None
-    rounded = usage.quantize(_THOUSANDTH, ROUND_HALF_UP)
-    return f"{usage if usage == rounded else rounded:f}"
 
 
 def _terms_text(record: BillRecord) -> str | None:
