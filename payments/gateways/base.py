@@ -43,6 +43,7 @@ class Capabilities:
     only_failures: bool = False  # silence means success after ``silence_days`` (rule 34)
     silence_days: int = 0  # working days
     settlement_file: bool = True
+    settlement_fetched: bool = True  # it is asked for; else whoever writes it brings it
     settlement_days: int = 1  # after a day its file is there,
     settlement_at: time = time(10)  # at this time in Shanghai
     cost_ppm: int = 0  # what it costs the city, of the amount

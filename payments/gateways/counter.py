@@ -160,7 +160,7 @@ class Counter:
     description = "凭条码到便利店或银行柜台付现金 · show the code at a shop and pay in cash"
     capabilities = Capabilities(
         modes=("cash",), channels=frozenset({"counter", "kiosk"}), maximum_fen=5_000_000,
-        refund_days=0, queries=False,
+        refund_days=0, queries=False, settlement_fetched=False,
     )  # fmt: skip
 
     def open_order(self, order: Order) -> GatewayReply:

@@ -43,7 +43,7 @@ def expect(session: Session, gateways: Mapping[str, Gateway], *, now: datetime) 
     """Note the files that should come, and have each asked for; returns how many are new."""
     found = 0
     for source, gateway in sorted(gateways.items()):
-        if not gateway.capabilities.settlement_file:
+        if not (gateway.capabilities.settlement_file and gateway.capabilities.settlement_fetched):
             continue
         [(first_at,)] = _FIRST.rows(session, {"source": source})
         days = [] if first_at is None else days_over(billing_date(first_at), billing_date(now))

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -93,6 +93,12 @@ class TestExpecting:
         a_payment(a_home())
 
         assert expect(Filing(), Filing(code="alipay")) == 0
+
+    def test_of_one_whose_agents_bring_their_files_nothing_is_expected(self):
+        a_paid_payment(a_home())
+        brought = replace(FarGateway().capabilities, settlement_fetched=False)
+
+        assert expect(Filing(capabilities=brought)) == 0
 
     def test_what_was_long_ago_is_not_asked_for(self):
         a_paid_payment(a_home())
