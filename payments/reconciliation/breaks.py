@@ -44,15 +44,14 @@ _RECORD = """
     ON CONFLICT (leg, source, day, row_kind, reference) DO UPDATE SET
         kind = excluded.kind, their_ref = excluded.their_ref, ours_fen = excluded.ours_fen,
         theirs_fen = excluded.theirs_fen, happened_at = excluded.happened_at,
-        found_at = CASE WHEN {same} AND b.state <> 'explained' OR b.state = 'open'
+        found_at = CASE WHEN b.state = 'open' OR {stays}
                         THEN b.found_at ELSE excluded.found_at END,
-        due_at = CASE WHEN {same} AND b.state <> 'explained' OR b.state = 'open'
-                      THEN b.due_at ELSE excluded.due_at END,
-        state = CASE WHEN {same} AND b.state = 'resolved' THEN b.state ELSE 'open' END,
-        closed_at = CASE WHEN {same} AND b.state = 'resolved' THEN b.closed_at END
+        due_at = CASE WHEN b.state = 'open' OR {stays} THEN b.due_at ELSE excluded.due_at END,
+        state = CASE WHEN {stays} THEN b.state ELSE 'open' END,
+        closed_at = CASE WHEN {stays} THEN b.closed_at END
 """
-_SAME = (
-    "(b.kind, b.ours_fen, b.theirs_fen) "
+_STAYS = (
+    "b.state = 'resolved' AND (b.kind, b.ours_fen, b.theirs_fen) "
     "IS NOT DISTINCT FROM (excluded.kind, excluded.ours_fen, excluded.theirs_fen)"
 )
 
@@ -76,7 +75,7 @@ def record(
             each (row_kind, reference) once; ours and trusted, with ``values``.
     """
     told = {"leg": leg, "source": source, "day": day, "now": now, "due_at": now + DUE_WITHIN}
-    session.execute(text(_RECORD.format(found=found, same=_SAME)), {**values, **told})
+    session.execute(text(_RECORD.format(found=found, stays=_STAYS)), {**values, **told})
 
 
 def list_breaks(
