@@ -8,7 +8,7 @@ UV := 0.13.8
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate pyproject.toml --override overrides.txt --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench prove weeks kill fuzz shots lock up clean
+.PHONY: help setup run test check format bench prove weeks kill tell plant runs fuzz shots lock up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,8 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup ## Run a demo city: web, worker, embedded servers (PORT=8000 to choose)
 	@$(BIN)/citybill serve --demo $(if $(PORT),--port $(PORT))
 
-test: setup ## Run every test, on real servers (ARGS="-k name" to choose)
-	@$(BIN)/pytest $(ARGS)
+test: setup ## Run every test, on real servers, a process a core (ARGS="-k name" to choose, in one)
+	@$(BIN)/pytest $(or $(ARGS),-n auto --dist loadfile)
 
 check: setup ## Lint, types, import direction
 	@$(BIN)/ruff check .
@@ -43,6 +43,10 @@ bench: setup ## Measure, each figure against its limit in the same run
 	@$(BIN)/python -m bench.bill_import
 	@$(BIN)/python -m bench.ledger
 	@$(BIN)/python -m bench.payments
+	@$(BIN)/python -m bench.reconcile
+	@$(BIN)/python -m bench.notify
+	@$(BIN)/python -m bench.pdf
+	@$(BIN)/python -m bench.pages --rows 1000000
 
 prove: setup ## Walk a city at random for a long time; the books must hold (STEPS=1000000)
 	@$(BIN)/python -m tests.prove --steps $(or $(STEPS),100000)
@@ -52,6 +56,15 @@ weeks: setup ## Live through random city weeks of payments; at the end every fen
 
 kill: setup ## Kill imports at random moments; what is left must be what a clean one leaves (TIMES=100)
 	@$(BIN)/python -m tests.kill --times $(or $(TIMES),100) --what $(or $(WHAT),import)
+
+tell: setup ## Tell a city of its bills while workers are killed and Redis is flushed and hung (TIMES=100, ROWS=100000)
+	@$(BIN)/python -m tests.told --times $(or $(TIMES),100) --rows $(or $(ROWS),100000)
+
+plant: setup ## Plant differences of every class among clean rows; exactly those must be found (ROWS=1000000)
+	@$(BIN)/python -m tests.planted --rows $(or $(ROWS),1000000)
+
+runs: setup ## Kill a reconciling run of each leg at every statement; nothing may be half done
+	@$(BIN)/python -m tests.kill_runs
 
 fuzz: setup ## Try random files on every reader, guided by coverage, SECONDS=60 each
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)

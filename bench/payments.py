@@ -36,7 +36,7 @@ from bench.ledger import COMPANIES
 from bench.payment_script import FIRST, MONTH, RESIDENTS, pgbench_script
 from cli.migrations import migrate
 from cli.processes import Family
-from cli.serve import QUEUES
+from cli.serve import WORKERS, worker
 from cli.servers import Servers, default_data_dir
 from core.clock import billing_date
 from core.crypto import fingerprint
@@ -150,10 +150,8 @@ class City:
             "web", "uvicorn", "--factory", "web.app:create_app", "--host", "127.0.0.1", "--port",
             str(WEB), "--workers", "2", "--log-level", "warning", "--no-access-log",
         )  # fmt: skip
-        self.family.start(
-            "worker", "celery", "--quiet", "-A", "workers.app", "worker", "--queues", QUEUES,
-            "--concurrency", "4", "--loglevel", "WARNING", "--without-gossip", "--without-mingle",
-        )  # fmt: skip
+        for name, queues, _ in WORKERS:
+            self.family.start(name, *worker(name, queues, 4))
         self.family.start("scheduler", "workers.scheduler")
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

@@ -117,7 +117,8 @@ _INCOMING: Final = text("""
         row_no int, line_no int, kind text, account_no text, holder_name text, address text,
         id bigint, bill_no text, billing_month date, version smallint, period_from_on date,
         period_to_on date, issued_on date, due_on date, usage numeric(12,3), usage_unit text,
-        amount_fen bigint, items text, original_no text, original_id bigint, pay_terms text
+        amount_fen bigint, items text, original_no text, original_id bigint, pay_terms text,
+        reading text
     );
     TRUNCATE incoming
 """)

@@ -3,22 +3,24 @@
 import hashlib
 import io
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from itertools import count
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import text, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from billing.models import BillFile, BillFilePart, BillFileReject, BillFileStatus
 from core import outbox
-from core.clock import billing_date
+from core.clock import billing_date, day_bounds
 from core.db import count_changed, transaction
 from core.errors import BillFileError, Conflict, Invalid, NotFound
 
 PART_BYTES = 1 << 20
 MAX_FILE_BYTES = 4 << 30
+PAGE = 50
 
 
 def fingerprint(stream: BinaryIO) -> tuple[str, int]:
@@ -187,9 +189,50 @@ def get_bill_file(session: Session, bill_file_id: int) -> BillFile:
     return bill_file
 
 
-def list_bill_files(session: Session, *, limit: int = 50) -> list[BillFile]:
-    """Return the newest files first."""
-    return list(session.exec(select(BillFile).order_by(col(BillFile.id).desc()).limit(limit)).all())
+class FileFilter(NamedTuple):
+    """Which files; what is None does not matter."""
+
+    provider_code: str | None = None
+    status: BillFileStatus | None = None
+    first_on: date | None = None  # the days they came
+    last_on: date | None = None
+
+
+def list_bill_files(
+    session: Session, wanted: FileFilter, *, after: int | None = None, limit: int = PAGE
+) -> list[BillFile]:
+    """Return the newest files first.
+
+    Args:
+        after: the id of the last file of the page before.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    files = _matching(wanted)
+    if after is not None:
+        last = get_bill_file(session, after).received_at, after
+        files = files.where(tuple_(col(BillFile.received_at), col(BillFile.id)) < last)
+    return list(session.exec(files.limit(limit)))
+
+
+def every_bill_file(session: Session, wanted: FileFilter) -> Iterator[BillFile]:
+    """Yield all of them, the newest first."""
+    yield from session.exec(_matching(wanted).execution_options(yield_per=1_000))
+
+
+def _matching(wanted: FileFilter) -> SelectOfScalar[BillFile]:
+    received_at = col(BillFile.received_at)
+    files = select(BillFile).order_by(received_at.desc(), col(BillFile.id).desc())
+    if wanted.provider_code is not None:
+        files = files.where(BillFile.provider_code == wanted.provider_code)
+    if wanted.status is not None:
+        files = files.where(BillFile.status == wanted.status)
+    if wanted.first_on is not None:
+        files = files.where(received_at >= day_bounds(wanted.first_on)[0])
+    if wanted.last_on is not None:
+        files = files.where(received_at < day_bounds(wanted.last_on)[1])
+    return files
 
 
 def iter_rejects(

@@ -12,6 +12,7 @@ from billing.models import Bill, BillReminder, BillVersion, UtilityAccount
 from billing.rules.apportionment import heads_paid
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Head, Terms
+from billing.spans import bills_of, may_see
 from billing.terms import terms_of
 from billing.views import BillState, BillView
 from core.clock import add_months
@@ -21,6 +22,7 @@ from core.keys import month_range
 from providers.base import LineItem
 
 DUE_SOON_DAYS = 7
+_HOME_MONTHS = 3  # before this one: some companies bill every second month
 ONLINE_MONTHS = 24
 BillRef = tuple[int, int]  # (account id, bill id)
 
@@ -139,12 +141,38 @@ def list_bills(
     if not accounts:
         return []
     first, _ = month_range(add_months(today, -months))
-    wanted = select(Bill).where(col(Bill.account_id).in_(accounts), col(Bill.id) >= first)
+    wanted = select(Bill).where(bills_of(accounts), col(Bill.id) >= first)
     if after is not None:
         key = tuple_(col(Bill.id), col(Bill.account_id))
         wanted = wanted.where(key < tuple_(after[1], after[0]))
     newest = wanted.order_by(col(Bill.id).desc(), col(Bill.account_id).desc()).limit(limit)
     return views(session, session.exec(newest), accounts, today=today)
+
+
+def list_at_home(
+    session: Session, accounts: dict[int, UtilityAccount], *, today: date
+) -> list[BillView]:
+    """Return what a home page shows, newest first: the last months, and what is older and not over.
+
+    Not over: to be paid, a credit with something left, or paid and not confirmed by the company.
+    """
+    if not accounts:
+        return []
+    first, recent = (
+        month_range(add_months(today, -back))[0] for back in (ONLINE_MONTHS, _HOME_MONTHS)
+    )
+    open_fen = col(Bill.amount_fen) + Bill.adjusted_fen - Bill.paid_fen - Bill.credited_fen
+    not_over = and_(
+        col(Bill.cancelled_at).is_(None),
+        or_(open_fen != 0, col(Bill.written_off_fen) != Bill.paid_fen),
+    )
+    shown = (
+        select(Bill)
+        .where(bills_of(accounts), col(Bill.id) >= first)
+        .where(or_(col(Bill.id) >= recent, not_over))
+        .order_by(col(Bill.id).desc(), col(Bill.account_id).desc())
+    )
+    return views(session, session.exec(shown), accounts, today=today)
 
 
 def resolve_ref(session: Session, ref: BillRef) -> BillRef:
@@ -174,15 +202,17 @@ def resolve_refs(session: Session, refs: Sequence[BillRef]) -> dict[BillRef, Bil
 
 
 def get_bill(
-    session: Session, ref: BillRef, accounts: dict[int, UtilityAccount], *, today: date
+    session: Session, ref: BillRef, accounts: Mapping[int, UtilityAccount], *, today: date
 ) -> BillView:
     """Return one bill of one of ``accounts``, by its own reference or that of a reminder.
 
     Raises:
         NotFound: no such bill, or not one of theirs: the two are not told apart.
     """
-    bill = session.get(Bill, resolve_ref(session, ref)) if ref[0] in accounts else None
-    if bill is None:
+    bill = None
+    if ref[0] in accounts:
+        bill = session.get(Bill, ref) or session.get(Bill, resolve_ref(session, ref))
+    if bill is None or not may_see(accounts, bill):
         raise NotFound("there is no such bill")
     return views(session, [bill], accounts, today=today)[0]
 
@@ -205,7 +235,12 @@ def list_reminders(session: Session, ref: BillRef) -> list[BillReminder]:
 
 
 def list_history(
-    session: Session, bill: BillView, account: UtilityAccount, *, today: date, limit: int = 13
+    session: Session,
+    bill: BillView,
+    accounts: Mapping[int, UtilityAccount],
+    *,
+    today: date,
+    limit: int = 13,
 ) -> list[BillView]:
     """Return an account's bills up to and with ``bill``, oldest first, to compare it with.
 
@@ -214,9 +249,11 @@ def list_history(
     """
     _, after = month_range(bill.billing_month)
     first, _ = month_range(add_months(bill.billing_month, -ONLINE_MONTHS))
+    account_id = bill.account.account_id
     found = session.exec(
         select(Bill)
-        .where(Bill.account_id == account.id, col(Bill.id) >= first, col(Bill.id) < after)
+        .where(Bill.account_id == account_id, col(Bill.id) >= first, col(Bill.id) < after)
+        .where(bills_of(accounts))
         .where(col(Bill.cancelled_at).is_(None))
         .where(
             or_(
@@ -227,4 +264,4 @@ def list_history(
         .order_by(col(Bill.billing_month).desc(), col(Bill.id))
         .limit(limit)
     ).all()
-    return views(session, reversed(found), {bill.account.account_id: account}, today=today)
+    return views(session, reversed(found), {account_id: accounts[account_id]}, today=today)

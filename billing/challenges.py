@@ -1,16 +1,20 @@
-"""The challenge before paying for an account one is no member of: what only its papers say.
+"""The challenge before paying for, or binding, an account one is no member of: what its papers say.
 
 Whoever asks learns one thing: passed, or not. An account there is none of, a wrong answer, and an
 account that was asked about too often get the same answer, by the same statements. Tries are
 counted before anything is compared, in rows all processes share, so that many at once are many.
+
+Who has moved away from an account knows its papers until that day. So what they can know opens the
+bills until that day alone (``Passed.left_on``), whoever says it: an amount of a bill that began
+before it, and the holder's name as long as the company has nobody else in its books.
 """
 
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlmodel import Field, Session, SQLModel
 
 from billing.documents.barcodes import parse_barcode
@@ -26,6 +30,7 @@ from providers.registry import get_provider, provider_codes
 
 ACCOUNT_TRIES = 5  # a day
 CLIENT_TRIES = 20  # an hour
+PERSON_TRIES = 30  # a day, of somebody signed in: a landlord's flats in one go, and no street's
 LAST_BILLS = 3
 _BARCODE_DIGITS = 30
 _MONTHS = 24  # how far back the last bills are looked for
@@ -56,8 +61,11 @@ class Answer(NamedTuple):
 
 
 class Passed(NamedTuple):
+    """``left_on``: what was known is from before somebody left, and opens no later bill."""
+
     account_id: int
     proof: Proof
+    left_on: date | None = None
 
 
 def read_answer(
@@ -113,23 +121,27 @@ def _plain(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).split()).casefold()
 
 
-def pass_challenge(answer: Answer, *, client: str, secret: str, now: datetime) -> Passed:
+def pass_challenge(
+    answer: Answer, *, client: str, person_id: int | None = None, secret: str, now: datetime
+) -> Passed:
     """Count a try and compare it; the count stays, whatever comes of it.
 
     Args:
         client: the address it came from.
+        person_id: who is signed in; None: nobody.
 
     Raises:
         NotFound: no such account, a wrong answer, or too many tries of it today: not told apart.
-        TooMany: too many tries from this address within the hour.
+        TooMany: too many tries from this address within the hour, or by this person today.
     """
     with transaction() as session:
-        account_free = _count(session, answer, client=client, secret=secret, now=now)
+        _count_who(session, client=client, person_id=person_id, secret=secret, now=now)
+        account_free = _count_account(session, answer, secret=secret, now=now)
     with transaction() as session:
-        found = _compare(session, answer, now=now)
+        found = _compare(session, answer, secret=secret, now=now)
     if found is None or not account_free:
         raise NotFound("the number and what was typed with it do not match", code="challenge.no")
-    return Passed(found, answer.proof)
+    return found
 
 
 _COUNT = text("""
@@ -141,22 +153,37 @@ _COUNT = text("""
 
 class _Of(StrEnum):
     CLIENT = "client"
+    PERSON = "person"
     ACCOUNT = "account"
 
 
-def _count(session: Session, answer: Answer, *, client: str, secret: str, now: datetime) -> bool:
-    """Count a try; tells whether its account may be tried.
+def _count_who(
+    session: Session, *, client: str, person_id: int | None, secret: str, now: datetime
+) -> None:
+    """Count a try of who makes it.
 
     Raises:
-        TooMany: from this address; the account's tries are not used up by it.
+        TooMany: from this address or by this person; the account's tries are not used up by it.
     """
     hour = now.replace(minute=0, second=0, microsecond=0)
+    day, next_day = day_bounds(billing_date(now))
     if _one_more(session, secret, _Of.CLIENT, client, hour) > CLIENT_TRIES:
-        until = hour + timedelta(hours=1)
-        raise TooMany(
-            "too many tries from here: try again later", code="challenge.too_many",
-            free_at=until.isoformat(),
-        )  # fmt: skip
+        _refuse(hour + timedelta(hours=1))
+    if person_id is None:
+        return
+    if _one_more(session, secret, _Of.PERSON, str(person_id), day) > PERSON_TRIES:
+        _refuse(next_day)
+
+
+def _refuse(free_at: datetime) -> NoReturn:
+    raise TooMany(
+        "too many tries from here: try again later", code="challenge.too_many",
+        free_at=free_at.isoformat(),
+    )  # fmt: skip
+
+
+def _count_account(session: Session, answer: Answer, *, secret: str, now: datetime) -> bool:
+    """Count a try of an account; tells whether it may be tried."""
     day, _ = day_bounds(billing_date(now))
     account = f"{answer.provider_code}:{answer.account_nos[-1].lstrip('0')}"
     return _one_more(session, secret, _Of.ACCOUNT, account, day) <= ACCOUNT_TRIES
@@ -170,31 +197,39 @@ def _one_more(session: Session, secret: str, of: _Of, name: str, since_at: datet
 
 # An account there is none of costs the same look at bills as one there is.
 _LOOK = text("""
-    SELECT a.id, a.holder_name, b.amounts_fen
+    SELECT a.id, a.holder_name, b.amounts_fen, b.begun_on, d.left_on, d.holder_marks
     FROM (SELECT 1) one
     LEFT JOIN utility_account a
            ON a.provider_code = :provider_code AND a.account_no = ANY(:account_nos)
     CROSS JOIN LATERAL (
-        SELECT array_agg(last.amount_fen) AS amounts_fen
-        FROM (SELECT amount_fen FROM bill
+        SELECT array_agg(last.amount_fen) AS amounts_fen,
+               array_agg(last.period_from_on) AS begun_on
+        FROM (SELECT amount_fen, period_from_on FROM bill
               WHERE account_id = coalesce(a.id, 0) AND id >= :first
                 AND cancelled_at IS NULL AND amount_fen > 0
               ORDER BY id DESC LIMIT :last_bills) last) b
+    CROSS JOIN LATERAL (
+        SELECT max(left_on) AS left_on, array_agg(holder_mark) AS holder_marks
+        FROM account_departure
+        WHERE account_id = coalesce(a.id, 0) AND left_on < :today) d
 """)
 
 
-def _compare(session: Session, answer: Answer, *, now: datetime) -> int | None:
-    """Return the account the answer is true of."""
-    first, _ = month_range(add_months(month_start(billing_date(now)), -_MONTHS))
+def _compare(session: Session, answer: Answer, *, secret: str, now: datetime) -> Passed | None:
+    """Return what the answer opens."""
+    today = billing_date(now)
+    first, _ = month_range(add_months(month_start(today), -_MONTHS))
     rows = session.execute(
         _LOOK,
         {
             "provider_code": answer.provider_code, "account_nos": list(answer.account_nos),
-            "first": first, "last_bills": LAST_BILLS,
+            "first": first, "last_bills": LAST_BILLS, "today": today,
         },
     ).all()  # fmt: skip
-    right: list[int] = [
-        row.id for row in rows if _is_right(answer, row.holder_name or "", row.amounts_fen or [])
+    right = [
+        Passed(row.id, answer.proof, None if _is_since(answer, row, secret) else row.left_on)
+        for row in rows
+        if _is_right(answer, row.holder_name or "", row.amounts_fen or [])
     ]
     return right[0] if len(right) == 1 else None
 
@@ -204,6 +239,23 @@ def _is_right(answer: Answer, holder_name: str, amounts_fen: list[int]) -> bool:
         return answer.amount_fen in amounts_fen
     holder = _plain(holder_name)  # some companies send stars in it: such a name is nobody's
     return holder == answer.name and "*" not in holder
+
+
+def _is_since(answer: Answer, row: Row[Any], secret: str) -> bool:
+    """Tell whether a right answer could not be known to who has left the account."""
+    if row.left_on is None:
+        return True
+    if answer.proof is Proof.NAME:
+        return holder_mark(row.holder_name, secret=secret) not in row.holder_marks
+    return any(
+        amount_fen == answer.amount_fen and begun_on > row.left_on
+        for amount_fen, begun_on in zip(row.amounts_fen, row.begun_on, strict=True)
+    )
+
+
+def holder_mark(holder_name: str, *, secret: str) -> str:
+    """Return what tells one holder of an account from the next without saying who it is."""
+    return crypto.sign(secret, f"holder:{_plain(holder_name)}".encode())
 
 
 def forget_challenges(session: Session, *, now: datetime) -> None:
@@ -216,11 +268,14 @@ def forget_challenges(session: Session, *, now: datetime) -> None:
 
 
 def forget_guests(session: Session, *, now: datetime) -> None:
-    """Forget guests who passed the challenge and paid nothing; who paid stays on record."""
+    """Forget guests who passed the challenge and paid nothing; who paid stays on record.
+
+    Who was a resident and had their data erased stays too: what is kept of them refers to the row.
+    """
     session.execute(
         text("""
             DELETE FROM person p
-            WHERE role = 'guest' AND created_at < :before
+            WHERE role = 'guest' AND created_at < :before AND ended_at IS NULL
               AND NOT EXISTS (SELECT FROM payment WHERE payer_id = p.id)
               AND NOT EXISTS (SELECT FROM web_session WHERE person_id = p.id)
               AND NOT EXISTS (SELECT FROM pay_grant WHERE person_id = p.id)

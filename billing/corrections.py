@@ -22,7 +22,7 @@ import polars as pl
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import reminders
+from billing import readings, reminders
 from core.clock import billing_date
 
 COUNTED = ("unchanged", "superseded", "cancelled", "reminded", "waiting", "rejected")
@@ -81,6 +81,7 @@ ROW_COLUMNS = {
     "version": "smallint", "period_from_on": "date", "period_to_on": "date", "issued_on": "date",
     "due_on": "date", "usage": "numeric(12,3)", "usage_unit": "text", "amount_fen": "bigint",
     "items": "text", "original_no": "text", "original_id": "bigint", "pay_terms": "text",
+    "reading": "text",
 }  # fmt: skip
 
 
@@ -317,6 +318,7 @@ def take_turn(session: Session, values: dict[str, Any]) -> dict[str, int]:
     if found.keys() & {"superseded", "cancelled"}:
         for act in (_KEEP_OLD, _REVERSE, _WAIVE, _FORGET_LATENESS, _POST_NEW, _REPLACE, _CANCEL):
             session.execute(act, values)
+        session.execute(readings.KEEP_OF_VERDICT, values)
     if "reminded" in found:
         for act in reminders.ACTS:
             session.execute(act, values)

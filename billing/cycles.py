@@ -10,24 +10,40 @@ from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
-from sqlmodel import Session, col, select
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, text
+from sqlmodel import Field, Session, SQLModel, col, select
 
-from billing.models import MissingBill
 from billing.rules.terms import Cycle
 from billing.terms import terms_on
 from core import outbox
 from core.clock import add_months, month_start
-from core.db import count_changed
+from core.db import UtcDateTime, count_changed
 from core.keys import month_range
 
 CHUNK_ACCOUNTS = 5_000
 
 
+class MissingBill(SQLModel, table=True):
+    """A bill that should have come in an account's cycle and has not (rule 22)."""
+
+    __tablename__ = "missing_bill"
+    __table_args__ = (
+        Index("ix_missing_bill_awaited", "noticed_at", postgresql_where=text("arrived_at IS NULL")),
+    )
+
+    account_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("utility_account.id"), primary_key=True)
+    )
+    billing_month: date = Field(primary_key=True)
+    expected_by_on: date
+    noticed_at: datetime = Field(sa_type=UtcDateTime)
+    arrived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 def last_expected(cycle: Cycle, today: date) -> date:
     """Return the latest billing month of a cycle whose bills should all have come before today."""
     month = month_start(today)
-    while not _is_billed(cycle, month) or expected_by(cycle, month) >= today:
+    while not is_billed(cycle, month) or expected_by(cycle, month) >= today:
         month = add_months(month, -1)
     return month
 
@@ -38,8 +54,17 @@ def expected_by(cycle: Cycle, month: date) -> date:
     return last_day + timedelta(days=cycle.expect_within_days)
 
 
-def _is_billed(cycle: Cycle, month: date) -> bool:
+def is_billed(cycle: Cycle, month: date) -> bool:
+    """Tell whether a bill comes for a month."""
     return (month.year * 12 + month.month - cycle.anchor_month) % cycle.months == 0
+
+
+def next_billed(cycle: Cycle, month: date) -> date:
+    """Return the billing month that comes after a month."""
+    month = add_months(month, 1)
+    while not is_billed(cycle, month):
+        month = add_months(month, 1)
+    return month
 
 
 # Two months of one company, each by the range of its keys. A cancelled bill counts as come.

@@ -142,6 +142,11 @@ class DropFolder:
         return Waiting(files=len(names) - unfinished + taken, unfinished=unfinished)
 
 
+def sender_folder(sftp_dir: Path, code: str) -> DropFolder:
+    """Return the folder of somebody who brings books, and no bills: a bank, a gateway."""
+    return DropFolder(sftp_dir.joinpath("books", code))
+
+
 def drop_folder(sftp_dir: Path, provider_code: str) -> DropFolder:
     """Return a company's folder below the server's."""
     return DropFolder(sftp_dir.joinpath("companies", provider_code))

@@ -7,7 +7,7 @@ again by their hash.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +29,9 @@ STILL = timedelta(seconds=30)  # a file that looks the same after this is comple
 LONGEST_NAME = 500
 
 
+Keep = Callable[[Session, BinaryIO, str, datetime], None]
+
+
 @dataclass(slots=True)
 class Haul:
     """What one look brought: names of files received, and how many are still being written."""
@@ -46,6 +49,7 @@ def poll(
     flag: str | None,
     leaves: bool,
     now: datetime,
+    keep: Keep | None = None,
 ) -> Haul | None:
     """Look at a company once and take what is complete; None when another worker is at it.
 
@@ -53,6 +57,7 @@ def poll(
         spool: a folder for files on their way; what is half there is gone on with the next time.
         flag: the ending of the company's flag files, if it sends them.
         leaves: fetched files stay where they are at the company.
+        keep: keeps what came over, where it is no bill file.
 
     A company that is away, or a file that does not come over, is written on the poll's row: the
     schedule comes again.
@@ -65,7 +70,9 @@ def poll(
             listed = source.look()
             ready = _note_look(provider_code, listed, flag=flag, haul=haul, now=now)
             for file in ready:
-                _take(provider_code, source, file, spool, leaves=leaves, haul=haul, now=now)
+                _take(
+                    provider_code, source, file, spool, leaves=leaves, haul=haul, now=now, keep=keep
+                )  # fmt: skip
         except Upstream as away:
             haul.complaints.append(str(away))
         with transaction() as session:
@@ -155,6 +162,7 @@ def _take(
     leaves: bool,
     haul: Haul,
     now: datetime,
+    keep: Keep | None,
 ) -> None:
     """Bring one file over, receive it and finish with it; its trouble is not the others'."""
     with transaction() as session:
@@ -163,7 +171,7 @@ def _take(
         if row.fetched_mark != file.mark:
             path = _bring_over(provider_code, source, file, spool)
             with path.open("rb") as stream, transaction() as session:
-                _receive(session, provider_code, stream, file, now=now)
+                _receive(session, provider_code, stream, file, keep=keep, now=now)
             path.unlink()
             haul.received.append(file.name)
         if not leaves:
@@ -180,7 +188,13 @@ def _take(
 
 
 def _receive(
-    session: Session, provider_code: str, stream: BinaryIO, file: RemoteFile, *, now: datetime
+    session: Session,
+    provider_code: str,
+    stream: BinaryIO,
+    file: RemoteFile,
+    *,
+    keep: Keep | None,
+    now: datetime,
 ) -> None:
     """Receive what came over; one that is not taken at all is not fetched again either."""
     sha256, _ = fingerprint(stream)
@@ -190,6 +204,9 @@ def _receive(
     row.fetched_mark, row.fetched_at, row.sha256 = file.mark, now, sha256
     row.bill_file_id, row.complaint, row.finished_at = None, None, None
     try:
+        if keep is not None:
+            keep(session, stream, name, now)
+            return
         row.bill_file_id = receive(
             session, provider_code, stream, file_name=name, received_via="fetched", now=now
         ).id

@@ -2,22 +2,25 @@
 
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, func, text, true
 from sqlmodel import Session, col, select
 
+from billing.home_models import HouseholdAccount
 from billing.models import (
     Household,
-    HouseholdAccount,
     HouseholdMember,
     MemberRole,
     UtilityAccount,
 )
+from billing.spans import Accounts, Span
 from billing.views import AccountView
 from core.db import count_changed
 from core.masking import mask_name, mask_no
 from providers.registry import get_provider
 
 PAYING_ROLES = [MemberRole.PAY, MemberRole.MANAGE]
+# That a membership holds today; the database knows the day.
+BELONGS = func.stands_today(col(HouseholdMember.from_on), col(HouseholdMember.until_on))
 
 
 def create_household(session: Session, *, name: str, owner_id: int, now: datetime) -> Household:
@@ -63,36 +66,70 @@ def bind_accounts(
 
 
 def find_household(session: Session, person_id: int) -> Household | None:
-    """Return the first household a person belongs to."""
+    """Return the first household a person belongs to today."""
     return session.exec(
         select(Household)
         .join(HouseholdMember, col(HouseholdMember.household_id) == col(Household.id))
-        .where(HouseholdMember.person_id == person_id)
+        .where(HouseholdMember.person_id == person_id, BELONGS)
         .order_by(col(Household.id))
         .limit(1)
     ).one_or_none()
 
 
+def list_households(session: Session, person_id: int) -> list[Household]:
+    """Return the households a person belongs to today, the first first."""
+    return list(
+        session.exec(
+            select(Household)
+            .join(HouseholdMember, col(HouseholdMember.household_id) == col(Household.id))
+            .where(HouseholdMember.person_id == person_id, BELONGS)
+            .order_by(col(Household.id))
+        )
+    )
+
+
+def pays_in(session: Session, person_id: int, household_id: int | None) -> bool:
+    """Tell whether somebody may pay the bills of a household today."""
+    paying = select(HouseholdMember.person_id).where(
+        HouseholdMember.household_id == household_id,
+        HouseholdMember.person_id == person_id,
+        col(HouseholdMember.role).in_(PAYING_ROLES),
+        BELONGS,
+    )
+    return session.exec(paying).first() is not None
+
+
 def visible_accounts(
-    session: Session, person_id: int, *, to_pay: bool = False
-) -> dict[int, UtilityAccount]:
-    """Return the accounts, by id, of the households a person belongs to.
+    session: Session, person_id: int, *, to_pay: bool = False, household_id: int | None = None
+) -> Accounts:
+    """Return the accounts, by id, of the households a person belongs to today.
 
     Args:
         to_pay: only those whose bills the person may also pay.
+        household_id: of this household alone; of somebody else's there are none.
     """
     roles = PAYING_ROLES if to_pay else list(MemberRole)
     found = session.exec(
-        select(UtilityAccount)
+        select(UtilityAccount, HouseholdAccount)
         .join(HouseholdAccount, col(HouseholdAccount.account_id) == col(UtilityAccount.id))
         .join(
             HouseholdMember,
             col(HouseholdMember.household_id) == col(HouseholdAccount.household_id),
         )
         .where(HouseholdMember.person_id == person_id, col(HouseholdMember.role).in_(roles))
-        .distinct()
+        .where(BELONGS, _of_home(household_id))
+        .order_by(col(UtilityAccount.id), col(HouseholdAccount.household_id))
     )
-    return {account.id: account for account in found if account.id is not None}
+    seen = Accounts()
+    for account, row in found:
+        seen.let_see(account, Span(row.since_on, row.left_on))
+    return seen
+
+
+def _of_home(household_id: int | None) -> ColumnElement[bool]:
+    if household_id is None:
+        return true()
+    return col(HouseholdMember.household_id) == household_id
 
 
 def account_view(account: UtilityAccount) -> AccountView:

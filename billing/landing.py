@@ -23,7 +23,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from billing import arrivals, corrections
+from billing import arrivals, corrections, readings
 from billing.staging import Staged
 from billing.turns import GiveWay, Stopped, Turns
 from core import outbox
@@ -144,6 +144,7 @@ def _try(
                 if counts is None:
                     return False
                 turns.await_turn(no)
+                readings.keep(session, chunk.provider_code, chunk.rows, now=chunk.now)
                 _note(session, chunk, counts)
                 landing.meets = not counts["created"]
                 return True
@@ -193,6 +194,7 @@ def _land_alone(
         met = chunk.upto - chunk.after - created
         if met:
             counts |= corrections.settle(session, chunk, met=met)
+        readings.keep(session, chunk.provider_code, chunk.rows, now=chunk.now)
         _note(session, chunk, counts)
     landing.meets = counts["unchanged"] > created
 

@@ -10,8 +10,8 @@ cost no late fees. Which of them a company asks, and how much, is in its terms a
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, text
-from sqlmodel import Session
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Row, text
+from sqlmodel import Field, Session, SQLModel
 
 from billing import ledger, postings
 from billing.bills import BillRef
@@ -31,6 +31,33 @@ BILLED_AHEAD_MONTHS = 13  # … and a billing month begins at most so long after
 _WHOLE = 10**6  # a rate is parts per million, so fen times rate is millionths of a fen
 _DAY = timedelta(days=1)
 _KINDS = ("once", "penalty", "interest")  # in this order below
+
+
+class BillLateFee(SQLModel, table=True):
+    """What lateness has cost on one bill, and up to which day it was counted.
+
+    Interest is kept in millionths of a fen, so that a small bill's daily share is not rounded away;
+    ``interest_fen`` is what of it was posted: the whole, rounded half up, once.
+    """
+
+    __tablename__ = "bill_late_fee"
+    __table_args__ = (
+        CheckConstraint(
+            "once_fen >= 0 AND penalty_fen >= 0 AND interest_fen >= 0 AND waived_fen >= 0"
+            " AND interest_microfen >= 0 AND waived_fen <= once_fen + penalty_fen + interest_fen",
+            name="never_negative",
+        ),
+        ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
+    )
+
+    account_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    bill_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    once_fen: int = Field(default=0, sa_type=BigInteger)
+    penalty_fen: int = Field(default=0, sa_type=BigInteger)
+    interest_microfen: int = Field(default=0, sa_type=BigInteger)
+    interest_fen: int = Field(default=0, sa_type=BigInteger)
+    waived_fen: int = Field(default=0, sa_type=BigInteger)
+    counted_on: date
 
 
 class Assessed(NamedTuple):

@@ -51,15 +51,27 @@ class UtilityAccount(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class HomeKind(StrEnum):
+    OWN = "own"
+    PARENTS = "parents"
+    LET = "let"  # to a tenant
+    RENTED = "rented"
+
+
 class Household(SQLModel, table=True):
-    """People and utility accounts that belong together."""
+    """People and utility accounts that belong together. One that was removed has no name left."""
 
     __tablename__ = "household"
+    __table_args__ = (CheckConstraint("char_length(name) <= 40", name="name_short"),)
 
     id: int | None = Field(
         default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
     )
     name: str
+    kind: HomeKind = Field(
+        default=HomeKind.OWN,
+        sa_column=Column(text_enum(HomeKind), nullable=False, server_default="own"),
+    )
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -70,7 +82,18 @@ class MemberRole(StrEnum):
 
 
 class HouseholdMember(SQLModel, table=True):
+    """Somebody of a household, from one day until another where days are set: a tenant.
+
+    A trigger refuses what would leave a household without anybody who manages it.
+    """
+
     __tablename__ = "household_member"
+    __table_args__ = (
+        CheckConstraint("until_on >= from_on", name="ends_after_begin"),
+        CheckConstraint(
+            "role <> 'manage' OR (from_on IS NULL AND until_on IS NULL)", name="manages_for_good"
+        ),
+    )
 
     household_id: int = Field(
         sa_column=Column(BigInteger, ForeignKey("household.id"), primary_key=True)
@@ -79,18 +102,8 @@ class HouseholdMember(SQLModel, table=True):
         sa_column=Column(BigInteger, ForeignKey("person.id"), primary_key=True, index=True)
     )
     role: MemberRole = Field(sa_column=Column(text_enum(MemberRole), nullable=False))
-
-
-class HouseholdAccount(SQLModel, table=True):
-    __tablename__ = "household_account"
-
-    household_id: int = Field(
-        sa_column=Column(BigInteger, ForeignKey("household.id"), primary_key=True)
-    )
-    account_id: int = Field(
-        sa_column=Column(BigInteger, ForeignKey("utility_account.id"), primary_key=True, index=True)
-    )
-    bound_at: datetime = Field(sa_type=UtcDateTime)
+    from_on: date | None = None
+    until_on: date | None = None  # the last day
 
 
 class BillFileStatus(StrEnum):
@@ -120,6 +133,10 @@ class BillFile(SQLModel, table=True):
             unique=True,
             postgresql_where=text("status <> 'refused'"),
         ),
+        # The console's list, whole and by what it is filtered by.
+        Index("ix_bill_file_received_at", "received_at", "id"),
+        Index("ix_bill_file_of_company", "provider_code", "received_at", "id"),
+        Index("ix_bill_file_of_status", "status", "received_at", "id"),
     )
 
     id: int | None = Field(
@@ -215,7 +232,7 @@ class Bill(SQLModel, table=True):
         CheckConstraint(
             "paid_elsewhere_at IS NULL OR cancelled_at IS NOT NULL", name="elsewhere_is_void_here"
         ),
-        Index("ix_bill_bill_file_id", "bill_file_id", postgresql_using="brin"),
+        Index("ix_bill_bill_file_id", "bill_file_id", "due_on", postgresql_using="brin"),
         Index("ix_bill_credit", "account_id", postgresql_where=text("amount_fen < 0")),
         {"postgresql_partition_by": "RANGE (id)"},
     )
@@ -350,44 +367,3 @@ class BillCorrection(SQLModel, table=True):
     reason: str | None = None
     received_at: datetime = Field(sa_type=UtcDateTime)
     decided_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-
-
-class BillLateFee(SQLModel, table=True):
-    """What lateness has cost on one bill, and up to which day it was counted.
-
-    Interest is kept in millionths of a fen, so that a small bill's daily share is not rounded away;
-    ``interest_fen`` is what of it was posted: the whole, rounded half up, once.
-    """
-
-    __tablename__ = "bill_late_fee"
-    __table_args__ = (
-        CheckConstraint(
-            "once_fen >= 0 AND penalty_fen >= 0 AND interest_fen >= 0 AND waived_fen >= 0"
-            " AND interest_microfen >= 0 AND waived_fen <= once_fen + penalty_fen + interest_fen",
-            name="never_negative",
-        ),
-        ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
-    )
-
-    account_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    bill_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    once_fen: int = Field(default=0, sa_type=BigInteger)
-    penalty_fen: int = Field(default=0, sa_type=BigInteger)
-    interest_microfen: int = Field(default=0, sa_type=BigInteger)
-    interest_fen: int = Field(default=0, sa_type=BigInteger)
-    waived_fen: int = Field(default=0, sa_type=BigInteger)
-    counted_on: date
-
-
-class MissingBill(SQLModel, table=True):
-    """A bill that should have come in an account's cycle and has not (rule 22)."""
-
-    __tablename__ = "missing_bill"
-
-    account_id: int = Field(
-        sa_column=Column(BigInteger, ForeignKey("utility_account.id"), primary_key=True)
-    )
-    billing_month: date = Field(primary_key=True)
-    expected_by_on: date
-    noticed_at: datetime = Field(sa_type=UtcDateTime)
-    arrived_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

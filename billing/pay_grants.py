@@ -6,18 +6,19 @@ it, for half an hour. Its earlier bills, its usage and where it is stay with its
 
 from collections.abc import Collection, Container
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Column, ForeignKey
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from billing.bills import list_bills
+from billing.bills import BillRef, list_bills
 from billing.challenges import Passed
 from billing.households import PAYING_ROLES, visible_accounts
 from billing.models import UtilityAccount
 from billing.rules.terms import Proof
+from billing.spans import SEEN, Accounts, Span
 from billing.views import BillState, BillView
 from core.clock import billing_date
 from core.db import HotStatement, UtcDateTime, text_enum
@@ -39,18 +40,20 @@ class PayGrant(SQLModel, table=True):
         sa_column=Column(BigInteger, ForeignKey("utility_account.id"), primary_key=True)
     )
     proof: Proof = Field(sa_column=Column(text_enum(Proof), nullable=False))
+    left_on: date | None = None  # what they knew is from before its people left: see billing.spans
     granted_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
-def grant(
-    session: Session, person_id: int, account_id: int, *, proof: Proof, now: datetime
-) -> None:
+def grant(session: Session, person_id: int, passed: Passed, *, now: datetime) -> None:
     """Let somebody pay an account; asked again it lasts from now on."""
-    lasting = {"proof": proof, "granted_at": now, "expires_at": now + GRANT_TIME}
+    lasting = {
+        "proof": passed.proof, "left_on": passed.left_on, "granted_at": now,
+        "expires_at": now + GRANT_TIME,
+    }  # fmt: skip
     session.execute(
         insert(PayGrant)
-        .values(person_id=person_id, account_id=account_id, **lasting)
+        .values(person_id=person_id, account_id=passed.account_id, **lasting)
         .on_conflict_do_update(index_elements=["person_id", "account_id"], set_=lasting)
     )
 
@@ -86,49 +89,54 @@ def admit(
         if person.role is Role.GUEST and email is not None:
             person.email = email
     assert person.id is not None
-    grant(session, person.id, passed.account_id, proof=passed.proof, now=now)
+    grant(session, person.id, passed, now=now)
     return Admitted(person.id, token)
 
 
-def granted_accounts(
-    session: Session, person_id: int, *, now: datetime
-) -> dict[int, UtilityAccount]:
+def granted_accounts(session: Session, person_id: int, *, now: datetime) -> Accounts:
     """Return the accounts, by id, that somebody may pay by a grant at this moment."""
     found = session.exec(
-        select(UtilityAccount)
+        select(UtilityAccount, PayGrant)
         .join(PayGrant, col(PayGrant.account_id) == col(UtilityAccount.id))
         .where(PayGrant.person_id == person_id, col(PayGrant.expires_at) > now)
         .order_by(col(PayGrant.granted_at), col(PayGrant.account_id))
     )
-    return {account.id: account for account in found if account.id is not None}
+    granted = Accounts()
+    for account, row in found:
+        granted.let_see(account, Span(None, row.left_on))
+    return granted
 
 
-def payable_accounts(
-    session: Session, person_id: int, *, now: datetime
-) -> dict[int, UtilityAccount]:
+def payable_accounts(session: Session, person_id: int, *, now: datetime) -> Accounts:
     """Return the accounts, by id, whose bills somebody may pay: as a member, or by a grant."""
     return granted_accounts(session, person_id, now=now) | visible_accounts(
         session, person_id, to_pay=True
     )
 
 
-_MAY_PAY = HotStatement("""
-    SELECT account_id FROM pay_grant
-    WHERE person_id = :person_id AND account_id = ANY(:account_ids) AND expires_at > :now
-    UNION
-    SELECT a.account_id FROM household_member m JOIN household_account a USING (household_id)
-    WHERE m.person_id = :person_id AND a.account_id = ANY(:account_ids) AND m.role = ANY(:roles)
-""")
+_MAY_PAY = HotStatement(f"""
+    SELECT b.account_id, b.id FROM bill b
+    JOIN LATERAL (
+        SELECT since_on, left_on FROM household_account a
+        JOIN household_member m USING (household_id)
+        WHERE a.account_id = b.account_id AND m.person_id = :person_id AND m.role = ANY(:roles)
+          AND stands_today(m.from_on, m.until_on)
+        UNION ALL
+        SELECT NULL, left_on FROM pay_grant g
+        WHERE g.person_id = :person_id AND g.account_id = b.account_id AND g.expires_at > :now
+    ) h ON {SEEN}
+    WHERE (b.account_id, b.id) IN (
+        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
+""")  # noqa: S608  our own text
 
 
-def may_pay(
-    session: Session, person_id: int, account_ids: Collection[int], *, now: datetime
-) -> bool:
-    """Tell whether somebody may pay the bills of all these accounts."""
+def may_pay(session: Session, person_id: int, refs: Collection[BillRef], *, now: datetime) -> bool:
+    """Tell whether somebody may pay all these bills."""
     values = {
-        "person_id": person_id, "account_ids": list(account_ids), "roles": PAYING_ROLES, "now": now,
+        "person_id": person_id, "account_ids": [ref[0] for ref in refs],
+        "bill_ids": [ref[1] for ref in refs], "roles": PAYING_ROLES, "now": now,
     }  # fmt: skip
-    return len(_MAY_PAY.rows(session, values)) == len(account_ids)
+    return {*_MAY_PAY.rows(session, values)} == {*refs}
 
 
 def list_granted_bills(session: Session, person_id: int, *, now: datetime) -> list[BillView]:

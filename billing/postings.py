@@ -238,12 +238,39 @@ def unsettled(
     ]
 
 
-def remitted(remittance_id: int, company: str, amount_fen: int) -> list[Move]:
-    """We paid a company what we owed it."""
+def remitted(payment_id: int, company: str, amount_fen: int) -> list[Move]:
+    """We paid a company what we owed it, or a share of it; ``payment_id`` is our transfer's."""
+    return _moves(
+        about(payment_id),
+        (f"remitted:{payment_id}", ledger.payable(company), ledger.BANK, amount_fen),
+    )
+
+
+def unremitted(payment_id: int, company: str, amount_fen: int) -> list[Move]:
+    """The bank brought that transfer back: we owe the money again."""
+    return _moves(
+        about(payment_id),
+        (f"remitted_undone:{payment_id}", ledger.BANK, ledger.payable(company), amount_fen),
+    )
+
+
+def fee_borne(remittance_id: int, company: str, fee_fen: int, tax_fen: int) -> list[Move]:
+    """The company bears our fee of what a remittance is about, and the tax on it."""
+    owed = ledger.payable(company)
     return _moves(
         about(remittance_id),
-        (f"remitted:{remittance_id}", ledger.payable(company), ledger.BANK, amount_fen),
+        (f"fee_borne:{remittance_id}", owed, ledger.FEES, fee_fen),
+        (f"fee_tax_borne:{remittance_id}", owed, ledger.FEE_TAX, tax_fen),
     )
+
+
+def claim_paid(match_id: int, company: str, amount_fen: int, *, undone: bool = False) -> list[Move]:
+    """The company paid into our bank what it owed us back; or that was other money after all."""
+    if undone:
+        undo = f"claim_paid_undone:{match_id}", ledger.payable(company), ledger.BANK, amount_fen
+        return _moves(about(match_id), undo)
+    paid = f"claim_paid:{match_id}", ledger.BANK, ledger.payable(company), amount_fen
+    return _moves(about(match_id), paid)
 
 
 def charged_back(
@@ -323,3 +350,23 @@ def difference_written_off(
     if (more_fen < 0) != undone:
         debit, credit = credit, debit
     return _moves(about(payment_id), (key, debit, credit, abs(more_fen)))
+
+
+def credit_suspended(suspense_id: int, amount_fen: int, *, undone: bool = False) -> list[Move]:
+    """Money in our bank that nobody announced waits until it is known; or is known by now."""
+    bank, waits = ledger.BANK, ledger.suspense(ledger.BANK)
+    act = f"suspense_in:{suspense_id}", bank, waits, amount_fen
+    if undone:
+        act = f"suspense_undone:{suspense_id}", waits, bank, amount_fen
+    return _moves(about(suspense_id), act)
+
+
+def rerouted(
+    act_id: int, payment_id: int, gateway: str, other: str, amount_fen: int, *, undone: bool = False
+) -> list[Move]:
+    """The money of a payment through ``gateway`` came through another one; or not, after all."""
+    key = f"rerouted_undone:{act_id}" if undone else f"rerouted:{act_id}"
+    debit, credit = ledger.gateway(other), ledger.gateway(gateway)
+    if undone:
+        debit, credit = credit, debit
+    return _moves(about(payment_id), (key, debit, credit, amount_fen))

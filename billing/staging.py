@@ -17,6 +17,7 @@ from typing import Final, Self, TypeGuard
 import polars as pl
 
 from billing import limits
+from billing.readings import reading_text
 from billing.rules.payable import check_pay_terms, pay_terms_json
 from core.keys import named_key, named_keys
 from providers.base import BillRecord, Heading, RecordKind, Reject
@@ -31,12 +32,13 @@ ROWS: Final = pl.Schema(
         "original_no": pl.String,
         "original_id": pl.Int64,
         "pay_terms": pl.String,
+        "reading": pl.String,  # see `billing.readings`
     }
 )
 NO_ROWS: Final = ROWS.to_frame()
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # or half of a character
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
-_SELDOM: Final = ("original_no", "original_id", "pay_terms")
+_SELDOM: Final = ("original_no", "original_id", "pay_terms", "reading")
 # A reject's raw text may hold anything but NUL.
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
 
@@ -180,6 +182,7 @@ def _framed(records: list[BillRecord]) -> pl.DataFrame:
         for one in records
     ]
     columns["pay_terms"] = [_terms_text(one) for one in records]
+    columns["reading"] = [reading_text(one.reading) for one in records]
     return pl.DataFrame(columns, schema=ROWS)
 
 

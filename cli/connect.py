@@ -11,6 +11,7 @@ from cli.servers import Servers, default_data_dir
 from core import db, log
 from core.clock import billing_date, utc_now
 from core.settings import settings
+from payments.reconciliation.source_terms import agree
 from providers.registry import add_folder
 
 CHECKOUT = Path(__file__).parents[1]
@@ -66,6 +67,7 @@ def connected() -> Iterator[None]:
             today=billing_date(utc_now()),
         )
         db.bind(settings().database_url, pool_size=settings().database_pool_size)
+        agree(settings().source_terms)
         yield
         db.engine().dispose()
         return
@@ -73,6 +75,7 @@ def connected() -> Iterator[None]:
         read_note(data_dir())
         add_companies()
         use(servers)
+        agree(settings().source_terms)
         yield
         db.engine().dispose()
 

@@ -12,7 +12,6 @@ from sqlmodel import Session, col, func, select
 
 from billing.bills import list_bills
 from billing.credits import consume_file
-from billing.days import close_through
 from billing.households import (
     bind_accounts,
     create_household,
@@ -23,10 +22,16 @@ from billing.late_fees import assess
 from billing.ledger import last_closed
 from billing.terms import list_terms, put_first_terms
 from billing.views import BillView
+from cli.demo_bank import bring_statements
+from cli.demo_homes import share_homes
+from cli.demo_news import tell_of_today
+from cli.demo_papers import send_papers
 from cli.demo_past import pay_in_cash, reconcile_cash, simulate, write_off
+from cli.demo_remittances import close_and_remit
 from cli.importing import import_path
 from core.clock import BILLING_ZONE, add_months, billing_date
 from core.db import transaction
+from identity.duties import Duty, give_duty
 from identity.keys import issue_key
 from identity.models import Person, Role
 from identity.people import add_person
@@ -38,9 +43,14 @@ SIGN_INS = (
     ("resident, second household", "19900000002"),
     ("staff", "staff@citybill.example"),
     ("staff, for what takes two", "staff2@citybill.example"),
+    ("second admin", "admin@citybill.example"),
     *((f"{code} company", f"{code}-ops@citybill.example") for code in COMPANIES),
 )
-STAFF = (("陈晓", "staff@citybill.example"), ("林岚", "staff2@citybill.example"))
+STAFF = (
+    ("陈晓", "staff@citybill.example", (*Duty,)),
+    ("林岚", "staff2@citybill.example", (Duty.SERVICE, Duty.FINANCE, Duty.SETUP)),
+    ("吴宁", "admin@citybill.example", (Duty.ADMIN,)),
+)
 TERMS = Path(__file__).parent / "demo_terms"  # a TOML for each of the demo's companies
 YEARS_BACK = 3  # the terms stand from before the first bill
 _DAY = timedelta(days=1)
@@ -64,6 +74,8 @@ def seed_once(folder: Path, *, now: datetime) -> None:
     if there:
         return
     keys = seed(households=60, months=13, memory=far_side(folder), now=now)
+    share_homes(SIGN_INS[0][1], SIGN_INS[1][1], now=now)
+    tell_of_today(now=now)
     path = keys_file(folder)
     path.touch(mode=0o600)
     path.write_text(json.dumps(keys, indent=2) + "\n")
@@ -82,12 +94,15 @@ def seed(*, households: int, months: int, memory: Path, now: datetime) -> dict[s
     today = billing_date(now)
     span = [add_months(today, -back) for back in range(months, 0, -1)]
     with transaction() as session:  # bills come in under their companies' terms
-        _put_terms(session, _add_staff(session, now=now), now=now)
+        clerks = _add_staff(session, now=now)
+        _put_terms(session, clerks, now=now)
         closed_on = last_closed(session)
     past = _Past(now, closed_on + _DAY if closed_on else date.min)
     landed = _import_files(past, households=households, span=span)
     keys, residents = add_people(now=now)
     _pay_the_past(past, residents, memory)
+    send_papers(residents, now=now)
+    bring_statements(today, past.at)
     for bill_file_id, at in landed:  # a credit finds what was paid by then
         consume_file(bill_file_id, now=at)
     _assess_late_fees(past, span)
@@ -96,7 +111,7 @@ def seed(*, households: int, months: int, memory: Path, now: datetime) -> dict[s
             text("UPDATE outbox_event SET relayed_at = :now WHERE relayed_at IS NULL"), {"now": now}
         )
     # Yesterday is left for the staff to close.
-    closed = close_through(today - 2 * _DAY, closed_by="demo", now=now)
+    closed = close_and_remit(today, clerks, now=now)
     _console.print(f"  {closed:,} days closed and sealed")
     return keys
 
@@ -131,7 +146,7 @@ def _import_files(past: _Past, *, households: int, span: list[date]) -> list[tup
 
 
 def add_people(*, now: datetime) -> tuple[dict[str, str], list[int]]:
-    """Add residents with their households, two of the staff, companies' terms and API keys.
+    """Add residents with their households, staff, companies' terms and API keys.
 
     Whoever is there stays; accounts that have been billed since are bound to their household.
 
@@ -146,14 +161,15 @@ def add_people(*, now: datetime) -> tuple[dict[str, str], list[int]]:
 
 
 def _add_staff(session: Session, *, now: datetime) -> tuple[int, int]:
-    """Add two people of the staff: money and terms take a second one."""
-    first, second = (
-        add_person(session, role=Role.STAFF, name=name, contact=contact, now=now).id
-        for name, contact in STAFF
-    )
-    assert first is not None
-    assert second is not None
-    return first, second
+    """Add two people for what takes two, and a second admin; return the first two."""
+    ids = []
+    for name, contact, duties in STAFF:
+        person = add_person(session, role=Role.STAFF, name=name, contact=contact, now=now)
+        assert person.id is not None
+        for duty in duties:
+            give_duty(session, person.id, duty, now=now)
+        ids.append(person.id)
+    return ids[0], ids[1]
 
 
 def _add_operators(session: Session, *, now: datetime) -> None:

@@ -28,7 +28,7 @@ from payments.counter.over_the_counter import Cash, take
 from payments.gateways.counter import CODE, COLUMNS, TITLE, Counter, order_code
 from payments.models import list_items
 from payments.quotes import Wanted
-from payments.reconciliation import matching
+from payments.reconciliation.gateway import matching
 from payments.write_offs import book, prepare
 from providers.base import WriteOffOrder, WriteOffOutcome, WriteOffReply
 
@@ -96,12 +96,13 @@ def reconcile_cash(day: date, *, now: datetime) -> None:
     """Reconcile a day with the file that the shop sends of it."""
     with transaction() as session:
         matching.reconcile(
-            session, Counter(), io.BytesIO(_day_file(session, day)), day=day,
+            session, Counter(), io.BytesIO(day_file(session, day)), day=day,
             file_name=f"{SHOP}-{day}.csv", now=now,
         )  # fmt: skip
 
 
-def _day_file(session: Session, day: date) -> bytes:
+def day_file(session: Session, day: date) -> bytes:
+    """Write a day as the shop tells of it."""
     started, ended = day_bounds(day)
     taken = session.exec(
         select(CounterPayment)

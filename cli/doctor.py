@@ -14,12 +14,15 @@ from billing.deliveries import polls
 from billing.rules.workdays import known_through
 from billing.terms import terms_of
 from cli import sftp
+from core.backlog import MOST
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import Invalid
 from core.settings import UtilityApi, settings
+from notifications.models import Lane
+from notifications.sending.claiming import find_behind
 from payments.gateways import load_gateways
-from payments.reconciliation.arrivals import count_late
+from payments.reconciliation.gateway.arrivals import count_late
 from providers.clients.loading import load_clients, spoken_by
 from providers.registry import PROVIDERS, provider_codes
 
@@ -42,8 +45,10 @@ def examine() -> bool:
         _redis(),
         *_endpoints(),
         *_backlog(),
+        notices(),
         autopay(),
         late_files(),
+        sources(),
         *deliveries(),
         *calendars(today),
     ]
@@ -139,6 +144,24 @@ def _backlog() -> list[Finding]:
     ]
 
 
+def notices() -> Finding:
+    """Tell how many notices are due and not handed over, lane by lane, and how old the oldest is.
+
+    What goes to a whole city at once takes its time; what somebody waits for must not.
+    """
+    now = utc_now()
+    with transaction() as session:
+        behind = find_behind(session, now=now, most=MOST)
+    waited = {one.lane: now - (one.oldest_at or now) for one in behind}
+    told = [
+        f"{one.lane}: {one.how_many}{'+' if one.how_many == MOST else ''} due,"
+        f" the oldest for {int(waited[one.lane].total_seconds())} s"
+        for one in behind
+    ]
+    well = waited[Lane.NOW] < timedelta(minutes=1) and waited[Lane.BULK] < timedelta(hours=1)
+    return _well(well), "notices", "; ".join(told)
+
+
 def autopay() -> Finding:
     """Tell whether debits are behind: of an earlier day, or without an outcome for eight days.
 
@@ -166,6 +189,17 @@ def late_files() -> Finding:
     with transaction() as session:
         late = count_late(session, now=utc_now())
     return _well(late == 0), "files", f"{late} of gateways and companies are late"
+
+
+def sources() -> Finding:
+    """Tell with whom it is agreed how they pay, and how they are reconciled."""
+    told = [
+        f"{code}: money within {one.within_days} days, files {one.file_days} later, fees "
+        + ("not checked" if one.fee is None else f"{one.fee.fixed_fen} fen and {one.fee.rate_ppm}"
+           " millionths")
+        for code, one in sorted(settings().source_terms.items())
+    ]  # fmt: skip
+    return Health.WELL, "terms of sources", "; ".join(told) or "as usual of all: fees not checked"
 
 
 def deliveries() -> list[Finding]:

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "ledger": "cli.commands.ledger:app",
     "terms": "cli.commands.terms:app",
     "keys": "cli.commands.keys:app",
+    "people": "cli.commands.people:app",
     "sftp": "cli.sftp:app",
     "ask": "cli.commands.ask:app",
     "demo": "cli.commands.demo:app",

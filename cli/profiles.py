@@ -99,6 +99,7 @@ def _record(record: BillRecord | None) -> dict[str, Any] | None:
     return record._asdict() | {
         "items": [item._asdict() for item in record.items],
         "pay_terms": terms,
+        "reading": None if record.reading is None else record.reading._asdict(),
     }
 
 

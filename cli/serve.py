@@ -17,6 +17,8 @@ from cli import demo
 from cli.connect import CHECKOUT, data_dir, note_settings, use
 from cli.demo_alipay import alipay
 from cli.demo_counters import counters, open_shop, shop_file
+from cli.demo_push import push
+from cli.demo_remittances import paying_account
 from cli.demo_unionpay import unionpay
 from cli.demo_wechatpay import far_side_file, wechatpay
 from cli.migrations import migrate
@@ -31,7 +33,11 @@ DEFAULT_PORT = 8000
 COMPANIES = ("water", "power", "gas", "telecom")  # simulated; each its own process
 PORTS = 4 + len(COMPANIES)  # the web, the far side, its mail, each company, our SFTP
 _PATHS = {"power": "/epay", "telecom": "/open"}  # of their APIs: docs/wire
-QUEUES = "payments,notices,bills,upkeep"  # as workers.app.Queue; a test compares them
+# Each process, the queues it hears and its threads; a test compares them with workers.app.Queue.
+WORKERS = (
+    ("worker", "payments,notices,upkeep", 3),
+    ("bulk", "bills,bulk", 4),  # files and cities: whatever it is full of, nobody waits behind it
+)
 READY_SECONDS = 60
 console = Console(stderr=True, highlight=False)
 
@@ -121,6 +127,7 @@ def _configure_children(folder: Path, port: int, *, demo_city: bool) -> None:
     os.environ.setdefault("CITYBILL_SFTP_DIR", str(folder / "sftp"))
     os.environ.setdefault("CITYBILL_SFTP_PORT", str(port + PORTS - 1))
     os.environ.setdefault("CITYBILL_FETCH_DIR", str(folder / "fetch"))
+    os.environ.setdefault("CITYBILL_DOCUMENTS_DIR", str(folder / "documents"))
     if demo_city:
         far_side = f"http://127.0.0.1:{port + 1}"
         utilities = {
@@ -137,6 +144,8 @@ def _configure_children(folder: Path, port: int, *, demo_city: bool) -> None:
             **unionpay(folder, far_side),
             **wechatpay(folder, far_side),
             **counters(far_side),
+            **paying_account(),
+            **push(folder),
             "CITYBILL_UTILITIES": json.dumps(utilities),
             "CITYBILL_SMTP_PORT": str(port + 2),
             "CITYBILL_DEMO_INBOX_DIR": str(folder / "simulator" / "inbox"),
@@ -163,15 +172,22 @@ def _start(family: Family, folder: Path, port: int, *, demo_city: bool) -> None:
         )  # fmt: skip
         for at, code in enumerate(COMPANIES, start=port + 3):
             family.start(f"company {code}", "simulator.utility", code, "--port", str(at), *memory)
-    family.start(
-        "worker", "celery", "--quiet", "-A", "workers.app", "worker", "--queues", QUEUES,
-        "--concurrency", "3", "--loglevel", "WARNING", "--without-gossip", "--without-mingle",
-    )  # fmt: skip
+    for name, queues, threads in WORKERS:
+        family.start(name, *worker(name, queues, threads))
     family.start("scheduler", "workers.scheduler")
     family.start("sftp", "workers.sftp_server")
     family.start(
         "web", "uvicorn", "--factory", "web.app:create_app", "--host", "127.0.0.1",
         "--port", str(port), "--log-level", "warning", "--no-access-log",
+    )  # fmt: skip
+
+
+def worker(name: str, queues: str, threads: int) -> tuple[str, ...]:
+    """Return the module and arguments of a worker process."""
+    return (
+        "celery", "--quiet", "-A", "workers.app", "worker", "--hostname", f"{name}@%h",
+        "--queues", queues, "--concurrency", str(threads), "--loglevel", "WARNING",
+        "--without-gossip", "--without-mingle",
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def add_key(provider_code: str, path: Path, *, label: str, now: datetime) -> Com
     if path.stat().st_size > _LARGEST_KEY_BYTES:
         raise Invalid(f"{path.name} is too large to be a public key")
     key_text = path.read_text(encoding="utf-8", errors="replace")
-    code = get_provider(provider_code).code
+    code = _user(provider_code)
     with transaction() as session:
         login = company_logins.add_key(session, code, key_text, label=label or path.name, now=now)
     _log.info("sftp_login_added", company=code, login_id=login.id, fingerprint=login.fingerprint)
@@ -49,13 +49,18 @@ def add_key(provider_code: str, path: Path, *, label: str, now: datetime) -> Com
 
 def add_password(provider_code: str, *, label: str, now: datetime) -> tuple[CompanyLogin, str]:
     """Let a company sign in with a new password, returned once."""
-    code = get_provider(provider_code).code
+    code = _user(provider_code)
     with transaction() as session:
         login, password = company_logins.add_password(
             session, code, label=label or "password", now=now
         )
     _log.info("sftp_login_added", company=code, login_id=login.id)
     return login, password
+
+
+def _user(code: str) -> str:
+    """Return a user name: a company's code, or that of somebody who brings books."""
+    return code if code in settings().book_senders else get_provider(code).code
 
 
 def revoke(login_id: int, *, now: datetime) -> CompanyLogin:

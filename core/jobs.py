@@ -40,6 +40,7 @@ class Job(SQLModel, table=True):
             "(state = 'running') = (lease_until IS NOT NULL)", name="running_is_leased"
         ),
         Index("ix_job_due_at", "due_at", postgresql_where=text("state IN ('waiting', 'running')")),
+        Index("ix_job_dead", "id", postgresql_where=text("state = 'dead'")),
     )
 
     id: int | None = Field(

@@ -61,3 +61,9 @@ def configure(*, as_json: bool) -> None:
 def logger(name: str) -> Any:
     """Return a logger bound to a module's name; arguments are keys and values, never prose."""
     return structlog.get_logger(name)
+
+
+def request_id() -> str | None:
+    """Return the id of the request this thread works for, as its log lines have it."""
+    found: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return found

@@ -71,6 +71,35 @@ def format_yuan(amount_fen: int) -> str:
     return f"{'-' if amount_fen < 0 else ''}¥{whole:,}.{fraction:02d}"
 
 
+_CAPITALS = "零壹贰叁肆伍陆柒捌玖"
+_CAPITAL_UNITS = ((10**8, "亿"), (10**4, "万"), (1000, "仟"), (100, "佰"), (10, "拾"))
+
+
+def capital_yuan(amount_fen: int) -> str:
+    """Render fen as Chinese papers do, so that no digit can be added.
+
+    ``capital_yuan(8_650) == "人民币捌拾陆元伍角整"``.
+
+    Source: the People's Bank's rules for filling in instruments (正确填写票据和结算凭证的基本规定).
+    """
+    whole, rest = divmod(abs(amount_fen), 100)
+    tenths, fen = divmod(rest, 10)
+    yuan = f"{_capital(whole)}元" if whole or not rest else ""
+    between = "零" if whole and fen and not tenths else ""
+    jiao = f"{_CAPITALS[tenths]}角" if tenths else between
+    end = f"{_CAPITALS[fen]}分" if fen else "整"
+    return f"人民币{'负' if amount_fen < 0 else ''}{yuan}{jiao}{end}"
+
+
+def _capital(number: int) -> str:
+    for size, unit in _CAPITAL_UNITS:
+        if number >= size:
+            head, rest = divmod(number, size)
+            skipped = "零" if 0 < rest < size // 10 else ""
+            return f"{_capital(head)}{unit}{skipped}{_capital(rest) if rest else ''}"
+    return _CAPITALS[number]
+
+
 def price(usage: Decimal, price_yuan: Decimal) -> int:
     """Price a metered usage in fen; the one rounding in the system, half up, once."""
     return int((usage * price_yuan).scaleb(2).quantize(Decimal(1), ROUND_HALF_UP))

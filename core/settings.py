@@ -8,7 +8,7 @@ from datetime import time
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,6 +46,29 @@ class DeliveryLogin(BaseModel):
     bearer: SecretStr = SecretStr("")
 
 
+class BookSender(BaseModel):
+    """Whose books somebody's files are; what is left out is found out from each file."""
+
+    leg: Literal["gateway", "company", "bank"] | None = None
+    source: str = Field(default="", description="a gateway's or a company's code")
+    profile: str = Field(default="", description="how a bank's CSV is written")
+
+
+class BookDelivery(BookSender, DeliveryLogin):
+    """Where a gateway, bank or company lets us fetch its books: keys as ``[delivery]`` has them."""
+
+    address: str
+    files: str = "*"
+    index: Literal["none", "json", "html"] = "none"
+    host_key: str | None = None
+    flag: str | None = None
+    every: int = 60
+    window: str | None = None
+    days_back: int = 3
+    after: str = "leave"
+
+
+SenderCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
 AgentCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,15}$")]
 
 
@@ -55,6 +78,38 @@ class CounterAgent(BaseModel):
     name: str
     most_fen: int | None = Field(default=None, ge=1, description="of one payment")
     float_fen: int | None = Field(default=None, ge=1, description="of one day; none: no end")
+
+
+class AgreedFee(BaseModel, frozen=True):
+    """What a gateway takes for a payment, as agreed: so much, and millionths of the amount."""
+
+    fixed_fen: int = Field(default=0, ge=0)
+    rate_ppm: int = Field(default=0, ge=0, le=1_000_000)
+
+
+class SourceTerms(BaseModel, frozen=True, extra="forbid"):
+    """What is agreed with, or known of, whom a day is reconciled with: docs/reconciling.md."""
+
+    within_days: int = Field(default=10, ge=0, le=31, description="in which its money may come")
+    late_after_days: int = Field(
+        default=5, ge=0, le=31, description="after which it is a difference that it has not"
+    )
+    file_days: int = Field(
+        default=0, ge=0, le=7, description="later, in whose file a day's row may still stand"
+    )
+    cut_off: time = Field(
+        default=time(23, 55), description="from here on a row may stand in the next day's file"
+    )
+    tolerance_fen: int = Field(default=0, ge=0, description="by which a sum may be off")
+    fee: AgreedFee | None = Field(default=None, description="none: fees are not checked")
+
+
+class ComplaintDays(BaseModel, frozen=True, extra="forbid"):
+    """In how many working days what a resident writes to us is answered."""
+
+    question: int = Field(default=3, ge=0, le=60)
+    complaint: int = Field(default=5, ge=0, le=60)
+    fault: int = Field(default=1, ge=0, le=60)
 
 
 class Settings(BaseSettings):
@@ -76,26 +131,55 @@ class Settings(BaseSettings):
         default=None, description="take plain API keys; empty: everywhere but in production"
     )
     refused_file_days: int = Field(default=30, ge=1, description="how long its bytes are kept")
+    book_file_days: int = Field(
+        default=90, ge=1, description="how long the bytes of settlement files are kept"
+    )
     database_pool_size: int = Field(default=15, ge=3)
     refund_approval_above_fen: int = Field(
         default=20_000, ge=0, description="a refund by staff above it needs a second person"
     )
+    remittance_approval_above_fen: int = Field(
+        default=0, ge=0, description="a remittance above it needs a second person"
+    )
+    remittance_name: str = Field(default="CityBill", description="whose account we pay from")
+    remittance_account: str = Field(default="", description="its number; empty: no payment files")
+    remittance_bank: str = Field(default="", description="its bank's CNAPS code or BIC")
     break_approval_above_fen: int = Field(
         default=20_000, ge=0, description="a difference above it is resolved by two people"
     )
     break_tolerance_fen: int = Field(
         default=100, ge=0, description="the largest difference of amounts that is written off"
     )
+    source_terms: dict[str, SourceTerms] = Field(
+        default_factory=dict, description="by gateway, or transfers: how it is reconciled"
+    )
+
+    complaint_days: ComplaintDays = Field(
+        default=ComplaintDays(), description="working days in which each kind is answered"
+    )
+    complaint_closes_after_days: int = Field(default=15, ge=4, le=365)
+    complaint_calendar: str = Field(
+        default="CN", pattern=r"^[A-Z]{2}$", description="which days those are"
+    )
 
     profiles_dir: Path | None = Field(
         default=None, description="companies' profiles beside the built-in ones"
     )
+    usage_factors: Path | None = Field(
+        default=None, description="CO₂ and household figures of usage; empty: the built-in ones"
+    )
     utilities: dict[str, UtilityApi] = Field(default_factory=dict)
     deliveries: dict[str, DeliveryLogin] = Field(default_factory=dict)
+    book_senders: dict[SenderCode, BookSender] = Field(default_factory=dict)
+    book_deliveries: dict[SenderCode, BookDelivery] = Field(default_factory=dict)
     fetch_dir: Path = Field(
         default=Path("/var/tmp/citybill-fetch"),  # noqa: S108  made for us alone
         description="files on their way from a company",
     )
+    documents_dir: Path | None = Field(
+        default=None, description="volumes of papers to print; empty: none are made"
+    )
+    documents_days: int = Field(default=7, ge=1, description="how long volumes are kept")
     sftp_dir: Path | None = Field(default=None, description="companies' folders; empty: no SFTP")
     sftp_host: str = "127.0.0.1"
     sftp_port: int = Field(default=8007, ge=1, le=65535)
@@ -155,11 +239,21 @@ class Settings(BaseSettings):
     smtp_user: str = ""
     smtp_password: SecretStr = SecretStr("")
     mail_from: str = "CityBill <no-reply@citybill.example>"
+    carriers: dict[str, dict[str, SecretStr]] = Field(
+        default={}, description="what each carrier of messages needs, by its code"
+    )
+    carrier_weights: dict[str, Annotated[int, Field(ge=0, le=100)]] = {}
 
     demo_inbox_dir: Path | None = Field(default=None, description="Maildir of the demo inbox")
     demo_inbox_url: str | None = None
 
-    @field_validator("profiles_dir", "wechatpay_private_key", "wechatpay_public_key", mode="before")
+    @field_validator(
+        "profiles_dir",
+        "usage_factors",
+        "wechatpay_private_key",
+        "wechatpay_public_key",
+        mode="before",
+    )
     @classmethod
     def _empty_is_no_folder(cls, path: object) -> object:
         return path or None

@@ -1,15 +1,18 @@
 """Take the screenshots of the README from a running demo city: ``make run``, then ``make shots``.
 
 Signs in by itself with the codes from the demo inbox, pays what the resident owes through the
-sandbox cashier, and reconciles today's settlement file: once with a fen wrong, for the picture, and
-once right. It proposes other terms for a company and withdraws them again. On a fresh city the home
-page still has bills to pay and a day waits to be closed, so start from one.
+sandbox cashier, and reconciles today's settlement file: once with a fen wrong, for the pictures of
+the morning, and once right. It looks at the resident, proposes other terms for a company and
+withdraws them again. On a fresh city the home page still has bills to pay and a day waits to be
+closed, so start from one.
 """
 
 import re
 import shutil
 import sys
 import time
+from collections.abc import Iterable
+from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +34,9 @@ SCREENS: dict[str, dict[str, Any]] = {
     "-zh": {"viewport": _DESK, "device_scale_factor": 1.5, "locale": "zh-CN"},
     "-phone": {"viewport": _PHONE, "device_scale_factor": 2, "locale": "zh-CN"},
 }
+OFFICE = ("-zh", "-phone")  # what only the staff see
+HOME = ("-zh", "-phone")  # what only residents choose
+_TV: dict[str, Any] = {"viewport": {"width": 1280, "height": 720}, "locale": "zh-CN"}
 WAIT_SECONDS = 60
 _CODE = re.compile(r"(?<![0-9])[0-9]{6}(?![0-9])")
 
@@ -46,16 +52,45 @@ class Shots:
         resident = self._sign_in(RESIDENT)
         self._shoot(resident, "home", "/")
         page = self._open(resident, "/")
-        bill = page.locator("a[href^='/bills/']").first.get_attribute("href")
+        water = page.locator(".due", has_text=re.compile("Water|自来水")).first
+        bill = water.locator("a[href^='/bills/']").get_attribute("href")
         assert bill is not None
         self._shoot(resident, "bill", bill)
         self._review(resident)
+        usage = self._open(resident, "/usage").locator("a[href^='/usage?account=']").first
+        self._shoot(resident, "usage", str(usage.get_attribute("href")), HOME)
+        for name, path in (
+            ("bills", "/bills"), ("calendar", "/calendar"), ("homes", "/household"),
+            ("preferences", "/preferences"),
+        ):  # fmt: skip
+            self._shoot(resident, name, path, HOME)
+        self._elder(resident)
+        self._television(resident)
         self._shoot(resident, "payment", self._pay(page))
         staff = self._sign_in(STAFF)
         self._reconcile(staff)
         self._shoot(staff, "days", "/console/days")
+        self._shoot(staff, "notices", "/console/notices", OFFICE)
         self._propose_terms(staff, self._sign_in(SECOND_STAFF))
         self._upload(self._sign_in(OPERATOR))
+
+    def _elder(self, resident: Any) -> None:
+        """Photograph the home page in large print; the edition is this browser's alone."""
+        page = self._open(resident, "/elder", "-phone")
+        self._keep(page, "elder-phone")
+
+    def _television(self, resident: Any) -> None:
+        """Pair a television as its owner does, and photograph what it shows."""
+        context = self._browser.new_context(base_url=self._city, **_TV)
+        screen = context.new_page()
+        screen.goto("/tv")
+        code = screen.locator(".code").get_attribute("aria-label")
+        phone = self._open(resident, f"/televisions?code={code}")
+        phone.locator("button[value=allow]").click()
+        phone.context.close()
+        screen.wait_for_url("**/tv/bills", timeout=WAIT_SECONDS * 1000)
+        screen.goto("/tv/bills?show=1")
+        self._keep(screen, "tv-zh")
 
     def _upload(self, operator: Any) -> None:
         """Bring a file as a company does, and photograph its pages."""
@@ -117,9 +152,11 @@ class Shots:
         page.goto(path)
         return page
 
-    def _shoot(self, state: Any, name: str, path: str) -> None:
-        """Photograph one page on every screen."""
-        for suffix in SCREENS:
+    def _shoot(
+        self, state: Any, name: str, path: str, screens: Iterable[str] = tuple(SCREENS)
+    ) -> None:
+        """Photograph one page on every screen, or on some."""
+        for suffix in screens:
             self._keep(self._open(state, path, suffix), f"{name}{suffix}")
 
     def _keep(self, page: Page, name: str) -> None:
@@ -174,6 +211,30 @@ class Shots:
             page.context.close()
             if fault:
                 self._shoot(staff, "reconciliation", f"/console/reconciliations/sandbox/{day}")
+                self._morning(staff, date.fromisoformat(day) - timedelta(days=1))
+
+    def _morning(self, staff: Any, yesterday: date) -> None:
+        """Photograph what the staff open first, while something waits for them."""
+        for name, path in (
+            ("today", ""), ("differences", "/breaks"), ("checklist", f"/days/{yesterday}"),
+            ("bank", "/bank"), ("remittances", "/remittances"),
+        ):  # fmt: skip
+            self._shoot(staff, name, f"/console{path}", OFFICE)
+        self._shoot(staff, "resident", self._look_at(staff, RESIDENT), OFFICE)
+
+    def _look_at(self, staff: Any, contact: str) -> str:
+        """Find a resident and say why; returns their page, open to this session from now on."""
+        page = self._open(staff, "/console/residents")
+        page.fill("#q", contact)
+        page.locator("form:has(#q) button").click()
+        page.wait_for_url(re.compile(r"/console/residents/[0-9]+$"))
+        path = page.url.removeprefix(self._city)
+        if page.locator("input[name=reason]").count():
+            page.check("input[name=reason][value=asked]")
+            page.locator("form:has(input[name=reason]) button").click()
+            page.wait_for_url(f"**{path}")
+        page.context.close()
+        return path
 
     def _propose_terms(self, first: Any, second: Any) -> None:
         """Propose lower interest, photograph what the second person sees, and withdraw it."""

@@ -38,7 +38,14 @@ class Person(SQLModel, table=True):
             "(role = 'operator') = (provider_code IS NOT NULL)", name="operator_of_company"
         ),
         CheckConstraint("(role = 'guest') = (contact IS NULL)", name="guest_without_contact"),
-    )
+        # Customer service finds people by them.
+        Index("ix_person_email", "email", postgresql_where=text("email IS NOT NULL")),
+        Index("ix_person_name", "name", postgresql_ops={"name": "text_pattern_ops"}),
+        Index(
+            "ix_person_colleagues", "name", "id",
+            postgresql_where=text("role IN ('staff', 'operator')"),
+        ),
+    )  # fmt: skip
 
     id: int | None = Field(
         default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
@@ -50,6 +57,7 @@ class Person(SQLModel, table=True):
     provider_code: str | None = None
     locale: str = "zh_CN"
     created_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # since: no sign-in
 
 
 class SignInCode(SQLModel, table=True):

@@ -9,6 +9,7 @@ from sqlmodel import Session, select
 from core.errors import Invalid, NotFound
 from identity.models import Person, Role
 
+LONGEST_NAME = 40
 # One phone or one address: a comma would send a person's codes to a second one.
 _CONTACT = re.compile(r"""\+?[0-9]+|[^\s@,;:<>()"]+@[^\s@,;:<>()"]+""")
 
@@ -74,3 +75,17 @@ def add_person(
     person = find_person(session, contact)
     assert person is not None
     return person
+
+
+def set_name(session: Session, person_id: int, typed: str) -> None:
+    """Give somebody the name they go by; nothing typed: none."""
+    name = " ".join(typed.split())
+    person = session.get_one(Person, person_id, with_for_update=True)
+    person.name = "".join(letter for letter in name if letter.isprintable())[:LONGEST_NAME]
+
+
+def set_locale(session: Session, person_id: int, locale: str) -> str:
+    """Set the language somebody is written to in; returns the one before."""
+    person = session.get_one(Person, person_id, with_for_update=True)
+    before, person.locale = person.locale, locale
+    return before

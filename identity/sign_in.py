@@ -11,6 +11,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from core import crypto
 from core.errors import NotSignedIn, TooMany
+from identity.audit import Deed, note, person_subject
 from identity.models import Person, Role, SignInCode, WebSession
 from identity.people import find_person
 
@@ -29,13 +30,13 @@ def issue_code(
 
     Returns:
         The person, the code in clear for the message that carries it, and the code's id; None when
-        nobody has this contact.
+        nobody has this contact, or their access has ended.
 
     Raises:
         TooMany: five codes within the hour already.
     """
     person = find_person(session, contact)
-    if person is None:
+    if person is None or person.ended_at is not None:
         return None
     assert person.id is not None
     recent = select(func.count(col(SignInCode.id))).where(
@@ -67,15 +68,16 @@ def check_code(
     A wrong try is counted, so the caller's transaction must commit also when the answer is None.
     """
     person = find_person(session, contact)
-    if person is None or person.id is None:
+    if person is None or person.id is None or person.ended_at is not None:
         return None
     row = session.exec(_live_codes(person.id, now=now).with_for_update()).first()
     if row is None:
-        return None
+        return None  # not noted: without a code anybody could fill the log
     if not crypto.verify(secret, _message(person.id, code.strip()), row.code_hash):
         row.tries += 1
         if row.tries >= CODE_TRIES:
             row.expires_at = now
+        _note(session, person, Deed.SIGN_IN_FAILED, None, now=now)
         return None
     row.used_at = now
     return person
@@ -94,6 +96,7 @@ def start_session(session: Session, person: Person, *, now: datetime) -> tuple[s
     )
     session.add(row)
     session.flush()
+    _note(session, person, Deed.SIGNED_IN, person.id, now=now)
     return token, row
 
 
@@ -102,6 +105,7 @@ def find_session(session: Session, token: str, *, now: datetime) -> tuple[Person
 
     Raises:
         NotSignedIn: unknown, ended, idle for thirty minutes, or twelve hours old; a guest's one.
+            Or its person's access has ended.
     """
     found = session.exec(
         select(WebSession, Person)
@@ -111,6 +115,8 @@ def find_session(session: Session, token: str, *, now: datetime) -> tuple[Person
     if found is None or found[0].ended_at is not None or found[0].seen_at <= now - IDLE:
         raise NotSignedIn("please sign in")
     row, person = found
+    if person.ended_at is not None:
+        raise NotSignedIn("please sign in")
     if row.created_at <= now - (GUEST_ABSOLUTE if person.role is Role.GUEST else ABSOLUTE):
         raise NotSignedIn("please sign in")
     if row.seen_at < now - timedelta(minutes=1):
@@ -118,11 +124,27 @@ def find_session(session: Session, token: str, *, now: datetime) -> tuple[Person
     return person, row
 
 
+def list_sign_ins(
+    session: Session, person_id: int, *, until: datetime | None, limit: int
+) -> list[datetime]:
+    """Return when somebody signed in, newest first: as far back as sessions are kept."""
+    found = select(WebSession.created_at).where(WebSession.person_id == person_id)
+    if until is not None:
+        found = found.where(col(WebSession.created_at) <= until)
+    return list(session.exec(found.order_by(col(WebSession.created_at).desc()).limit(limit)))
+
+
 def end_session(session: Session, token: str, *, now: datetime) -> None:
     """Sign a browser out; idempotent."""
     row = session.get(WebSession, crypto.fingerprint(token))
     if row is not None and row.ended_at is None:
         row.ended_at = now
+
+
+def _note(session: Session, person: Person, what: Deed, who: int | None, *, now: datetime) -> None:
+    """Keep that somebody signed in who sees what is not their own, or that it was tried."""
+    if person.id is not None and person.role in {Role.STAFF, Role.OPERATOR}:
+        note(session, who, what, subject=person_subject(person.id), now=now)
 
 
 def _live_codes(person_id: int, *, now: datetime) -> SelectOfScalar[SignInCode]:

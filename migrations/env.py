@@ -7,29 +7,49 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 from sqlmodel import SQLModel
 
+import billing.batches
 import billing.challenges
+import billing.cycles
 import billing.delivery_models
+import billing.home_invitations
+import billing.home_models
+import billing.late_fees
 import billing.ledger_models
 import billing.models
+import billing.papers
 import billing.pay_grants
+import billing.readings
 import billing.resending
 import billing.terms
+import billing.usage_models
 import billing.webhooks
 import core.jobs
 import core.outbox
+import identity.audit
 import identity.company_logins
+import identity.duties
+import identity.leaving
+import identity.looking
 import identity.models
+import identity.televisions
+import notifications.alerts
+import notifications.choice.models
 import notifications.models
+import notifications.sending.models
 import payments.attempts
 import payments.autopay.collection_models
 import payments.autopay.models
 import payments.counter.models
 import payments.models
-import payments.reconciliation.bank_models
-import payments.reconciliation.company_models
+import payments.reconciliation.bank.models
+import payments.reconciliation.closing.models
+import payments.reconciliation.company.models
+import payments.reconciliation.intake.models
 import payments.reconciliation.models
-import payments.reconciliation.repair_models
+import payments.reconciliation.repair.models
+import payments.remittance.models
 import payments.returns.models
+import support.models
 from core.db import sqlalchemy_url
 from core.settings import settings
 
@@ -38,26 +58,45 @@ ROOMS = (
     core.outbox,
     core.jobs,
     identity.models,
+    identity.televisions,
+    identity.audit,
     identity.company_logins,
+    identity.duties,
+    identity.looking,
+    identity.leaving,
     billing.models,
+    billing.papers,
+    billing.readings,
+    billing.home_models,
+    billing.home_invitations,
+    billing.cycles,
+    billing.late_fees,
     billing.pay_grants,
     billing.challenges,
     billing.ledger_models,
     billing.delivery_models,
     billing.terms,
+    billing.usage_models,
     billing.resending,
     billing.webhooks,
     payments.models,
     payments.reconciliation.models,
-    payments.reconciliation.company_models,
-    payments.reconciliation.bank_models,
-    payments.reconciliation.repair_models,
+    payments.reconciliation.company.models,
+    payments.reconciliation.intake.models,
+    payments.reconciliation.bank.models,
+    payments.reconciliation.closing.models,
+    payments.reconciliation.repair.models,
     payments.attempts,
     payments.autopay.models,
     payments.autopay.collection_models,
     payments.counter.models,
+    payments.remittance.models,
     payments.returns.models,
     notifications.models,
+    notifications.alerts,
+    notifications.choice.models,
+    notifications.sending.models,
+    support.models,
 )
 
 _PARTITION = re.compile(r"_y[0-9]{4}m[0-9]{2}$")

@@ -12,11 +12,12 @@ from sqlmodel import Session, col, or_, select
 
 from billing.households import account_view, visible_accounts
 from billing.models import Bill, UtilityAccount
+from billing.spans import bills_of, may_see
 from core.clock import billing_date
 from identity.models import Person
-from notifications.autopay_words import Kind, OpenBill, RunFacts, about_autopay, about_bill
+from notifications.autopay_words import OpenBill, Run, mandate_facts, run_facts
 from notifications.models import Notice
-from notifications.notices import tell
+from notifications.telling import Telling, tell
 from payments.autopay.models import AutopayRun, Mandate
 from payments.autopay.rules import NotPaid, last_try_on
 from payments.autopay.states import MandateStatus, RunState
@@ -27,14 +28,7 @@ _MANY = 40
 _NOTHING_TO_DO = frozenset(
     {NotPaid.PAID, NotPaid.CANCELLED, NotPaid.SUPERSEDED, NotPaid.NOT_ALLOWED}
 )
-_KIND = {
-    RunState.ANNOUNCED: Kind.ANNOUNCED,
-    RunState.TOLD: Kind.PAY,
-    RunState.SKIPPED: Kind.PAY,
-    RunState.RETRY: Kind.AGAIN,
-    RunState.DONE: Kind.LEFT,  # its receipt tells the rest
-    RunState.FAILED: Kind.PAY,
-}
+_TOLD = frozenset({*RunState}) - {RunState.PLANNED, RunState.DEBITING}
 _AHEAD = frozenset({RunState.PLANNED, RunState.ANNOUNCED, RunState.RETRY})
 
 
@@ -50,39 +44,41 @@ def tell_run(
     mandate = session.get_one(Mandate, run.mandate_id)
     person = session.get_one(Person, mandate.person_id)
     bill = session.get_one(Bill, (run.account_id, run.bill_id))
-    kind = _kind(session, run, bill, person)
-    if kind is None:
+    event = _event(session, run, bill, person)
+    if event is None:
         return
     account = session.get_one(UtilityAccount, run.account_id)
-    facts = RunFacts(
+    told = Run(
         account=account_view(account), billing_month=bill.billing_month,
         amount_fen=run.amount_fen or bill.open_fen, open_fen=bill.open_fen, debit_on=run.debit_on,
         last_on=last_try_on(run.first_debit_on or run.debit_on), pay_by_on=run.pay_by_on,
         today=billing_date(now), gateway=gateway_label(gateways, mandate.gateway),
         reason=run.reason,
     )  # fmt: skip
-    page = f"autopay/{mandate.id}"
-    if kind in {Kind.PAY, Kind.AGAIN, Kind.LEFT}:
-        page = f"bills/{run.account_id}.{run.bill_id}"
-    tell(
-        session, person, event=f"autopay.{run.state}", subject_ref=str(run.id),
-        told=about_bill(kind, facts, link=f"{public_url}/{page}", locale=person.locale), now=now,
+    page = f"bills/{run.account_id}.{run.bill_id}"
+    if event in {"announced", "called_off"}:
+        page = f"autopay/{mandate.id}"
+    facts = run_facts(
+        told, still_open=event not in {"announced", "called_off", "retry"},
+        link=f"{public_url}/{page}", locale=person.locale,
     )  # fmt: skip
+    telling = Telling(event=f"autopay.{event}", person=person, subject_ref=str(run.id), facts=facts)
+    tell(session, telling, now=now)
 
 
-def _kind(session: Session, run: AutopayRun, bill: Bill, person: Person) -> Kind | None:
+def _event(session: Session, run: AutopayRun, bill: Bill, person: Person) -> str | None:
     """Return what there is to tell; None: nothing, or not to this person any more."""
     if run.state is RunState.SKIPPED and run.reason in _NOTHING_TO_DO:
-        return Kind.OFF if _was_announced(session, run, person) else None
+        return "called_off" if _was_announced(session, run, person) else None
     if run.state is RunState.SKIPPED and run.reason is NotPaid.ENDED:
         return None  # the end of the mandate is told, with its bills
     if bill.version != run.version or not _is_owed(bill):
         return None
-    if run.account_id not in visible_accounts(session, person.id or 0, to_pay=True):
+    if not may_see(visible_accounts(session, person.id or 0, to_pay=True), bill):
         return None
     if run.state is RunState.DONE and bill.paid_fen == 0:
         return None  # the company refused it since, which is told by itself
-    return _KIND.get(run.state)
+    return run.state if run.state in _TOLD else None
 
 
 def _is_owed(bill: Bill) -> bool:
@@ -110,42 +106,41 @@ def tell_mandate(
     What they have resumed meanwhile, replaced, or never agreed to and ended themselves is not told.
     """
     mandate = session.get_one(Mandate, mandate_id)
-    kind = _mandate_kind(mandate)
-    if kind is None:
+    event = _mandate_event(mandate)
+    if event is None:
         return
     person = session.get_one(Person, mandate.person_id)
     account = session.get_one(UtilityAccount, mandate.account_id) if mandate.account_id else None
-    page = {Kind.FROZEN: f"autopay/{mandate.id}", Kind.NOT_BEGUN: "autopay/new"}
-    told = about_autopay(
-        kind, reason=mandate.reason, account=account_view(account) if account else None,
+    page = {"frozen": f"autopay/{mandate.id}", "not_begun": "autopay/new"}
+    facts = mandate_facts(
+        reason=mandate.reason, account=account_view(account) if account else None,
         gateway=gateway_label(gateways, mandate.gateway),
-        bills=list(_left_to_pay(session, mandate, kind)),
-        link=f"{public_url}/{page.get(kind, 'autopay')}", locale=person.locale,
+        bills=list(_left_to_pay(session, mandate, event)),
+        link=f"{public_url}/{page.get(event, 'autopay')}", locale=person.locale,
     )  # fmt: skip
     # One that bounces, is resumed and bounces again is told of twice.
     subject_ref = f"{mandate.id} {mandate.status_at:%Y-%m-%dT%H:%M:%S.%fZ}"
-    tell(
-        session, person, event=f"mandate.{kind}", subject_ref=subject_ref, told=told, now=now
-    )  # fmt: skip
+    telling = Telling(event=f"mandate.{event}", person=person, subject_ref=subject_ref, facts=facts)
+    tell(session, telling, now=now)
 
 
-def _mandate_kind(mandate: Mandate) -> Kind | None:
+def _mandate_event(mandate: Mandate) -> str | None:
     if mandate.status is MandateStatus.PAUSED and mandate.reason == "bounced":
-        return Kind.FROZEN
+        return "frozen"
     if mandate.status is MandateStatus.REFUSED:
-        return Kind.NOT_BEGUN
-    if mandate.status is not MandateStatus.ENDED:
+        return "not_begun"
+    if mandate.status is not MandateStatus.ENDED or mandate.reason == "erased":
         return None
     if mandate.enrolled_at is not None:
-        return Kind.ENDED
-    return None if mandate.reason in {"by_payer", "replaced"} else Kind.NOT_BEGUN
+        return "ended"
+    return None if mandate.reason in {"by_payer", "replaced"} else "not_begun"
 
 
-def _left_to_pay(session: Session, mandate: Mandate, kind: Kind) -> Iterable[OpenBill]:
+def _left_to_pay(session: Session, mandate: Mandate, event: str) -> Iterable[OpenBill]:
     """Yield the bills that autopay would have paid and their payer has to pay now."""
-    if kind is Kind.NOT_BEGUN:
+    if event == "not_begun":
         return
-    states = _AHEAD if kind is Kind.FROZEN else {RunState.SKIPPED}
+    states = _AHEAD if event == "frozen" else {RunState.SKIPPED}
     accounts = visible_accounts(session, mandate.person_id, to_pay=True)
     of_this_version = (
         (col(Bill.account_id) == col(AutopayRun.account_id))
@@ -155,7 +150,7 @@ def _left_to_pay(session: Session, mandate: Mandate, kind: Kind) -> Iterable[Ope
     rows = session.exec(
         select(AutopayRun, Bill)
         .join(Bill, of_this_version)
-        .where(AutopayRun.mandate_id == mandate.id, col(AutopayRun.account_id).in_(accounts))
+        .where(AutopayRun.mandate_id == mandate.id, bills_of(accounts))
         .where(col(AutopayRun.state).in_(states))
         .where(or_(col(AutopayRun.reason).is_(None), AutopayRun.reason == NotPaid.ENDED))
         .order_by(col(AutopayRun.pay_by_on), col(AutopayRun.id))

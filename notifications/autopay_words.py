@@ -1,129 +1,15 @@
-"""The words of autopay's notices: one table of kinds, one of reasons, in Chinese and English.
-
-Each says what, how much, when, and what its reader can do.
-"""
+"""What fills the words of autopay: a bill, and the reasons why it is not paid by itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from typing import NamedTuple
 
 from billing.views import AccountView
 from core.money import format_yuan
-from notifications.words import Words, bill_words, company_words, day_words, language, letter
-from notifications.words import short_day as short
+from notifications.wording.rendering import Facts
+from notifications.words import bill_words, company_words, day_words, language, short_day
 from payments.autopay.rules import NotPaid
-
-
-class Kind(StrEnum):
-    """What a payer is told about one bill, or about autopay itself."""
-
-    ANNOUNCED = "announced"
-    PAY = "pay"  # autopay does not pay it: please do
-    OFF = "off"  # what was announced need not be paid after all
-    AGAIN = "again"
-    LEFT = "left"  # a part was paid
-    FROZEN = "frozen"
-    ENDED = "ended"
-    NOT_BEGUN = "not_begun"
-
-
-class _Text(NamedTuple):
-    title: str
-    head: str
-    tail: str
-
-
-_TEXTS: dict[tuple[Kind, str], _Text] = {
-    (Kind.ANNOUNCED, "zh_CN"): _Text(
-        "自动缴费预告：{short_day}扣款 {amount}",
-        "下面这份账单将于{day}自动缴纳，届时通过 {gateway} 扣款 {amount}（如有手续费，已包括在内）"
-        "，只会少、不会多。您不用做什么，备足余额即可。",
-        "不想自动扣款？扣款日之前可在这里一键暂停或终止，也可以自己先缴：",
-    ),
-    (Kind.ANNOUNCED, "en"): _Text(
-        "Autopay takes {amount} on {short_day}",
-        "This bill is paid by itself on {day}: {amount} is taken through {gateway}, any fee"
-        " included, and never more. You need do nothing but keep enough money there.",
-        "If you do not want that, pause or end autopay here with one tap before that day, or pay"
-        " the bill yourself:",
-    ),
-    (Kind.PAY, "zh_CN"): _Text(
-        "请您自己缴费：{open}（不会自动缴纳）",
-        "{why}因此这份账单不会自动缴纳。{please}",
-        "现在去缴费：",
-    ),
-    (Kind.PAY, "en"): _Text(
-        "Please pay {open} yourself: not paid by autopay",
-        "{why} So this bill is not paid by itself. {please}",
-        "To pay it now:",
-    ),
-    (Kind.OFF, "zh_CN"): _Text(
-        "{short_day}的自动扣款已取消",
-        "我们曾告诉您，下面这份账单将于{day}自动扣款 {amount}。现在不扣了：{why}",
-        "您的自动缴费：",
-    ),
-    (Kind.OFF, "en"): _Text(
-        "Nothing is taken on {short_day}",
-        "We had told you that {amount} would be taken for this bill on {day}. Nothing is taken"
-        " now: {why}",
-        "Your autopay:",
-    ),
-    (Kind.AGAIN, "zh_CN"): _Text(
-        "自动缴费没有扣成 {amount}，{short_day}再试",
-        "下面这份账单没有扣成，多半是余额不足。我们将在{day}再试，之后每天一次，最晚到{last}。"
-        "请备足余额，或者自己缴费。最后缴费日：{pay}。",
-        "自己缴费：",
-    ),
-    (Kind.AGAIN, "en"): _Text(
-        "Autopay could not take {amount}: again on {short_day}",
-        "This bill could not be paid: most often there is not enough money. We try again on {day},"
-        " then once a day until {last}. Please see that there is enough, or pay the bill yourself."
-        " Its last day to pay: {pay}.",
-        "To pay it yourself:",
-    ),
-    (Kind.LEFT, "zh_CN"): _Text(
-        "这份账单还有 {open} 要缴",
-        "余额不够缴清，自动缴费只缴了下面这份账单的一部分，还剩 {open}。{please}",
-        "现在去缴费：",
-    ),
-    (Kind.LEFT, "en"): _Text(
-        "{open} of this bill is still to pay",
-        "There was not enough money for all of this bill: autopay has paid a part of it, and"
-        " {open} is left. {please}",
-        "To pay it now:",
-    ),
-    (Kind.FROZEN, "zh_CN"): _Text(
-        "自动缴费已停止",
-        "银行退回了一笔自动扣款，{covers} 的自动缴费因此停止。请先看看您的账户，再来恢复；"
-        "恢复之前不会再扣款。{bills}",
-        "查看、恢复或终止：",
-    ),
-    (Kind.FROZEN, "en"): _Text(
-        "Autopay has been stopped",
-        "A payment made by autopay came back from your bank, so autopay of {covers} was stopped."
-        " Look at your account first, then resume it; until then nothing is taken. {bills}",
-        "To look, resume or end it:",
-    ),
-    (Kind.ENDED, "zh_CN"): _Text(
-        "自动缴费已终止", "{why}以后不会再自动扣款。{bills}", "您的自动缴费："
-    ),
-    (Kind.ENDED, "en"): _Text(
-        "Autopay has ended", "{why} Nothing new is taken from now on. {bills}", "Your autopay:"
-    ),
-    (Kind.NOT_BEGUN, "zh_CN"): _Text(
-        "自动缴费没有开通",
-        "您在 {gateway} 的授权没有完成，{covers} 没有开通自动缴费，不会扣款。",
-        "想开通的话，可以重新办理：",
-    ),
-    (Kind.NOT_BEGUN, "en"): _Text(
-        "Autopay was not set up",
-        "Your consent at {gateway} was not completed, so autopay of {covers} was not set up and"
-        " nothing is taken.",
-        "To set it up after all:",
-    ),
-}
 
 _WHY: dict[NotPaid, dict[str, str]] = {
     NotPaid.OVER_CAP: {
@@ -217,7 +103,7 @@ _HOUSEHOLD = {"zh_CN": "本户全部户号", "en": "all accounts of your househo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
+class Run:
     """One bill under autopay, as its payer is told of it.
 
     ``amount_fen`` is what was announced; ``last_on`` the last day of trying again.
@@ -244,27 +130,23 @@ class OpenBill(NamedTuple):
     pay_by_on: date
 
 
-def about_bill(kind: Kind, run: RunFacts, *, link: str, locale: str) -> Words:
-    """Return what is told of one bill."""
+def run_facts(run: Run, *, still_open: bool, link: str, locale: str) -> Facts:
+    """Return what is told of one bill; ``still_open``: with what is left of it, not its debit."""
     spoken = language(locale)
-    facts = {
+    values = {
         "amount": format_yuan(run.amount_fen), "open": format_yuan(run.open_fen),
-        "day": day_words(run.debit_on, spoken), "short_day": short(run.debit_on, spoken),
+        "day": day_words(run.debit_on, spoken), "short_day": short_day(run.debit_on, spoken),
         "last": day_words(run.last_on, spoken), "pay": day_words(run.pay_by_on, spoken),
-        "gateway": run.gateway,
+        "gateway": run.gateway, "company": company_words(run.account, spoken),
+        "bill": bill_words(run.account, run.billing_month, spoken),
     }  # fmt: skip
-    facts["please"] = _PLEASE[spoken][run.today > run.pay_by_on].format(**facts)
-    facts["why"] = _WHY[run.reason][spoken].format(**facts) if run.reason else ""
-    expected = kind in {Kind.PAY, Kind.LEFT}
-    line = (
-        bill_words(run.account, run.billing_month, spoken),
-        facts["open"] if expected else facts["amount"],
-    )
-    return _letter(kind, facts, [line], link=link, spoken=spoken)
+    values["please"] = _PLEASE[spoken][run.today > run.pay_by_on].format(**values)
+    values["why"] = _WHY[run.reason][spoken].format(**values) if run.reason else ""
+    amount = values["open" if still_open else "amount"]
+    return Facts(values, [(values["bill"], amount)], link)
 
 
-def about_autopay(
-    kind: Kind,
+def mandate_facts(
     *,
     reason: str | None,
     account: AccountView | None,
@@ -272,31 +154,19 @@ def about_autopay(
     bills: Sequence[OpenBill],
     link: str,
     locale: str,
-) -> Words:
+) -> Facts:
     """Return what is told of autopay itself; ``account`` None: it is for the whole household."""
     spoken = language(locale)
     covers = _HOUSEHOLD[spoken]
     if account is not None:
         covers = f"{company_words(account, spoken)} {account.account_no_masked}"
-    facts = {"covers": covers, "gateway": gateway, "bills": _BILLS[spoken] if bills else ""}
-    why = _ENDED_WHY.get(reason, {}).get(spoken, "")
-    facts["why"] = why.format(**facts)
+    why = _ENDED_WHY.get(reason, {}).get(spoken, "").format(covers=covers, gateway=gateway)
+    values = {
+        "covers": covers, "gateway": gateway, "why": why, "bills": _BILLS[spoken] if bills else "",
+    }  # fmt: skip
     lines = []
     for one in bills:
-        by = _BY[spoken].format(pay=short(one.pay_by_on, spoken))
+        by = _BY[spoken].format(pay=short_day(one.pay_by_on, spoken))
         name = bill_words(one.account, one.billing_month, spoken)
         lines.append((f"{name} · {by}", format_yuan(one.open_fen)))
-    return _letter(kind, facts, lines, link=link, spoken=spoken)
-
-
-def _letter(
-    kind: Kind,
-    facts: dict[str, str],
-    lines: Sequence[tuple[str, str]],
-    *,
-    link: str,
-    spoken: str,
-) -> Words:
-    text = _TEXTS[kind, spoken]
-    title, head, tail = (part.format(**facts).strip() for part in text)
-    return letter(title, head, tail, link, locale=spoken, lines=lines)
+    return Facts(values, lines, link)

@@ -228,7 +228,7 @@ def check_may_pay(
     session: Session, payer_id: int, wanted: Sequence[Wanted], *, now: datetime
 ) -> None:
     """Refuse bills that are not this person's to pay (NotFound: nobody is told more)."""
-    if not may_pay(session, payer_id, {bill.ref[0] for bill in wanted}, now=now):
+    if not may_pay(session, payer_id, {bill.ref for bill in wanted}, now=now):
         raise NotFound("there is no such bill")
 
 

@@ -1,4 +1,4 @@
-"""The few figures staff look at first."""
+"""What needs a person, and the few sums staff look at first. Each is read from what waits alone."""
 
 from collections.abc import Collection
 from datetime import date, timedelta
@@ -11,17 +11,20 @@ from billing.days import next_to_close
 from core.clock import day_bounds
 
 _REFUSALS_SHOWN_FOR = timedelta(days=7)
+_LOOK_BACK = timedelta(days=366)  # a day that waits longer for its file is not told of any more
 
 
 class Figures(NamedTuple):
-    """A day at a glance; amounts in fen."""
+    """Sums in fen.
 
-    open_bills: int
-    open_fen: int
-    payments: int
-    paid_fen: int
+    ``owed_fen`` is what residents owed, less credits, on the evening of ``owed_on``: the last
+    closed day, if there is one.
+    """
+
     unconfirmed: int
     returning_fen: int
+    owed_on: date | None
+    owed_fen: int
 
 
 class Attention(NamedTuple):
@@ -44,53 +47,65 @@ class Attention(NamedTuple):
     open_chargebacks: int
 
 
+# Summing open bills up would read all bills ever; the books know it, evening by evening.
 _FIGURES = text("""
-    SELECT b.bills, b.fen, p.payments, p.fen, u.items, r.fen + s.fen
-    FROM (SELECT count(*) AS bills, coalesce(sum(open_fen), 0)::bigint AS fen
-          FROM (SELECT amount_fen + adjusted_fen - paid_fen - credited_fen AS open_fen
-                FROM bill WHERE cancelled_at IS NULL) owed
-          WHERE open_fen > 0) b,
-         (SELECT count(*) AS payments, coalesce(sum(amount_fen), 0)::bigint AS fen
-          FROM payment WHERE paid_at >= :started AND paid_at < :ended) p,
-         (SELECT count(*) AS items FROM payment_item WHERE outcome = 'paid') u,
+    SELECT u.items, r.fen + s.fen, o.day, o.fen
+    FROM (SELECT count(*) AS items FROM payment_item WHERE outcome = 'paid') u,
          (SELECT coalesce(sum(amount_fen - charged_back_fen), 0)::bigint AS fen
-          FROM refund WHERE status IN ('requested', 'pending', 'by_transfer')) r,
+          FROM refund WHERE status IN ('requested', 'pending', 'by_transfer')
+          AND status NOT IN ('succeeded', 'declined', 'charged_back')) r,
          (SELECT coalesce(sum(amount_fen - charged_back_fen), 0)::bigint AS fen
-          FROM receipt WHERE state = 'suspended') s
+          FROM receipt WHERE state = 'suspended') s,
+         (SELECT max(b.day) AS day,
+                 coalesce(sum(b.total_debit_fen - b.total_credit_fen), 0)::bigint AS fen
+          FROM ledger_day_balance b JOIN ledger_account a ON a.id = b.ledger_account_id
+          WHERE a.code LIKE 'receivable:%' AND b.day = (SELECT max(day) FROM ledger_day)) o
 """)
 
 
-def today_figures(session: Session, *, day: date) -> Figures:
-    """Count what is open or on its way back, and what was paid on ``day``."""
-    started, ended = day_bounds(day)
-    return Figures(*session.execute(_FIGURES, {"started": started, "ended": ended}).one())
+def today_figures(session: Session) -> Figures:
+    """Count what companies have not answered, what is on its way back, and what is owed."""
+    return Figures(*session.execute(_FIGURES).one())
 
 
-# Days with payments and no run: its file is not here yet.
+# Days with money and no run: its file is not here yet.
 _UNRECONCILED = """
     SELECT source, day
-    FROM (SELECT gateway AS source, (paid_at AT TIME ZONE 'Asia/Shanghai')::date AS day
-          FROM payment WHERE gateway = ANY(:gateways) AND paid_at < :started
+    FROM (SELECT g.source, CAST(d.day AS date) AS day
+          FROM unnest(CAST(:gateways AS text[])) AS g (source)
+          CROSS JOIN generate_series(CAST(:since AS timestamp), CAST(:until AS timestamp),
+                                     interval '1 day') AS d (day)
+          WHERE NOT EXISTS (SELECT FROM reconciliation r
+                            WHERE r.source = g.source AND r.day = CAST(d.day AS date))
+            AND EXISTS (SELECT FROM payment p WHERE p.gateway = g.source
+                        AND p.paid_at >= d.day AT TIME ZONE 'Asia/Shanghai'
+                        AND p.paid_at < (d.day + interval '1 day') AT TIME ZONE 'Asia/Shanghai')
           UNION
           SELECT source, (received_at AT TIME ZONE 'Asia/Shanghai')::date
-          FROM receipt WHERE source = ANY(:gateways) AND received_at < :started) taken
+          FROM receipt WHERE source = ANY(:gateways)
+           AND received_at >= CAST(:since AS timestamp) AT TIME ZONE 'Asia/Shanghai'
+           AND received_at < CAST(:today AS timestamp) AT TIME ZONE 'Asia/Shanghai') taken
     WHERE NOT EXISTS (SELECT FROM reconciliation r
                       WHERE r.source = taken.source AND r.day = taken.day)
 """
+
+
+def _days_before(today: date) -> dict[str, date]:
+    return {"today": today, "since": today - _LOOK_BACK, "until": today - timedelta(days=1)}
 
 
 def unreconciled(
     session: Session, *, gateways: Collection[str], today: date
 ) -> list[tuple[str, date]]:
     """Return the days before today on which these took money and whose file is not here."""
-    started, _ = day_bounds(today)
-    values = {"gateways": list(gateways), "started": started}
+    values = {"gateways": list(gateways)} | _days_before(today)
     rows = session.execute(text(f"{_UNRECONCILED} ORDER BY day DESC, source"), values)
     return [(source, day) for source, day in rows]
 
 
 _ATTENTION = text(f"""
-    SELECT (SELECT count(*) FROM reconciliation_break WHERE state = 'open') AS breaks,
+    SELECT (SELECT count(*) FROM reconciliation_break
+            WHERE state = 'open' AND kind <> 'late') AS breaks,
            (SELECT count(*) FROM bill_file WHERE status = 'refused') AS refused_files,
            (SELECT count(*) FROM ({_UNRECONCILED}) d) AS unreconciled_days,
            (SELECT count(*) FROM provider_terms
@@ -98,7 +113,8 @@ _ATTENTION = text(f"""
            ) AS proposed_terms,
            c.refused_corrections, c.refused_in_file,
            (SELECT count(*) FROM missing_bill WHERE arrived_at IS NULL) AS missing_bills,
-           (SELECT count(*) FROM refund WHERE status = 'proposed') AS proposed_refunds,
+           (SELECT count(*) FROM refund WHERE status = 'proposed'
+            AND status NOT IN ('succeeded', 'declined', 'charged_back')) AS proposed_refunds,
            (SELECT count(*) FROM bank_transfer
             WHERE sent_at IS NULL AND dropped_at IS NULL) AS waiting_transfers,
            (SELECT count(*) FROM chargeback WHERE state = 'open') AS open_chargebacks
@@ -114,12 +130,8 @@ def attention(session: Session, *, gateways: Collection[str], today: date) -> At
     Args:
         gateways: whose days before ``today`` are to be reconciled.
     """
-    started, _ = day_bounds(today)
     refused_since, _ = day_bounds(today - _REFUSALS_SHOWN_FOR)
-    values = {
-        "gateways": list(gateways), "started": started, "today": today,
-        "refused_since": refused_since,
-    }  # fmt: skip
+    values = {"gateways": list(gateways), "refused_since": refused_since} | _days_before(today)
     row = session.execute(_ATTENTION, values).one()
     next_on = next_to_close(session, today=today)
     unclosed_days = (today - next_on).days if next_on else 0

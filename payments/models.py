@@ -50,11 +50,19 @@ class Payment(SQLModel, table=True):
         UniqueConstraint("gateway", "gateway_ref"),
         Index(
             "ix_payment_gateway_paid_at", "gateway", "paid_at",
+            postgresql_include=["amount_fen"],  # a day's money is summed up by the index alone
             postgresql_where=text("paid_at IS NOT NULL"),
         ),
         Index(
             "ix_payment_to_collect", "gateway",
             postgresql_where=text("status = 'open' AND mandate_ref IS NOT NULL"),
+        ),
+        # Staff page through them, the newest first (payments.desk.listing).
+        Index("ix_payment_created_at", "created_at", "id"),
+        Index("ix_payment_amount_fen", "amount_fen", "created_at", "id"),
+        Index(
+            "ix_payment_not_paid", "status", "created_at", "id",
+            postgresql_where=text("status <> 'paid'"),
         ),
     )  # fmt: skip
 
@@ -128,6 +136,9 @@ class PaymentItem(SQLModel, table=True):
         ),
         ForeignKeyConstraint(["account_id", "bill_id"], ["bill.account_id", "bill.id"]),
         Index("ix_payment_item_account_id_bill_id", "account_id", "bill_id"),
+        Index(
+            "ix_payment_item_unanswered", "outcome_at", postgresql_where=text("outcome = 'paid'")
+        ),
         # An instalment is paid once (rule 15).
         Index(
             "ix_payment_item_option", "account_id", "bill_id", "option_code", unique=True,
@@ -233,7 +244,10 @@ class GatewayCallback(SQLModel, table=True):
     """What a gateway told us, as it came, once; processed afterwards."""
 
     __tablename__ = "gateway_callback"
-    __table_args__ = (UniqueConstraint("gateway", "external_id"),)
+    __table_args__ = (
+        UniqueConstraint("gateway", "external_id"),
+        Index("ix_gateway_callback_reference", "reference"),
+    )
 
     id: int | None = Field(
         default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing import ledger_checks
-from payments.reconciliation import bank_checks
+from payments.reconciliation.bank import checks as bank_checks
+from payments.remittance import checks as remittance_checks
 from payments.returns import checks
 
 
@@ -141,11 +142,13 @@ _INVARIANTS: dict[str, str] = {
               ELSE (paid, stray, confirmed, unpaid, returned, adjusted) = (0, 0, 0, 0, 0, 0) END
     """,
     "suspended money is what stands in suspense": """
-        SELECT format('%s: %s fen of receipts are suspended, the ledger says %s',
+        SELECT format('%s: %s fen are suspended, the ledger says %s',
                       source, coalesce(r.fen, 0), coalesce(l.fen, 0))
         FROM (SELECT source, sum(amount_fen - charged_back_fen) AS fen FROM receipt
               WHERE state = 'suspended'
-              GROUP BY 1) r
+              GROUP BY 1
+              UNION ALL
+              SELECT 'bank', sum(amount_fen) FROM bank_suspense WHERE ended_at IS NULL) r
         FULL JOIN (
             SELECT split_part(a.code, ':', 2) AS source,
                    sum(CASE WHEN t.credit_account_id = a.id THEN t.amount_fen
@@ -187,7 +190,13 @@ _INVARIANTS: dict[str, str] = {
 }
 
 
-_CHECKS = _INVARIANTS | checks.INVARIANTS | bank_checks.INVARIANTS | ledger_checks.INVARIANTS
+_CHECKS = (
+    _INVARIANTS
+    | checks.INVARIANTS
+    | bank_checks.INVARIANTS
+    | remittance_checks.INVARIANTS
+    | ledger_checks.INVARIANTS
+)
 NAMES = (*_CHECKS, ledger_checks.SEALS)
 
 # One statement: every check sees the books at the same moment. It names each by its place.

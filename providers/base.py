@@ -72,6 +72,25 @@ class PayTerms(NamedTuple):
     options: tuple[PayOption, ...] = ()
 
 
+class ReadingKind(StrEnum):
+    """How a company came by the figure of a meter."""
+
+    READ = "read"  # somebody of theirs stood before it
+    REMOTE = "remote"  # the meter sent it
+    OWN = "own"  # the resident told them
+    ESTIMATED = "estimated"  # nobody saw the meter
+
+
+class MeterReading(NamedTuple):
+    """What a bill says of the meter. Usage is never derived from it: meters get replaced."""
+
+    before: Decimal | None = None
+    after: Decimal | None = None
+    read_on: date | None = None
+    kind: ReadingKind | None = None
+    meter_no: str = ""
+
+
 class BillRecord(NamedTuple):
     """One bill as the company stated it, in our units.
 
@@ -97,6 +116,7 @@ class BillRecord(NamedTuple):
     items: tuple[LineItem, ...]
     original_no: str = ""  # of a reminder: the bill it reminds of, in the same billing month
     pay_terms: PayTerms | None = None
+    reading: MeterReading | None = None
 
 
 class Heading(NamedTuple):

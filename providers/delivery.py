@@ -40,6 +40,7 @@ class Delivery(BaseModel):
     kind: Literal["push", "sftp", "http"] = "push"
     flag: Annotated[str, Field(pattern=r"^[.][A-Za-z0-9]{1,10}$")] | None = None
     acknowledgement: Literal["json", "lines"] = "json"
+    lists: str | None = None  # which names are no bill files, but lists of what was written off
     address: str | None = None
     files: str = "*"
     index: Literal["none", "json", "html"] = "none"

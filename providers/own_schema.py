@@ -12,7 +12,14 @@ from typing import Annotated, Any, BinaryIO, Final, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from core.errors import BillFileError, Invalid
-from providers.base import BillRecord, LineItem, RecordKind, Reject
+from providers.base import (
+    BillRecord,
+    LineItem,
+    MeterReading,
+    ReadingKind,
+    RecordKind,
+    Reject,
+)
 from providers.formats.cells import date_reader, read_quantity, read_text
 from providers.formats.converters import rule_reader
 from providers.formats.numerals import json_number
@@ -91,6 +98,34 @@ class PushedItem(_Strict):
     unit: Words = ""
 
 
+class PushedReading(_Strict):
+    """What the meter showed; ``kind`` says who saw it, or that nobody did."""
+
+    before: Quantity = None
+    after: Quantity = None
+    read_on: Day | None = None
+    kind: Literal["read", "remote", "own", "estimated"] | None = None
+    meter_no: Annotated[str, Field(max_length=32), AfterValidator(_told(read_text, '"M-1"'))] = ""
+
+    def as_said(self) -> MeterReading:
+        kind = None if self.kind is None else ReadingKind(self.kind)
+        return MeterReading(self.before, self.after, self.read_on, kind, self.meter_no)
+
+    def as_kept(self) -> MeterReading | None:
+        """Return it as a bill has it; None: it says nothing."""
+        said = self.as_said()
+        return None if said == MeterReading() else said
+
+
+class PushedReadingOfBill(_Strict):
+    """A reading that is told after its bill."""
+
+    account_no: Number
+    bill_no: Number
+    billing_month: Month
+    reading: PushedReading
+
+
 class PushedBill(_Strict):
     """A bill, or a higher version of one. Amounts are whole fen; the lines add up to the amount."""
 
@@ -109,6 +144,7 @@ class PushedBill(_Strict):
     usage_unit: Words = ""
     amount_fen: Fen
     items: Annotated[tuple[PushedItem, ...], Field(min_length=1, max_length=100, strict=False)]
+    reading: PushedReading | None = None
 
 
 class PushedCancellation(_Strict):
@@ -229,6 +265,7 @@ class OwnSchemaReader:
                 LineItem(item.name, item.quantity, item.unit, item.amount_fen)
                 for item in bill.items
             ),
+            reading=None if bill.reading is None else bill.reading.as_kept(),
         )
 
     def _cancellation(self, line_no: int, void: PushedCancellation) -> BillRecord:
@@ -283,6 +320,22 @@ def entries(body: bytes) -> list[Any]:
             f"{len(bills)} bills at once are too many: send {MAX_BILLS} at most, or a bill file"
         )
     return bills
+
+
+def read_reading(body: bytes) -> PushedReadingOfBill:
+    """Read a reading that is told after its bill.
+
+    Raises:
+        BillFileError: the body is no JSON.
+        Invalid: the first field that is wrong is named.
+    """
+    try:
+        return PushedReadingOfBill.model_validate(_json(body))
+    except ValidationError as wrong:
+        error = wrong.errors()[0]
+        where = ".".join(map(str, error["loc"])) or "the body"
+        told = str(error["msg"]).removeprefix("Value error, ")
+        raise Invalid(f"{where}: {told}", code="reading.invalid") from None
 
 
 def _json(body: bytes) -> Any:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from providers.profile_facts import Facts
-from providers.profile_tables import REQUIRED, STANDARDS, STATED, Column, Role
+from providers.profile_tables import METERED, REQUIRED, STANDARDS, STATED, Column, Role
 
 _MANY: Final = ("charge", "quantity", "unused")
-_MAY_LACK: Final = ("holder_name", "address", "version", "unused", *STATED)
+_MAY_LACK: Final = ("holder_name", "address", "version", "unused", *STATED, *METERED)
 _TEXT: Final = ("delimited", "fixed_width")
 _MONTHS: Final = ("m", "mm")
 
@@ -70,7 +70,7 @@ def check_columns(profile: Facts) -> None:
                 )
             seen[name] = at
     for at, column in enumerate(profile.columns):
-        dated = column.holds in ("billing_month", "billing_year", "early_until") or (
+        dated = column.holds in ("billing_month", "billing_year", "early_until", "read_on") or (
             column.holds in ("period_from", "period_to", "issued", "due")
         )
         money = column.holds in ("amount", "charge", "early_amount", "late_amount") or (
@@ -80,7 +80,8 @@ def check_columns(profile: Facts) -> None:
             raise Fault(f"columns: {column.name!r} holds no date: leave format out", "columns", at)
         if column.unit is not None and not money:
             raise Fault(f"columns: {column.name!r} holds no amount: leave unit out", "columns", at)
-        if column.scale is not None and not (money or column.holds == "quantity"):
+        counted = column.holds in ("quantity", "reading_before", "reading_after")
+        if column.scale is not None and not (money or counted):
             raise Fault(
                 f"columns: {column.name!r} holds no amount and no quantity: leave scale out",
                 "columns",
@@ -107,6 +108,12 @@ def _check_roles(profile: Facts) -> None:
             "status: a column that holds 'status' and a [status] table of its flags go together,"
             ' such as "N" = "bill", "C" = "cancel"',
             "status",
+        )
+    if bool(roles["reading_kind"]) != bool(profile.reading_kinds):
+        raise Fault(
+            "reading_kinds: a column that holds 'reading_kind' and a [reading_kinds] table of its"
+            ' words go together, such as "估抄" = "estimated", "正常" = "read"',
+            "reading_kinds",
         )
     if bool(roles["original_no"]) != ("remind" in profile.status.values()):
         raise Fault(

@@ -22,6 +22,7 @@ from providers.profile_tables import (
     Name,
     Numbers,
     Place,
+    ReadBy,
     Repeat,
     Role,
     Rule,
@@ -58,6 +59,7 @@ class Facts(Table):
     billing_months: Months = Months()
     defaults: Defaults = Defaults()
     status: dict[str, Kind] = Field(default_factory=dict)
+    reading_kinds: dict[str, ReadBy] = Field(default_factory=dict)
     items: tuple[Item, ...] = Field(default=(), strict=False)
     items_from: ItemsFrom | None = None
     rows: Grouping | None = None

@@ -24,15 +24,21 @@ Role = Literal[
     "row_type", "account_no", "holder_name", "address", "billing_year", "billing_month", "bill_no",
     "version", "status", "period_from", "period_to", "issued", "due", "amount", "charge",
     "quantity", "item_name", "original_no", "early_amount", "early_until", "late_amount",
-    "minimum_amount", "unused",
+    "minimum_amount", "reading_before", "reading_after", "read_on", "reading_kind", "meter_no",
+    "unused",
 ]  # fmt: skip
 Kind = Literal["bill", "cancel", "remind"]
+ReadBy = Literal["read", "remote", "own", "estimated"]
 REQUIRED: Final[tuple[Role, ...]] = (
     "account_no", "billing_month", "bill_no", "period_from", "period_to", "issued", "due", "amount",
 )  # fmt: skip
 # What a row may say beside its bill; a blank cell says nothing.
 STATED: Final[tuple[Role, ...]] = (
     "original_no", "early_amount", "early_until", "late_amount", "minimum_amount",
+)  # fmt: skip
+# What a row may say of the meter; blank says nothing, too.
+METERED: Final[tuple[Role, ...]] = (
+    "reading_before", "reading_after", "read_on", "reading_kind", "meter_no",
 )  # fmt: skip
 # Formats that are standards: their fields are known, so a profile lists no columns.
 STANDARDS: Final = ("ubl", "cii", "espi", "pain_013", "x12_810")

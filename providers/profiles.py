@@ -19,6 +19,7 @@ from providers.profile_confirmation import ConfirmationTable
 from providers.profile_facts import Facts
 from providers.profile_lines import LineFinder
 from providers.profile_tables import (
+    METERED,
     REQUIRED,
     STANDARDS,
     STATED,
@@ -43,9 +44,9 @@ from providers.profile_tables import (
 )
 
 __all__ = [
-    "REQUIRED", "STANDARDS", "STATED", "Cell", "Column", "Control", "Corrections", "Dates",
-    "Defaults", "Grouping", "Header", "Item", "Months", "Numbers", "Profile", "Repeat", "Role",
-    "Rule", "Segment", "Service", "Shape", "Trailer", "load_profile", "parse_profile",
+    "METERED", "REQUIRED", "STANDARDS", "STATED", "Cell", "Column", "Control", "Corrections",
+    "Dates", "Defaults", "Grouping", "Header", "Item", "Months", "Numbers", "Profile", "Repeat",
+    "Role", "Rule", "Segment", "Service", "Shape", "Trailer", "load_profile", "parse_profile",
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ Everything goes through the front door: bills through ``billing.importing``, pay
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -25,6 +25,7 @@ from billing.terms import ProviderTerms
 from core.db import transaction
 from core.errors import BillFileError, UpstreamUnavailable
 from core.keys import named_key
+from identity.duties import Duty, give_duty
 from identity.guests import add_guest
 from identity.models import Role
 from identity.people import add_person
@@ -114,8 +115,14 @@ def bring_in(
     return import_bills(bill_file.id, Rows(*numbered, refuse=refuse), lambda: io.BytesIO(), now=now)
 
 
-def a_person(role: Role = Role.RESIDENT, *, name: str = "王珅", now: datetime = NOW) -> int:
-    """Somebody nobody else is."""
+def a_person(
+    role: Role = Role.RESIDENT,
+    *,
+    name: str = "王珅",
+    duties: Collection[Duty] = tuple(Duty),
+    now: datetime = NOW,
+) -> int:
+    """Somebody nobody else is; of the staff with every duty, if not told otherwise."""
     number = next(_numbers)
     with transaction() as session:
         person = add_person(
@@ -123,7 +130,9 @@ def a_person(role: Role = Role.RESIDENT, *, name: str = "王珅", now: datetime 
             email=f"person-{number}@city.example",
             provider_code="water" if role is Role.OPERATOR else None, now=now,
         )  # fmt: skip
-    assert person.id is not None
+        assert person.id is not None
+        for duty in duties if role is Role.STAFF else ():
+            give_duty(session, person.id, duty, now=now)
     return person.id
 
 

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -33,12 +33,17 @@ from billing.limits import record_complaint
 from core.errors import BillFileError, Invalid
 from core.keys import named_key
 from payments.gateways import sandbox
+from payments.gateways.base import SettlementRecord
+from payments.gateways.counter import Counter
+from payments.statements.reading import read_statements
 from providers.base import BillFileReader, BillRecord, Heading, RecordKind, Reject
 from providers.bulk import Bulk, BulkReader
 from providers.own_schema import OwnSchemaReader
 from providers.profiles import parse_profile
 from providers.proposing.proposal import propose
 from providers.registry import PROFILES, reader_for, reader_from
+from tests.payments.gateways import test_as_written as written
+from tests.payments.reconciliation.test_intake import STATEMENT
 from tests.providers.contract import SAMPLES
 from tests.providers.files import MAKERS
 from tests.providers.standards.test_invoice_contract import SAMPLES as INVOICES
@@ -189,14 +194,47 @@ def _propose(data: bytes) -> None:
 
 
 _GATEWAY = sandbox.Sandbox("http://127.0.0.1:9", "secret")
+Books = Callable[[bytes], Iterable[SettlementRecord]]
 
 
-def _settlement(data: bytes) -> None:
+def _settles(read: Books) -> Act:
+    """Return what a reader of settlement files is tried with."""
+
+    def act(data: bytes) -> None:
+        with suppress(BillFileError):
+            for row in read(data):
+                assert type(row.amount_fen) is int
+                assert type(row.fee_fen) is int
+                assert row.happened_at.tzinfo is not None
+
+    return act
+
+
+def _statement(data: bytes) -> None:
     with suppress(BillFileError):
-        for row in _GATEWAY.read_settlement(io.BytesIO(data), day=date(2026, 11, 1)):
-            assert type(row.amount_fen) is int
-            assert type(row.fee_fen) is int
-            assert row.happened_at.tzinfo is not None
+        for statement in read_statements(io.BytesIO(data), name="fuzz"):
+            for entry in statement.entries:
+                assert type(entry.amount_fen) is int
+                assert entry.entry_no
+
+
+def _books() -> Target:
+    """Return every reader of settlement files, with a file of each."""
+    november = date(2026, 11, 20)
+    readers: list[tuple[Books, bytes]] = [
+        (
+            lambda data: _GATEWAY.read_settlement(io.BytesIO(data), day=date(2026, 11, 1)),
+            SETTLEMENT,
+        ),
+        (written.alipay, written.BUSINESS.encode("gb18030")),
+        (written.wechatpay, written.WECHAT.encode()),
+        (written.unionpay, written.packed(written.row())),
+        (written.stripe, written.REPORT.encode()),
+        (lambda data: Counter().read_settlement(io.BytesIO(data), day=november),
+         written.CASH.encode()),
+    ]  # fmt: skip
+    seeds = [bytes([at]) + data for at, (_, data) in enumerate(readers)]
+    return Target([_settles(read) for read, _ in readers], seeds)
 
 
 def _targets() -> dict[str, Target]:
@@ -222,7 +260,9 @@ def _targets() -> dict[str, Target]:
     found["profile"] = Target([_profile], toml)
     samples = [b"\0" + sample.data for sample in SAMPLES if len(sample.data) < 10_000]
     found["propose"] = Target([_propose], samples)
-    found["settlement"] = Target([_settlement], [b"\0" + SETTLEMENT])
+    found["settlement"] = _books()
+    statements = [b"\0" + STATEMENT, b"\0" + gzip.compress(STATEMENT)]
+    found["statements"] = Target([_statement], statements)
     return found
 
 

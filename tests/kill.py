@@ -76,7 +76,7 @@ class Victim:
 
     def ends_within(self, seconds: float) -> bool:
         try:
-            self._process.wait(seconds)
+            self._process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             return False
         return True

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 COMPANIES = {f"company-{code}": code for code in ("water", "power", "gas", "telecom")}
-OURS = {"web", "worker", "scheduler", "sftp", "migrate", "simulator", *COMPANIES}
+OURS = {"web", "worker", "bulk", "scheduler", "sftp", "migrate", "simulator", *COMPANIES}
 _PASSWORD = "SELECT rolpassword FROM pg_authid WHERE rolname = 'citybill_web'"
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?::([?-])([^}]*))?\}")
 
@@ -118,7 +118,7 @@ class TestCompose:
 
         assert {variables()[name] for name in secret} == {"?"}
 
-    @pytest.mark.parametrize("name", OURS)
+    @pytest.mark.parametrize("name", sorted(OURS))
     def test_every_setting_is_one(self, name: str) -> None:
         names = {name for name in SERVICES[name]["environment"] if name.startswith("CITYBILL_")}
 
@@ -172,7 +172,7 @@ class TestCompose:
 class TestLogins:
     """The application's login may not do what the schema's owner may."""
 
-    @pytest.mark.parametrize("name", OURS)
+    @pytest.mark.parametrize("name", sorted(OURS))
     def test_only_who_migrates_signs_in_as_the_owner(self, name: str) -> None:
         urls = {
             key: urlsplit(filled_in(value)).username
@@ -221,12 +221,13 @@ class TestLogins:
 
 
 class TestCommands:
-    def test_the_worker_listens_to_every_queue(self) -> None:
-        command = SERVICES["worker"]["command"]
+    def test_the_workers_listen_to_every_queue_once(self) -> None:
+        heard = []
+        for name in ("worker", "bulk"):
+            command = SERVICES[name]["command"]
+            heard += command[command.index("--queues") + 1].split(",")
 
-        queues = command[command.index("--queues") + 1].split(",")
-
-        assert sorted(queues) == sorted(Queue)
+        assert sorted(heard) == sorted(Queue)
 
     def test_what_is_run_is_there(self) -> None:
         module, _, factory = SERVICES["web"]["command"][2].partition(":")

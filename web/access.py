@@ -3,11 +3,17 @@
 ``anyone``    no sign-in; ``visitor`` also reads who it is, if anybody
 ``resident``  somebody signed in
 ``payer``     the same, or a guest: somebody who has shown that a bill is theirs to pay
-``staff``     customer service and finance
+``staff``     the city's own people, whatever their duties
+``service``   those of them whose duty it is: residents, payments, refunds, chargebacks
+``finance``   reconciliation, differences, bank, remittance, days, ledger
+``either``    service or finance: a payment is looked at by both
+``setup``     companies' profiles and terms, bill files
+``admin``     users, the audit log
 ``operator``  a utility's own people, for their own company
 ``company``   a utility's system, by its signed request or API key, for its own code
 ``sender``    the same, whichever company it is
 ``webhook``   a utility's system, by the signature of what it announces, for its own code
+``television``  a television that somebody let show their bills: it looks, and does nothing else
 ``agent``     a shop's or bank's system that takes cash for us, by its signed request
 """
 
@@ -26,9 +32,11 @@ from core.db import transaction
 from core.errors import NotAllowed, NotSignedIn
 from core.masking import mask_name
 from core.settings import settings
-from identity import keys, sign_in, signed_requests
+from identity import keys, sign_in, signed_requests, televisions
+from identity.duties import Duty, duties_of
 from identity.models import Holder, Role
 from identity.signed_requests import Announcement, Signed
+from notifications.inbox import count_unread
 from web.bodies import promise_body, read_body
 
 
@@ -55,6 +63,8 @@ class Caller:
     csrf: str
     token: str
     provider_code: str | None = None  # of an operator: the company
+    duties: frozenset[Duty] = frozenset()  # of staff
+    unread: int = 0  # notices in their inbox, for the menu of a page
 
 
 def cookie_name() -> str:
@@ -70,9 +80,27 @@ def _token(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
-    if request.url.path.startswith("/api/"):
+    if _is_api(request):
         return ""
     return request.cookies.get(cookie_name(), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Whose bills a television shows."""
+
+    person_id: int
+    name_masked: str
+    television_id: int
+
+
+def television_cookie() -> str:
+    """Return the name of the cookie a paired television keeps."""
+    return "citybill_tv" if settings().demo else "__Host-citybill_tv"
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/api/")
 
 
 def anyone() -> None:
@@ -119,16 +147,31 @@ def _find(request: Request) -> Caller:
         raise NotSignedIn("please sign in")
     with transaction() as session:
         person, row = sign_in.find_session(session, token, now=utc_now())
-    assert person.id is not None
+        assert person.id is not None
+        duties = duties_of(session, person.id) if person.role is Role.STAFF else frozenset()
+        unread = 0 if _is_api(request) else count_unread(session, person.id)
     return Caller(
         id=person.id, role=person.role, name_masked=mask_name(person.name),
         contact=person.contact or "", email=person.email, locale=person.locale,
-        csrf=row.csrf, token=token, provider_code=person.provider_code,
+        csrf=row.csrf, token=token, provider_code=person.provider_code, duties=duties,
+        unread=unread,
     )  # fmt: skip
 
 
+def television(request: Request) -> Viewer:
+    """Let a paired television pass.
+
+    Raises:
+        NotSignedIn: it is not paired, or no longer.
+    """
+    token = request.cookies.get(television_cookie(), "")
+    with transaction() as session:
+        person, row = televisions.find_television(session, token, now=utc_now())
+        return Viewer(row.person_id, mask_name(person.name), row.id or 0)
+
+
 def staff(request: Request) -> Caller:
-    """Let customer service and finance pass.
+    """Let the city's own people pass, whatever their duties.
 
     Raises:
         NotSignedIn: nobody is signed in.
@@ -137,6 +180,47 @@ def staff(request: Request) -> Caller:
     caller = resident(request)
     if caller.role is not Role.STAFF:
         raise NotAllowed("this page is for the city's own staff")
+    return caller
+
+
+def service(request: Request) -> Caller:
+    """Let staff pass who look after residents."""
+    return _on_duty(request, Duty.SERVICE)
+
+
+def finance(request: Request) -> Caller:
+    """Let staff pass who keep the books."""
+    return _on_duty(request, Duty.FINANCE)
+
+
+def either(request: Request) -> Caller:
+    """Let staff pass who look after residents, or keep the books."""
+    return _on_duty(request, Duty.SERVICE, Duty.FINANCE)
+
+
+def setup(request: Request) -> Caller:
+    """Let staff pass who look after companies."""
+    return _on_duty(request, Duty.SETUP)
+
+
+def admin(request: Request) -> Caller:
+    """Let staff pass who look after users."""
+    return _on_duty(request, Duty.ADMIN)
+
+
+def _on_duty(request: Request, *one_of: Duty) -> Caller:
+    """Let staff with one of these duties pass.
+
+    Raises:
+        NotSignedIn: nobody is signed in.
+        NotAllowed: somebody else is, or staff with other duties.
+    """
+    caller = staff(request)
+    if caller.duties.isdisjoint(one_of):
+        needed = " or ".join(one_of)
+        raise NotAllowed(
+            f"this needs the duty {needed}: ask an admin for it", code="duty.missing", duty=needed
+        )
     return caller
 
 
@@ -262,14 +346,23 @@ async def webhook(request: Request, code: str) -> str:
     return code
 
 
-RULES = (anyone, visitor, resident, payer, staff, operator, company, sender, webhook, agent)
+RULES = (
+    anyone, visitor, resident, payer, staff, service, finance, either, setup, admin, operator,
+    company, sender, webhook, agent, television,
+)  # fmt: skip
 Visitor = Annotated[Caller | None, Depends(visitor)]
 Resident = Annotated[Caller, Depends(resident)]
 Payer = Annotated[Caller, Depends(payer)]
 Staff = Annotated[Caller, Depends(staff)]
+Service = Annotated[Caller, Depends(service)]
+Finance = Annotated[Caller, Depends(finance)]
+Either = Annotated[Caller, Depends(either)]
+Setup = Annotated[Caller, Depends(setup)]
+Admin = Annotated[Caller, Depends(admin)]
 Operator = Annotated[Caller, Depends(operator)]
 Company = Annotated[str, Depends(company)]
 Sender = Annotated[str, Depends(sender)]
 Webhook = Annotated[str, Depends(webhook)]
 Agent = Annotated[str, Depends(agent)]
+Television = Annotated[Viewer, Depends(television)]
 Anyone = Depends(anyone)

@@ -5,50 +5,27 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from billing.documents.fonts import register_fonts
 from core import db, log
 from core.settings import settings
+from notifications.channels import load_carriers
 from payments.gateways import load_gateways
+from payments.reconciliation.source_terms import agree
 from providers.registry import add_folder
 from web import errors
-from web.api import (
-    bank_statements,
-    bill_files,
-    bills,
-    breaks,
-    counter,
-    health,
-    mandates,
-    notices,
-    pay_grants,
-    payments,
-    provider_bills,
-    reconciliations,
-    refunds,
-    sessions,
-    webhooks,
-)
+from web.api import health
+from web.api.rooms import ROOMS as API
+from web.bodies import SHORT_BYTES
 from web.edge import Edge
-from web.pages import (
-    autopay,
-    company,
-    console,
-    console_arrivals,
-    console_breaks,
-    console_chargebacks,
-    console_days,
-    console_files,
-    console_profiles,
-    console_refunds,
-    console_terms,
-    guest,
-    household,
-    paying,
-    signing_in,
-)
+from web.pages.complaint_words import deadlines
+from web.pages.console.rooms import ROOMS as CONSOLE
 from web.pages.pay_codes import pay_origin
+from web.pages.rooms import ROOMS as PAGES
+from web.pages.usage import usage_factors
+from web.uploads import Uploads
 
 _HERE = Path(__file__).parent
 
@@ -56,6 +33,9 @@ _HERE = Path(__file__).parent
 @asynccontextmanager
 async def _connected(app: FastAPI) -> AsyncIterator[None]:
     db.bind(settings().database_url, pool_size=settings().database_pool_size)
+    agree(settings().source_terms)
+    usage_factors()
+    deadlines().check()
     yield
     for gateway in app.state.gateways.values():
         gateway.hang_up()
@@ -76,24 +56,21 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_connected,
+        max_body_size=SHORT_BYTES,
     )
     app.state.gateways = load_gateways(settings())
+    app.state.carriers = load_carriers(settings())
+    app.add_middleware(Uploads)
     errors.install(app)
     app.state.pay_origins = frozenset({pay_origin(settings().sandbox_url)})
     app.add_middleware(
         Edge, pay_origins=sorted(app.state.pay_origins), secure=not settings().demo
     )  # fmt: skip
     app.include_router(health.router)
-    for room in (
-        sessions, bill_files, provider_bills, webhooks, bills, pay_grants, payments, mandates,
-        notices, reconciliations, bank_statements, breaks, refunds, counter,
-    ):  # fmt: skip
+    for room in API:
         app.include_router(room.router, prefix="/api/v1")
-    for room in (
-        signing_in, household, autopay, guest, paying, console, console_arrivals, console_files,
-        console_profiles, console_days, console_breaks, console_terms, console_refunds,
-        console_chargebacks, company,
-    ):  # fmt: skip
+    for room in PAGES + CONSOLE:
         app.include_router(room.router, include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=_HERE / "static"))
+    # Pages go out as they are: they hold a form's token beside what a visitor chose (BREACH).
+    app.mount("/static", GZipMiddleware(StaticFiles(directory=_HERE / "static")))
     return app

@@ -1,4 +1,4 @@
-"""Bodies of requests, read piece by piece and held to the hash their sender signed."""
+"""Bodies of requests: how long they may be, read piece by piece, held to what was signed."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 
 from core.errors import Invalid
+
+SHORT_BYTES = 5 << 20  # of every request that brings no file; FastAPI answers 413 to more
 
 
 def promise_body(request: Request, sha256: str) -> None:

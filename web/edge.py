@@ -12,8 +12,13 @@ from core import log
 
 _log = log.logger(__name__)
 _ID_LENGTH = 64
-_BARCODE = re.compile(r"[0-9 ]{20,}")  # it holds an account number, which no log may
+# Account numbers in barcodes, and what proves a carrier to be itself: no log may hold either.
+_HIDDEN = re.compile(r"[0-9 ]{20,}|(?<=/receipts/).+")
 _POLICY = "Content-Security-Policy"
+_PERMISSIONS = "Permissions-Policy"
+_NOTHING = "camera=(), microphone=(), geolocation=(), payment=()"
+# A letter somebody looks at in a frame of ours: styles as mail has them, and nothing that runs.
+LETTER_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
 class Edge:
@@ -46,6 +51,9 @@ class Edge:
                 if form is not None:
                     policy = self._headers[_POLICY]
                     headers[_POLICY] = policy.replace("form-action", f"form-action {form}")
+                headers[_POLICY] = scope["state"].get("policy", headers[_POLICY])
+                if scope["state"].get("camera"):  # a page that reads barcodes
+                    headers[_PERMISSIONS] = _NOTHING.replace("camera=()", "camera=(self)")
                 kept = static and status < 400
                 cache = "public, max-age=31536000, immutable" if kept else "no-store"
                 headers.setdefault("Cache-Control", cache)
@@ -58,7 +66,7 @@ class Edge:
                 _log.info(
                     "request",
                     method=scope["method"],
-                    path=_BARCODE.sub("…", scope["path"]),
+                    path=_HIDDEN.sub("…", scope["path"]),
                     status=status,
                     milliseconds=int((time.monotonic() - started) * 1000),
                 )
@@ -79,7 +87,7 @@ def _security_headers(pay_origins: list[str], *, secure: bool) -> dict[str, str]
         ),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
+        _PERMISSIONS: _NOTHING,
         "Cross-Origin-Opener-Policy": "same-origin",
     }
     if secure:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,9 +55,21 @@ def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, CityBillError)
     status = status_of(error)
     if status == HTTPStatus.UNAUTHORIZED and not _for_programs(request):
-        return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", status_code=303)
+        if request.url.path.startswith("/tv/"):
+            return RedirectResponse("/tv", status_code=303)
+        return RedirectResponse(f"/sign-in?next={quote(_page_of(request))}", status_code=303)
     facts = {key: value for key, value in error.facts.items() if value is not None}
     return _answer(request, status, error.code, str(error), facts)
+
+
+def _page_of(request: Request) -> str:
+    """Return the page somebody was at: of a form that was sent, the page it stood on."""
+    asked = request.url
+    if request.method != "GET":
+        asked = URL(request.headers.get("referer", ""))
+        if asked.netloc != request.url.netloc:
+            return "/"
+    return f"{asked.path}?{asked.query}" if asked.query else asked.path
 
 
 def _misshapen(request: Request, error: Exception) -> Response:
@@ -127,10 +140,10 @@ def _answer(
             "request_id": request_id,
         }
         return JSONResponse(body | facts, status, media_type="application/problem+json")
-    return _error_page(request, status, request_id)
+    return _error_page(request, status, request_id, code)
 
 
-def _error_page(request: Request, status: int, request_id: str) -> HTMLResponse:
+def _error_page(request: Request, status: int, request_id: str, code: str) -> HTMLResponse:
     locale = locale_of(request)
     titles = {
         403: (
@@ -154,6 +167,9 @@ def _error_page(request: Request, status: int, request_id: str) -> HTMLResponse:
             look.say(locale, "Please wait a while and try again."),
         ),
     }
+    if code == "duty.missing":
+        message = look.say(locale, "Your duties do not open this page. An admin can propose more.")
+        titles[403] = (titles[403][0], message)
     title, message = titles.get(
         status,
         (

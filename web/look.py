@@ -7,13 +7,14 @@ they become. The catalogue is read at start, so a translator edits text and noth
 import gettext
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 
+from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
@@ -35,6 +36,7 @@ _TEMPLATES = _HERE / "templates"
 _STATIC = _HERE / "static"
 _DAY = {"zh_CN": "y年M月d日", "en": "d MMM y"}
 _MONTH = {"zh_CN": "y年M月", "en": "MMMM y"}
+_BABEL = {name: Locale.parse(name) for name in LOCALES}  # a page asks hundreds of times
 _MOMENT = {"zh_CN": "y年M月d日 HH:mm", "en": "d MMM y, HH:mm"}
 _STYLE = re.compile(r'\sstyle="([^"]*)"')
 _PROPERTY = re.compile(r"[a-z][a-z-]*")
@@ -70,9 +72,30 @@ def day_text(locale: str, value: date) -> str:
     return _day(value, locale=locale)
 
 
+def month_text(locale: str, value: date) -> str:
+    """Return the month a day lies in, in a language."""
+    return _month(value, locale=locale)
+
+
+def weekday_text(locale: str, value: date) -> str:
+    """Return the weekday of a day, short, in a language."""
+    return format_date(value, "EEE", locale=_BABEL[locale])
+
+
 def company_name(locale: str, account: AccountView) -> str:
     """Return a company's name in a language."""
     return _company(account, locale=locale)
+
+
+@lru_cache(maxsize=1_000)
+def macro_text(locale: str, template: str, macro: str, value: str) -> str:
+    """Return what a template's macro says of a value, as plain text.
+
+    Words for each enum value live in templates, once: ``macro_text("en", "parts/ui.html",
+    "file_pill", "refused") == "Refused"``.
+    """
+    said: Markup = getattr(_environment(locale).get_template(template).module, macro)(value)
+    return said.striptags()
 
 
 def missing_translations(locale: str) -> list[str]:
@@ -112,6 +135,7 @@ def _environment(locale: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,  # like words, templates are read at start
     )
     env.policies["ext.i18n.trimmed"] = True
     env.install_gettext_translations(  # type: ignore[attr-defined]
@@ -127,9 +151,25 @@ def _environment(locale: str) -> Environment:
         plain_svg=plain_svg,
     )
     env.globals.update(
-        asset=asset, company=partial(_company, locale=locale), lang=locale.replace("_", "-")
+        _=_speaker(_translations(locale)),
+        asset=asset,
+        company=partial(_company, locale=locale),
+        lang=locale.replace("_", "-"),
     )
     return env
+
+
+def _speaker(translations: gettext.NullTranslations) -> Callable[..., Markup]:
+    """Return what templates call as ``_``: Jinja's own looks for its words anew each time."""
+
+    @cache
+    def plain(message: str) -> Markup:
+        return Markup(translations.gettext(message)) % {}  # noqa: S704
+
+    def speak(message: str, **values: object) -> Markup:
+        return Markup(translations.gettext(message)) % values if values else plain(message)  # noqa: S704
+
+    return speak
 
 
 def _catalog(locale: str) -> Catalog:
@@ -187,18 +227,20 @@ def _as_attributes(style: re.Match[str]) -> str:
     )
 
 
+@lru_cache(maxsize=4_000)
 def _day(value: date, *, locale: str) -> str:
-    return format_date(value, _DAY[locale], locale=locale)
+    return format_date(value, _DAY[locale], locale=_BABEL[locale])
 
 
+@lru_cache(maxsize=1_000)
 def _month(value: date, *, locale: str) -> str:
-    return format_date(value, _MONTH[locale], locale=locale)
+    return format_date(value, _MONTH[locale], locale=_BABEL[locale])
 
 
 def _moment(value: datetime, *, locale: str) -> str:
     """Render an aware moment as the city's clocks showed it."""
     assert value.tzinfo is not None, value
-    return format_datetime(value.astimezone(BILLING_ZONE), _MOMENT[locale], locale=locale)
+    return format_datetime(value.astimezone(BILLING_ZONE), _MOMENT[locale], locale=_BABEL[locale])
 
 
 def _company(account: AccountView, *, locale: str) -> str:

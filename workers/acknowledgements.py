@@ -4,11 +4,7 @@
 sees the rest. Each is written beside its place and renamed, so nobody reads half of one.
 """
 
-import os
-from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
-from secrets import token_hex
 
 from billing.deliveries import Answer, claim_answers
 from billing.drop_folders import DropFolder
@@ -16,6 +12,7 @@ from billing.reject_files import csv_lines
 from core import log
 from core.db import transaction
 from providers.delivery import Delivery
+from workers.books import write_answer
 
 _log = log.logger(__name__)
 
@@ -38,9 +35,10 @@ def answer(
         for arrival, told in claimed:
             if told.rejected and told.bill_file_id is not None:
                 rows = csv_lines(told.bill_file_id)
-                _write(folder.outgoing / f"{told.file_name}.rejects.csv", rows)
+                write_answer(folder.outgoing / f"{told.file_name}.rejects.csv", rows)
             if told.complaint is not None:
-                _write(folder.outgoing / f"{told.file_name}.refused.txt", [f"{told.complaint}\n"])
+                words = [f"{told.complaint}\n"]
+                write_answer(folder.outgoing / f"{told.file_name}.refused.txt", words)
             _acknowledge(folder, told, kind)
             arrival.answered_at = now
     return len(claimed)
@@ -48,16 +46,5 @@ def answer(
 
 def _acknowledge(folder: DropFolder, told: Answer, kind: str) -> None:
     content = told.acknowledgement("lines" if kind == "lines" else "json")
-    _write(folder.outgoing / f"{told.file_name}.ack", [content])
+    write_answer(folder.outgoing / f"{told.file_name}.ack", [content])
     _log.info("file_answered", file=told.file_name, status=told.facts["status"])
-
-
-def _write(path: Path, pieces: Iterable[str]) -> None:
-    begun = path.parent.parent / f".answer-{token_hex(8)}"
-    descriptor = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
-        for piece in pieces:
-            stream.write(piece)
-        stream.flush()
-        os.fsync(stream.fileno())
-    begun.rename(path)

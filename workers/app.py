@@ -15,6 +15,7 @@ class Queue(StrEnum):
     BILLS = "bills"  # files to import: long
     PAYMENTS = "payments"  # somebody waits for these
     NOTICES = "notices"
+    BULK = "bulk"  # notices nobody waits for, by the hundred thousand
     UPKEEP = "upkeep"
 
 
@@ -33,7 +34,7 @@ def bell(queue: Queue) -> str:
 celery = Celery("citybill", broker=broker_url(settings().redis_url))
 celery.conf.update(
     imports=["workers.tasks"],
-    task_routes={bell(queue): {"queue": queue} for queue in Queue},
+    task_routes={f"{queue}.*": {"queue": queue} for queue in Queue},
     task_default_queue=Queue.UPKEEP,
     task_ignore_result=True,
     # Not processes by fork: polars, which reads bill files, has threads of its own from the moment

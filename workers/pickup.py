@@ -15,7 +15,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
+
+from sqlmodel import Session
 
 from billing.deliveries import take_in
 from billing.drop_folders import DropFolder, flag_names, is_partial
@@ -27,6 +29,15 @@ _TOKEN_CHARACTERS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Take(Protocol):
+    """Keeps a file that came, and returns what its arrival is called in the archive."""
+
+    def __call__(
+        self, session: Session, sender: str, stream: BinaryIO, *, claim: str, file_name: str,
+        now: datetime,
+    ) -> str: ...  # fmt: skip
+
+
 def sweep(
     folder: DropFolder,
     provider_code: str,
@@ -35,11 +46,13 @@ def sweep(
     settle_seconds: int,
     now: datetime,
     at_once: frozenset[str] = frozenset(),
+    take: Take | None = None,
 ) -> int:
     """Take what is complete, and finish what a killed server began; returns how many were taken.
 
     Args:
         at_once: names that a client renamed into place: they need not stand still for a while.
+        take: keeps a claimed file in a transaction; left out: as a bill file of the company.
     """
     for name in _complete(folder, flag=flag, settle_seconds=settle_seconds, now=now, more=at_once):
         _claim(folder, name, flag=flag)
@@ -47,7 +60,7 @@ def sweep(
     for path in sorted(folder.taken.iterdir()):
         with _held(path) as stream:
             if stream is not None:
-                _take(folder, provider_code, path, stream, now=now)
+                _take(folder, provider_code, path, stream, take or _as_bills, now=now)
                 taken += 1
     return taken
 
@@ -111,15 +124,20 @@ def _held(path: Path) -> Iterator[BinaryIO | None]:
         yield stream if path.exists() else None
 
 
+def _as_bills(
+    session: Session, sender: str, stream: BinaryIO, *, claim: str, file_name: str, now: datetime
+) -> str:
+    return str(take_in(session, sender, stream, claim=claim, file_name=file_name, now=now).id)
+
+
 def _take(
-    folder: DropFolder, provider_code: str, path: Path, stream: BinaryIO, *, now: datetime
+    folder: DropFolder, sender: str, path: Path, stream: BinaryIO, take: Take, *, now: datetime
 ) -> None:
     name = path.name[_TOKEN_CHARACTERS + 1 :]
     with transaction() as session:
-        arrival = take_in(session, provider_code, stream, claim=path.name, file_name=name, now=now)
-        arrival_id, bill_file_id = arrival.id, arrival.bill_file_id
-    path.rename(folder.archive / f"{arrival_id}-{name}")
-    _log.info("file_arrived", company=provider_code, file=name, bill_file_id=bill_file_id)
+        arrival = take(session, sender, stream, claim=path.name, file_name=name, now=now)
+    path.rename(folder.archive / f"{arrival}-{name}")
+    _log.info("file_arrived", sender=sender, file=name, arrival=arrival)
 
 
 def forget_old(folder: DropFolder, *, keep: timedelta, now: datetime) -> int:

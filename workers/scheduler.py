@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from core import log
 from core.clock import billing_date, utc_now
 from core.db import count_changed, transaction
+from workers import lanes
 from workers.relay import relay, ring
 from workers.start import start
 
@@ -22,13 +23,27 @@ PAUSE_SECONDS = 0.25
 SCHEDULE: dict[str, timedelta] = {
     "upkeep.partitions": timedelta(days=1),
     "upkeep.forget": timedelta(hours=1),
+    "upkeep.leave": timedelta(hours=1),
     "upkeep.plan_polls": timedelta(minutes=1),
+    "upkeep.remit": timedelta(hours=1),
+    "upkeep.let_go": timedelta(days=1),
+    "upkeep.watch": timedelta(minutes=5),
+    "upkeep.watch_books": timedelta(days=1),
+    "upkeep.count_indicators": timedelta(hours=6),
+    "upkeep.lapse_complaints": timedelta(hours=1),
     "bills.late_fees": timedelta(days=1),
     "bills.notice_missing": timedelta(days=1),
+    "bills.remind": timedelta(days=1),
+    "bills.state_month": timedelta(days=1),
+    "bills.count_usage": timedelta(days=1),
+    "notices.flush_digests": timedelta(minutes=1),
     "payments.plan_autopay": timedelta(hours=1),
     "payments.settle_autopay": timedelta(minutes=1),
     "payments.collect": timedelta(minutes=5),
     "payments.expect_settlements": timedelta(hours=1),
+    "notices.fall_silent": timedelta(minutes=1),
+    "notices.apply_receipts": timedelta(seconds=30),
+    "upkeep.balance_carriers": timedelta(minutes=1),
     "payments.match_bank": timedelta(hours=6),
     "payments.expect_confirmations": timedelta(hours=1),
 }
@@ -62,7 +77,7 @@ def tick(*, now: datetime) -> int:
     """Do one round; returns how much there was to do."""
     with transaction() as session:
         relayed = relay(session, now=now)
-    return relayed + ring(now=now) + schedule(now=now)
+    return relayed + ring(now=now) + lanes.ring(now=now) + schedule(now=now)
 
 
 def main() -> None:

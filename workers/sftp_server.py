@@ -18,7 +18,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing.drop_folders import DropFolder, drop_folder
+from billing.drop_folders import DropFolder, drop_folder, sender_folder
 from core import log
 from core.clock import utc_now
 from core.db import transaction
@@ -28,6 +28,7 @@ from identity import company_logins
 from identity.host_key import host_key
 from providers.registry import PROVIDERS, get_provider
 from workers.acknowledgements import answer
+from workers.books import answer_books, as_books, given_of, of_a_company, senders
 from workers.pickup import forget_old, sweep
 from workers.sftp_files import CompanyFiles, SftpChannel, SftpSession
 from workers.start import start
@@ -90,8 +91,14 @@ async def in_thread(work: Callable[[], _T]) -> _T:
 class Guard(asyncssh.SSHServer):
     """One connection: signs a company in, and then allows SFTP and nothing else."""
 
-    def __init__(self, door: Door, open_folder: "Callable[[str], Callable[..., CompanyFiles]]"):
+    def __init__(
+        self,
+        door: Door,
+        open_folder: Callable[[str], Callable[..., CompanyFiles]],
+        known: frozenset[str],
+    ) -> None:
         self._door = door
+        self._known = known
         self._open_folder = open_folder
         self._connection: asyncssh.SSHServerConnection | None = None
         self._address = ""
@@ -168,7 +175,7 @@ class Guard(asyncssh.SSHServer):
                     login = company_logins.find_key(session, username, fingerprint)
                 else:
                     login = company_logins.find_password(session, username, password or "")
-                return login.id if login is not None and username in PROVIDERS else None
+                return login.id if login is not None and username in self._known else None
 
         if self._door.is_full(username):
             _log.warning("sftp_too_many_connections", company=username[:32])
@@ -198,10 +205,13 @@ class Pickup:
         self._forget_at: dict[str, datetime] = {}
         self._answer_at: dict[str, datetime] = {}
         self._few = asyncio.Semaphore(AT_ONCE)
+        self._senders = senders(chosen)
+        self.known = frozenset({*PROVIDERS, *self._senders})
 
     def folder(self, company: str) -> DropFolder:
         """Return a company's folder, made if it is new."""
-        folder = drop_folder(self._root, company)
+        where = sender_folder if company in self._senders else drop_folder
+        folder = where(self._root, company)
         folder.prepare()
         return folder
 
@@ -215,7 +225,7 @@ class Pickup:
         """Sweep every folder until told to stop, and let what is begun come to its end."""
         while not stop.is_set():
             self._wake.clear()
-            for company in PROVIDERS:
+            for company in self.known:
                 if company not in self._busy or self._busy[company].done():
                     names = frozenset(self._renamed.pop(company, ()))
                     self._busy[company] = asyncio.create_task(self._sweep(company, names))
@@ -238,14 +248,19 @@ class Pickup:
             _log.warning("sweep_failed", company=company, reason=f"{type(trouble).__name__}")
 
     def _sweep_now(self, company: str, renamed: frozenset[str]) -> None:
-        delivery = get_provider(company).delivery
+        sender = self._senders.get(company)
+        delivery = get_provider(company).delivery if sender is None else None
         folder, now = self.folder(company), utc_now()
         taken = sweep(
             folder, company, flag=delivery.flag if delivery is not None else None,
             settle_seconds=self._chosen.sftp_settle_seconds, now=now, at_once=renamed,
+            take=of_a_company(delivery) if sender is None else as_books(given_of(sender)),
         )  # fmt: skip
-        if taken or now >= self._answer_at.get(company, now):
-            answer(folder, company, delivery, now=now)
+        if taken or sender is not None or now >= self._answer_at.get(company, now):
+            if sender is None:
+                answer(folder, company, delivery, now=now)
+            as_lines = delivery is not None and delivery.acknowledgement == "lines"
+            answer_books(folder, company, as_lines=as_lines, now=now)
             self._answer_at[company] = now + ANSWER_EVERY
         if now >= self._forget_at.get(company, now):
             forget_old(folder, keep=timedelta(days=self._chosen.sftp_keep_days), now=now)
@@ -268,7 +283,7 @@ async def listen(chosen: Settings, root: Path, stop: asyncio.Event) -> None:
     server = await asyncssh.listen(
         chosen.sftp_host,
         chosen.sftp_port,
-        server_factory=lambda: Guard(door, open_folder),
+        server_factory=lambda: Guard(door, open_folder, pickup.known),
         server_host_keys=[host_key(root)],
         server_version="CityBill",
         login_timeout=LOGIN_SECONDS,

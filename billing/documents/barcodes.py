@@ -156,11 +156,12 @@ class QrCode:
 
     def draw(self, canvas: Canvas, *, x: int, top: int) -> None:
         """Draw with the upper left corner at ``(x, top)``, each row's dark runs as one bar."""
-        path = canvas.beginPath()
-        step = self.module
+        step, runs = self.module, []
         for down, row in enumerate(self.rows, start=1):
             for run in re.finditer(rb"\x01+", bytes(row)):
                 left, right = run.span()
-                path.rect(x + left * step, top - down * step, (right - left) * step, step)
+                runs.append(
+                    f"{x + left * step} {top - down * step} {(right - left) * step} {step} re"
+                )
         canvas.setFillColor(black)
-        canvas.drawPath(path, stroke=0, fill=1)
+        canvas.addLiteral("\n".join([*runs, "f"]))

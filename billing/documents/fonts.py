@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import groupby
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,19 @@ TYPESETTING = threading.RLock()
 
 _log = logging.getLogger(__name__)
 _fonts: dict[str, TTFont] = {}  # in the order they are asked
+_plain: set[str] = set()  # characters known to be printed in the main font as they are
+
+
+class _Widths(dict[str, int]):
+    """How wide each character is printed, in thousandths of its size, rounded up."""
+
+    def __missing__(self, character: str) -> int:
+        font, mark = _choose(character)
+        self[character] = ceil(_fonts[font].stringWidth(mark, 1000)) if mark else 0
+        return self[character]
+
+
+_widths = _Widths()
 
 
 def register_fonts(extra: Path | None = None) -> None:
@@ -50,6 +64,8 @@ def register_fonts(extra: Path | None = None) -> None:
         if second is not None:
             _add(second)
         _choose.cache_clear()
+        _plain.clear()
+        _widths.clear()
 
 
 def require_fonts() -> None:
@@ -91,9 +107,18 @@ def runs(text: str) -> list[tuple[str, str]]:
     Line breaks and control characters become blanks; invisible format characters (zero width,
     right-to-left overrides, variation selectors) are dropped, so what is printed is what is read.
     """
+    if _plain.issuperset(text):
+        return [(MAIN, text)] if text else []
     require_fonts()
     pieces = groupby(_choices(text), key=lambda choice: choice[0])
     return [(font, "".join(mark for _, mark in marks)) for font, marks in pieces]
+
+
+def width_of(text: str) -> int:
+    """Return how wide ``text`` is printed, in thousandths of its size."""
+    if not _fonts:
+        require_fonts()
+    return sum(map(_widths.__getitem__, text))
 
 
 def printable(text: str) -> str:
@@ -118,6 +143,8 @@ def _choose(character: str) -> tuple[str, str]:
         return MAIN, ""
     for name, font in _fonts.items():
         if font.face.charToGlyph.get(ord(character)):
+            if name == MAIN:
+                _plain.add(character)
             return name, character
     _log.warning("no font has U+%04X: printed as %s", ord(character), MISSING)
     return MAIN, MISSING

@@ -30,8 +30,17 @@ def convenience_fee(amounts_fen: Mapping[str, int], terms: Mapping[str, Terms]) 
 
 
 def fee_of(amount_fen: int, fee: Fee) -> FeeQuote:
-    """Return a company's fee on what is paid to it; the tax is on the fee as it is charged."""
-    if amount_fen <= 0 or fee.paid_by is FeePayer.COMPANY:
+    """Return what residents pay for paying a company; the tax is on the fee as it is charged."""
+    return _charged(amount_fen, fee) if fee.paid_by is FeePayer.RESIDENT else FeeQuote(0, 0)
+
+
+def company_fee_of(amount_fen: int, fee: Fee) -> FeeQuote:
+    """Return what the company bears of a payment to it: all of the fee, or none."""
+    return _charged(amount_fen, fee) if fee.paid_by is FeePayer.COMPANY else FeeQuote(0, 0)
+
+
+def _charged(amount_fen: int, fee: Fee) -> FeeQuote:
+    if amount_fen <= 0:
         return FeeQuote(0, 0)
     for slab in fee.slabs:
         if slab.upto_fen is None or amount_fen <= slab.upto_fen:

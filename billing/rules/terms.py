@@ -4,6 +4,7 @@ Pure: no database, no clock. Amounts are fen; rates are parts per million (``_pp
 because a rate is no float. ``docs/terms.md`` explains every key to those who write them.
 """
 
+import re
 import tomllib
 from datetime import time
 from enum import StrEnum
@@ -12,9 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     ValidationError,
@@ -22,9 +21,12 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from billing.rules.tables import Table
+from billing.rules.tiers import StepFault, Tiers
 from billing.rules.workdays import check_calendar
 from core.errors import Invalid
 from providers.base import Exactness
+from providers.profile_lines import LineFinder
 
 Fen = Annotated[int, Field(ge=0, le=10**12, strict=True)]
 Ppm = Annotated[int, Field(ge=0, le=10**6, strict=True)]
@@ -47,12 +49,6 @@ def _known(calendar: str) -> str:
 Hour = Annotated[time, BeforeValidator(_of_the_city)]
 Calendar = Annotated[str, AfterValidator(_known)]
 MAX_SPLITS = 5
-
-
-class Table(BaseModel):
-    """A table of the TOML: a key it does not know is a mistake, not a wish."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Amount(Table):
@@ -249,12 +245,59 @@ class Credits(Table):
     order: Period = Period.OLDEST_FIRST
 
 
+def _written(pattern: str, told: str) -> AfterValidator:
+    """Take a text written so; else say how."""
+
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise ValueError(told)
+        return value
+
+    return AfterValidator(check)
+
+
+class BankAccount(Table):
+    """Where money is sent: an account as a bank knows it."""
+
+    # A name that a spreadsheet would take for a formula is no name.
+    name: Annotated[
+        str,
+        _written(
+            r"(?=.{1,70}$)[^\s=+@-](.*\S)?", "write whose account it is, in 70 characters at most"
+        ),
+    ]
+    account_no: Annotated[
+        str, _written(r"[0-9A-Z]{6,34}", "write 6 to 34 digits or capital letters, without blanks")
+    ]
+    bank_code: Annotated[str, _written(
+        r"[0-9]{12}|[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?",
+        "write the bank's CNAPS code of twelve digits, or its BIC",
+    )]  # fmt: skip
+
+
+class Basis(StrEnum):
+    """What of the money we took is paid out to the company."""
+
+    NET = "net"  # what is left after refunds, lost disputes and our fees
+    GROSS = "gross"  # all of it; what the company owes us is claimed apart
+
+
+class Remit(Table):
+    """How and when the company gets what we took for it (rule 47)."""
+
+    days: Annotated[int, Field(ge=0, le=30, strict=True)] = 1  # working days after the day itself
+    basis: Basis = Basis.NET
+    minimum_fen: Fen = 0  # less waits for the next day
+    account: BankAccount | None = None  # its primary; none: nothing can be paid out
+
+
 class Split(Table):
     """A share of what is settled to the company that goes to another of its accounts (rule 10)."""
 
     account_ref: Annotated[str, Field(min_length=1, max_length=64)]
     fixed_fen: Fen = 0
     rate_ppm: Ppm = 0
+    account: BankAccount | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -279,7 +322,9 @@ class Terms(Table):
     guest: Guest = Guest()
     apportion: Apportion = Apportion()
     credits: Credits = Credits()
+    remit: Remit = Remit()
     splits: Annotated[tuple[Split, ...], Field(max_length=MAX_SPLITS - 1)] = ()
+    tiers: Tiers | None = None  # none: every unit costs the same, or nobody knows
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
@@ -294,6 +339,8 @@ class Terms(Table):
             raise ValueError("splits: the rates together are more than the whole")
         if len({split.account_ref for split in self.splits}) < len(self.splits):
             raise ValueError("splits: an account is named twice")
+        if self.remit.account and any(split.account is None for split in self.splits):
+            raise ValueError("splits: with remit.account, each split needs its account too")
         return self
 
 
@@ -309,11 +356,16 @@ def parse_terms(content: str) -> Terms:
     except tomllib.TOMLDecodeError as wrong:
         raise Invalid(f"the terms are not TOML: {wrong}", code="terms.invalid") from None
     except ValidationError as wrong:
-        told = "; ".join(
-            f"{'.'.join(str(part) for part in error['loc']) or 'terms'}: {_remedy(error)}"
-            for error in wrong.errors()
-        )
+        told = "; ".join(_told(error, content) for error in wrong.errors())
         raise Invalid(told, code="terms.invalid") from None
+
+
+def _told(error: ErrorDetails, content: str) -> str:
+    """Say one complaint; among steps, which are much alike, with its line."""
+    fault = error.get("ctx", {}).get("error")
+    path = error["loc"] + (fault.path if isinstance(fault, StepFault) else ())
+    told = f"{'.'.join(map(str, path)) or 'terms'}: {_remedy(error)}"
+    return f"line {LineFinder(content).line(path)}: {told}" if path[:1] == ("tiers",) else told
 
 
 def _remedy(error: ErrorDetails) -> str:

@@ -14,6 +14,8 @@ import holidays
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _DAY = timedelta(days=1)
+_SATURDAY = 5
+_IN_BRACKETS = re.compile(r"\s*[(（].*")
 
 
 def check_calendar(name: str) -> str | None:
@@ -29,17 +31,32 @@ def check_calendar(name: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _year(calendar: str, year: int) -> holidays.HolidayBase:
+def _year(calendar: str, year: int, language: str | None = None) -> holidays.HolidayBase:
     """Return a year of a calendar, complete and never changed again, so that threads may share it.
 
     Left alone, the library fills a calendar in while it is read.
     """
-    return holidays.country_holidays(calendar, years=year, expand=False)
+    return holidays.country_holidays(calendar, years=year, expand=False, language=language)
 
 
 def is_working_day(calendar: str, day: date) -> bool:
     """Tell whether people work that day: make-up Saturdays they do, bridged Mondays they do not."""
     return _year(calendar, day.year).is_working_day(day)
+
+
+def is_marked(calendar: str, day: date) -> bool:
+    """Tell whether a day is not what its weekday is: off on a weekday, or worked on a weekend."""
+    return is_working_day(calendar, day) != (day.weekday() < _SATURDAY)
+
+
+def holiday_name(calendar: str, day: date, language: str) -> str:
+    """Return what a holiday is called; "" of other days, and without what swapped with it.
+
+    Args:
+        language: as ``zh_CN``; where the calendar is not kept in it, in that of its country.
+    """
+    named: str = _year(calendar, day.year, language).get(day, "")
+    return _IN_BRACKETS.sub("", named)
 
 
 def next_working_day(calendar: str, day: date) -> date:

@@ -1,5 +1,7 @@
 """``citybill reconcile``: a gateway's or a company's file on this machine."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -7,16 +9,22 @@ from typing import Annotated, BinaryIO
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from cli.connect import connected
-from cli.output import Json, say_json, the_day
+from cli.output import Json, say_json, the_day, told
 from core.clock import utc_now
 from core.db import transaction
+from core.progress import listening
 from core.settings import settings
 from payments.gateways import gateway_named, load_gateways
-from payments.reconciliation import company, matching
 from payments.reconciliation.breaks import list_breaks
+from payments.reconciliation.company import lists as company
+from payments.reconciliation.gateway import matching
+from payments.reconciliation.intake.models import CameBy
+from payments.reconciliation.intake.receiving import Given, Way
+from payments.reconciliation.intake.work import BankResult, take_now
 from payments.reconciliation.models import Leg, ReconciliationBreak
 
 app = typer.Typer(add_completion=False)
@@ -47,16 +55,28 @@ def reconcile_command(
         )
 
 
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far the file is, on a terminal; matching itself takes as long again."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=told, disable=not told.is_terminal, transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
 def _reconcile(
     stream: BinaryIO, source: str, day: date, file_name: str
 ) -> tuple[matching.ReconciliationResult | company.CompanyResult, list[ReconciliationBreak]]:
-    with transaction() as session:
-        if source in company.companies_with_lists():
-            return company.reconcile_company(
-                session, source, stream, day=day, file_name=file_name, now=utc_now()
-            ), list_breaks(session, source, day, leg=Leg.COMPANY)
+    leg, gateways = Leg.COMPANY, {}
+    if source not in company.companies_with_lists():
         # Only now: what a running city is set to is known once we are connected to it.
-        gateway = gateway_named(load_gateways(settings()), source)
-        return matching.reconcile(
-            session, gateway, stream, day=day, file_name=file_name, now=utc_now()
-        ), list_breaks(session, source, day)
+        leg, gateways = Leg.GATEWAY, load_gateways(settings())
+        gateway_named(gateways, source)
+    with _bar(file_name) as note, listening(note):
+        result = take_now(
+            stream, Given(leg, source, day), Way(CameBy.COMMAND), gateways, file_name=file_name,
+            now=utc_now(),
+        )  # fmt: skip
+    assert not isinstance(result, BankResult)
+    with transaction() as session:
+        return result, list_breaks(session, source, day, leg=leg)

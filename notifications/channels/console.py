@@ -7,19 +7,20 @@ from email.utils import formatdate
 from pathlib import Path
 
 from core.errors import Upstream
-from core.settings import Settings
-from notifications.channels.base import Message
+from core.settings import Environment, Settings
+from notifications.channels.base import Message, Taken, WithoutReceipts
 
 
-class Console:
+class Console(WithoutReceipts):
     """Writes each message as one block to standard error, and to a Maildir if there is one."""
 
-    code = "console"
+    code, channel = "console", "sms"
+    repeats_safely = False
 
     def __init__(self, inbox_dir: Path | None = None) -> None:
         self._inbox_dir = inbox_dir
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Taken:
         mail = EmailMessage()
         try:
             mail["X-Channel"] = "sms"
@@ -34,8 +35,11 @@ class Console:
             mail["Message-ID"] = f"<{message.message_id}@citybill>"
             mail.set_content(message.body)
             mailbox.Maildir(self._inbox_dir, create=True).add(mail)
+        return Taken()
 
 
-def from_settings(settings: Settings) -> Console:
-    """Make the channel from this process's configuration."""
+def from_settings(settings: Settings) -> Console | None:
+    """Make the carrier; production has a real one: codes have no place in a log."""
+    if settings.environment is Environment.PRODUCTION:
+        return None
     return Console(settings.demo_inbox_dir if settings.demo else None)

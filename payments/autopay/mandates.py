@@ -15,8 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from billing.households import visible_accounts
-from billing.models import HouseholdMember, MemberRole
+from billing.households import pays_in, visible_accounts
 from core import outbox
 from core.db import transaction
 from core.errors import Conflict, Invalid, NotFound
@@ -93,7 +92,7 @@ def create_mandate(
     earlier = _find_earlier(session, person_id, key, digest, now=now)
     if earlier is not None:
         return earlier
-    if not _may_pay(session, person_id, scope):
+    if not may_hold(session, person_id, scope):
         raise NotFound("there is no such account or household")
     _make_room(session, person_id, scope, now=now)
     number = session.execute(text("SELECT nextval('mandate_no')")).scalar_one()
@@ -146,11 +145,12 @@ def _find_earlier(
     return earlier
 
 
-def _may_pay(session: Session, person_id: int, scope: Scope) -> bool:
+def may_hold(session: Session, person_id: int, scope: Scope) -> bool:
+    """Tell whether somebody may pay what a mandate covers."""
     if scope.account_id is not None and scope.household_id is None:
-        return scope.account_id in visible_accounts(session, person_id, to_pay=True)
-    member = session.get(HouseholdMember, (scope.household_id, person_id))
-    return member is not None and member.role in {MemberRole.PAY, MemberRole.MANAGE}
+        accounts = visible_accounts(session, person_id, to_pay=True)
+        return scope.account_id in accounts.staying()
+    return pays_in(session, person_id, scope.household_id)
 
 
 def _make_room(session: Session, person_id: int, scope: Scope, *, now: datetime) -> None:
@@ -164,7 +164,7 @@ def _make_room(session: Session, person_id: int, scope: Scope, *, now: datetime)
     for one in in_the_way:
         if one.person_id == person_id and one.status is MandateStatus.OPEN:
             end_because(session, one, "replaced", now=now)
-        elif not _may_pay(session, one.person_id, scope):
+        elif not may_hold(session, one.person_id, scope):
             end_because(session, one, "not_allowed", now=now)
     session.flush()
 
@@ -267,13 +267,15 @@ def book_mandate(
     return mandate
 
 
-def pause(session: Session, mandate_id: int, person_id: int, *, now: datetime) -> Mandate:
+def pause(
+    session: Session, mandate_id: int, person_id: int, *, why: str = "by_payer", now: datetime
+) -> Mandate:
     """Stop debiting until the payer resumes (Raises NotFound).
 
     A debit its gateway may have heard of goes on; one in a batch ends when that is cut.
     """
     mandate = _own(session, mandate_id, person_id)
-    if mandate.hear(MandateNews.PAUSED, now=now, reason="by_payer"):
+    if mandate.hear(MandateNews.PAUSED, now=now, reason=why):
         _call_off(session, mandate, now=now)
         outbox.emit(session, "mandate.paused", mandate.id, now=now)
     return _as(mandate, MandateStatus.PAUSED)

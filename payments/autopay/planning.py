@@ -15,6 +15,7 @@ from sqlmodel import Session
 from billing.bills import BillRef
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Terms
+from billing.spans import SEEN
 from billing.terms import terms_of
 from core import outbox
 from core.clock import add_months, billing_date
@@ -106,7 +107,7 @@ def _emit(session: Session, events: Sequence[outbox.Event], *, now: datetime) ->
 # Bills that came before the payer agreed are not covered, in whatever version (rule 41). A mandate
 # for an account goes before one for its household. What was an account's first bill stays it when
 # it is corrected.
-_FIND = text("""
+_FIND = text(f"""
     SELECT m.id AS mandate_id, m.gateway, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill,
            m.first_factor, m.pay_day, m.pay_day_n, m.in_parts, b.account_id, b.id AS bill_id,
            b.version, b.issued_on, b.due_on, a.provider_code,
@@ -127,6 +128,9 @@ _FIND = text("""
     JOIN bill b ON b.account_id = s.account_id AND b.id >= :first_id
     JOIN utility_account a ON a.id = b.account_id
     WHERE m.id >= :after AND m.status IN ('active', 'paused') AND b.cancelled_at IS NULL
+      AND EXISTS (SELECT FROM household_account h JOIN household_member hm USING (household_id)
+                  WHERE h.account_id = b.account_id AND hm.person_id = m.person_id
+                    AND stands_today(hm.from_on, hm.until_on) AND {SEEN})
       AND b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen > 0
       AND b.recorded_at >= m.enrolled_at
       AND b.issued_on >= (m.enrolled_at AT TIME ZONE 'Asia/Shanghai')::date
@@ -138,7 +142,7 @@ _FIND = text("""
           AND r.bill_id = b.id AND r.version = b.version)
     ORDER BY m.id, b.account_id, b.issued_on, b.id
     LIMIT :limit
-""")
+""")  # noqa: S608  our own words
 
 _PLAN = text("""
     INSERT INTO autopay_run (mandate_id, account_id, bill_id, version, first, state, state_at,

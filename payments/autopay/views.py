@@ -3,7 +3,6 @@
 ``promise`` says in figures what rules would do to a bill like the last one, before anybody agrees.
 """
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -12,9 +11,10 @@ from sqlmodel import Session, col, select
 from billing import bills
 from billing.bills import BillRef
 from billing.households import account_view, visible_accounts
-from billing.models import Bill, HouseholdAccount, UtilityAccount
+from billing.models import Bill, UtilityAccount
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Terms
+from billing.spans import Accounts, bills_of
 from billing.terms import terms_on
 from billing.views import AccountView, BillView
 from core.clock import add_months, billing_date, day_bounds, month_start
@@ -103,7 +103,7 @@ def _runs(
             & (col(Bill.id) == col(AutopayRun.bill_id)),
         )
         .outerjoin(Payment, col(Payment.id) == col(AutopayRun.payment_id))
-        .where(AutopayRun.mandate_id == mandate.id, col(AutopayRun.account_id).in_(accounts))
+        .where(AutopayRun.mandate_id == mandate.id, bills_of(accounts))
         .order_by(col(AutopayRun.id).desc())
         .limit(_MANY)
     ).all()
@@ -161,12 +161,16 @@ class Promise(NamedTuple):
     reason: NotPaid | None
 
 
-def promise(session: Session, scope: Scope, rules: Rules, *, now: datetime) -> Promise:
-    """Return what rules mean, by the latest bill they would cover had it come next month.
-
-    The caller has made sure that the bills are this person's to pay.
-    """
-    latest = _latest_bill(session, _account_ids(session, scope))
+def promise(
+    session: Session, person_id: int, scope: Scope, rules: Rules, *, now: datetime
+) -> Promise:
+    """Return what rules mean, by the latest bill they would cover had it come next month."""
+    accounts = visible_accounts(
+        session, person_id, to_pay=True, household_id=scope.household_id
+    ).staying()
+    if scope.account_id is not None:
+        accounts = accounts.only(lambda one: one.id == scope.account_id)
+    latest = _latest_bill(session, accounts)
     today = billing_date(now)
     next_month = add_months(month_start(today), 1)
     if latest is None:
@@ -188,23 +192,11 @@ def promise(session: Session, scope: Scope, rules: Rules, *, now: datetime) -> P
     return Promise(pay_by_on, day or pay_by_on, amount_fen, reason)
 
 
-def _account_ids(session: Session, scope: Scope) -> Sequence[int]:
-    if scope.account_id is not None:
-        return [scope.account_id]
-    return session.exec(
-        select(HouseholdAccount.account_id).where(
-            HouseholdAccount.household_id == scope.household_id
-        )
-    ).all()
-
-
-def _latest_bill(
-    session: Session, account_ids: Sequence[int]
-) -> tuple[Bill, UtilityAccount] | None:
+def _latest_bill(session: Session, accounts: Accounts) -> tuple[Bill, UtilityAccount] | None:
     return session.exec(
         select(Bill, UtilityAccount)
         .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
-        .where(col(Bill.account_id).in_(account_ids), Bill.amount_fen > 0)
+        .where(bills_of(accounts), Bill.amount_fen > 0)
         .where(col(Bill.cancelled_at).is_(None))
         .order_by(col(Bill.id).desc())
         .limit(1)

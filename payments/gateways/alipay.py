@@ -14,7 +14,6 @@ from core.errors import Invalid, UpstreamUnavailable
 from core.money import yuan_text
 from core.settings import Environment, Settings
 from payments.gateways.alipay_files import read_trade_bill
-from payments.gateways.alipay_frames import ZIP
 from payments.gateways.alipay_line import Line, beijing_text
 from payments.gateways.alipay_notices import read_notice
 from payments.gateways.alipay_replies import (
@@ -43,6 +42,7 @@ from payments.gateways.base import (
     SettlementFetch,
     SettlementRecord,
 )
+from payments.packed import is_zip
 
 _METHODS = {
     Scene.DESKTOP: ("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY"),
@@ -200,7 +200,7 @@ class Alipay:
         if told is None or not told.done:
             return SettlementFetch(file_state(told))
         content = self._line.download(told.text("bill_download_url"))
-        if content is None or not content.startswith(ZIP):
+        if content is None or not is_zip(content):
             return SettlementFetch(FileState.UNKNOWN)
         return SettlementFetch(FileState.READY, f"alipay-{kind}-{day}.zip", content)
 

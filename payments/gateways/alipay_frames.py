@@ -3,34 +3,24 @@
 Source: docs/wire/alipay.md, "The business bill".
 """
 
-import csv
-import io
-import lzma
 import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from core.errors import Invalid, SettlementFileError
-from core.money import parse_yuan
+from core.progress import tell
+from payments.gateways.as_written import SIMPLE, Header, decoded, plain_header, table, yuan
+from payments.packed import unpacked
 
-ZIP = b"PK\x03\x04"
-MAX_MEMBERS = 100
 MAX_BYTES = 512 << 20  # of all members, unpacked
-# What the standard library raises of a ZIP that is damaged, locked, or packed in a rare way.
-_BROKEN = (
-    zipfile.BadZipFile, zlib.error, struct.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
-    ValueError, OverflowError,
-)  # fmt: skip
-_BOM = b"\xef\xbb\xbf"
-_HALF_WIDTH = str.maketrans("（），：", "(),:")
-_PERIOD = re.compile(
-    r"#起始日期:\[([0-9]{4})年([0-9]{2})月([0-9]{2})日 00:00:00\]\s*"
-    r"终止日期:\[([0-9]{4})年([0-9]{2})月([0-9]{2})日 00:00:00\]"
+_HEAD_WITHIN = 10  # lines
+_DATE = (
+    r"\[?([0-9]{4})[年/-]([0-9]{1,2})[月/-]([0-9]{1,2})日?(?:([0-9]{2}):([0-9]{2}):([0-9]{2}))?\]?"
 )
+_ACCOUNT = re.compile(r"#账号:\[?([0-9]{16}(?:[0-9]{4})?)\]?$")
+_PERIOD = re.compile(rf"#起始日期:{_DATE}[,;]?终止日期:{_DATE}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +28,7 @@ class Frame:
     """One list of a bill: its columns by name, its rows with their lines, what stands below."""
 
     columns: dict[str, int]
-    rows: list[tuple[int, list[str]]]
+    rows: list[tuple[int, Sequence[str]]]
     below: list[tuple[int, str]]
     last_line: int
 
@@ -49,11 +39,15 @@ class Frame:
             KeyError: none is.
         """
         for name in names:
-            if name in self.columns:
-                return row[self.columns[name]].strip()
+            if plain_header(name) in self.columns:
+                return row[self.columns[plain_header(name)]]
         if default is None:
             raise KeyError(names[0])
         return default
+
+    def tells(self, pattern: str) -> bool:
+        """Tell whether there is such a total at all."""
+        return any(text.startswith(pattern.partition(":")[0]) for _, text in self.below)
 
     def total(self, pattern: str) -> tuple[int, int, int]:
         """Return the line, the count and the fen of a total below the list.
@@ -76,7 +70,7 @@ class Frame:
             )
         line_no, match = found[0]
         try:
-            return line_no, int(match[1]), yuan(match[2])
+            return line_no, int(match[1].replace(",", "")), yuan(match[2])
         except Invalid as wrong:
             raise SettlementFileError(
                 f"the total cannot be read: {wrong}", line_no=line_no
@@ -84,32 +78,33 @@ class Frame:
 
 
 def unpack(content: bytes) -> list[str]:
-    """Return the texts in a bill as it was downloaded; nothing is written to any disk.
+    """Return the texts in a bill as it was downloaded, packed or not.
 
     Raises:
-        SettlementFileError: no ZIP or text of Alipay's, or one that is built to do harm.
+        SettlementFileError: no text of Alipay's, or a ZIP that is built to do harm.
     """
-    if not content.startswith(ZIP):
-        return [_decode(content)]
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return [_decode(raw) for raw in _members(archive)]
-    except _BROKEN as wrong:
-        raise SettlementFileError(
-            f"the ZIP cannot be unpacked ({wrong}): fetch it again"
-        ) from wrong
+    return [
+        decoded(member.raw)
+        for member in unpacked(content, limit_bytes=MAX_BYTES)
+        if not member.name or member.name.lower().endswith((".csv", ".txt"))
+    ]
 
 
 def choose(texts: Sequence[str], marker: str) -> str | None:
-    """Return the text whose first line is this marker; None where none is.
+    """Return the text that begins with this marker; None where none does.
 
     Raises:
-        SettlementFileError: several are.
+        SettlementFileError: several do.
     """
-    found = [text for text in texts if text.startswith(f"#{marker}")]
+    found = [text for text in texts if marker in _bare(text.strip().partition("\n")[0])]
     if len(found) > 1:
         raise SettlementFileError(f"{marker} is in the ZIP {len(found)} times")
     return found[0] if found else None
+
+
+def _bare(line: str) -> str:
+    """Return a line of the frame in half width, without blanks and what a spreadsheet added."""
+    return "".join(unicodedata.normalize("NFKC", line).split()).strip('",').translate(SIMPLE)
 
 
 def read_frame(text: str, name: str, *, day: date, seller_id: str) -> Frame:
@@ -118,91 +113,59 @@ def read_frame(text: str, name: str, *, day: date, seller_id: str) -> Frame:
     Raises:
         SettlementFileError: another account's or day's, or its list does not end.
     """
-    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
-    numbered = list(enumerate(lines, start=1))
-    head = [line.translate(_HALF_WIDTH).strip().rstrip(",") for _, line in numbered[:3]]
-    if len(head) < 3 or head[1] != f"#账号:[{seller_id}0156]":
-        raise SettlementFileError(
-            f"the second line must name our account {seller_id} and 0156: is it another's bill?",
-            line_no=2,
-        )
-    period = _PERIOD.match(head[2])
-    after = day + timedelta(days=1)
-    wanted = tuple(f"{one:%Y%m%d}" for one in (day, after))
-    if period is None or ("".join(period.groups()[:3]), "".join(period.groups()[3:])) != wanted:
-        raise SettlementFileError(
-            f"the third line must say from {day} to {after}: is it another day's bill?", line_no=3
-        )
-    starts = [n for n, line in numbered if re.fullmatch(rf"#-+{name}列表-+,*", line.strip())]
-    ends = [n for n, line in numbered if re.fullmatch(rf"#-+{name}列表结束-+,*", line.strip())]
+    numbered = list(enumerate(text.rstrip("\n").split("\n"), start=1))
+    bare = [(n, _bare(line)) for n, line in numbered]
+    starts = [n for n, line in bare if re.fullmatch(rf"#-+{name}列表-*", line)]
+    ends = [n for n, line in bare if re.fullmatch(rf"#-+{name}列表结束-*", line)]
+    _check_head(bare[: starts[0] if starts else _HEAD_WITHIN], day=day, seller_id=seller_id)
     if len(starts) != 1 or len(ends) != 1 or ends[0] < starts[0] + 2:
         raise SettlementFileError(
             f"the list {name} does not begin and end once: is the file cut short?",
             line_no=len(numbered),
         )
-    listed = [line for _, line in numbered[starts[0] : ends[0] - 1]]
-    below = [(n, line.translate(_HALF_WIDTH).strip()) for n, line in numbered[ends[0] :]]
+    listed = "\n".join(line for _, line in numbered[starts[0] : ends[0] - 1])
     columns, rows = _table(listed, first_line=starts[0] + 1)
-    return Frame(columns, rows, below, len(numbered))
+    return Frame(columns, rows, bare[ends[0] :], len(numbered))
 
 
-def yuan(text: str) -> int:
-    """Read a yuan amount of Alipay's, which writes a zero below zero at times. Raises Invalid."""
-    return 0 if re.fullmatch(r"-0(\.0{1,2})?", text) else parse_yuan(text)
-
-
-def _members(archive: zipfile.ZipFile) -> Iterator[bytes]:
-    """Read each CSV of a ZIP, and no more bytes than a bill can have."""
-    infos = archive.infolist()
-    if len(infos) > MAX_MEMBERS:
-        raise SettlementFileError(f"the ZIP has more than {MAX_MEMBERS} files in it")
-    left = MAX_BYTES
-    for info in infos:
-        name = info.filename
-        if not info.flag_bits & 0x800:  # its name is GBK, which the format takes for cp437
-            name = name.encode("cp437").decode("gb18030", "replace")
-        if name.startswith("/") or "\\" in name or ".." in name.split("/") or ":" in name:
-            raise SettlementFileError("the ZIP holds a file that would land outside its folder")
-        if info.is_dir() or not name.lower().endswith(".csv"):
-            continue
-        with archive.open(info) as member:
-            raw = member.read(left + 1)  # what it really unpacks to, whatever it says of itself
-        left -= len(raw)
-        if left < 0:
-            raise SettlementFileError(f"the ZIP unpacks to more than {MAX_BYTES >> 20} MB")
-        yield raw
-
-
-def _decode(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8-sig" if raw.startswith(_BOM) else "gb18030")
-    except UnicodeDecodeError as wrong:
+def _check_head(head: list[tuple[int, str]], *, day: date, seller_id: str) -> None:
+    """Make sure that a bill is our account's, of this day and no other."""
+    account = next((one for one in head if _ACCOUNT.match(one[1])), None)
+    found = _ACCOUNT.match(account[1]) if account else None
+    if found is None or found[1] not in (seller_id, f"{seller_id}0156"):
         raise SettlementFileError(
-            f"neither GBK nor UTF-8 with a byte order mark: {wrong}"
-        ) from wrong
+            f"the second line must name our account {seller_id} and 0156: is it another's bill?",
+            line_no=account[0] if account else 2,
+        )
+    line_no, period = next(((n, _PERIOD.match(one)) for n, one in head if "起始" in one), (3, None))
+    if period is None or not _is_of(period, day):
+        raise SettlementFileError(
+            f"the third line must say from {day} to {day + timedelta(days=1)}: is it another day's"
+            " bill?",
+            line_no=line_no,
+        )
+
+
+def _is_of(period: re.Match[str], day: date) -> bool:
+    """Tell whether a period is a day: up to its last second, or to the first after it."""
+    parts = [int(part) for part in period.groups() if part is not None and part.isdigit()]
+    begins, from_clock, ends, to_clock = parts[:3], parts[3:6], parts[6:9], parts[9:]
+    last = day + timedelta(days=1) if not any(to_clock) else day
+    return (
+        begins == [day.year, day.month, day.day] and not any(from_clock)
+        and ends == [last.year, last.month, last.day] and to_clock in ([0, 0, 0], [23, 59, 59])
+    )  # fmt: skip
 
 
 def _table(
-    listed: list[str], *, first_line: int
-) -> tuple[dict[str, int], list[tuple[int, list[str]]]]:
+    listed: str, *, first_line: int
+) -> tuple[dict[str, int], list[tuple[int, Sequence[str]]]]:
     """Split a list into its columns and rows."""
-    reader = csv.reader(listed, strict=True)
-    table: list[tuple[int, list[str]]] = []
-    try:
-        for cells in reader:
-            table.append((first_line + reader.line_num - 1, cells))
-    except csv.Error as wrong:
-        at = first_line + reader.line_num - 1
-        raise SettlementFileError(f"unreadable row: {wrong}", line_no=at) from wrong
-    names = [name.strip().translate(_HALF_WIDTH) for name in table[0][1]]
-    if len(set(names)) != len(names):
-        raise SettlementFileError("a column stands there twice", line_no=first_line)
-    rows = table[1:]
-    for line_no, cells in rows:
-        if len(cells) != len(names):
-            raise SettlementFileError(
-                f"{len(cells)} fields where the header has {len(names)}: is there a comma in a "
-                "name of goods?",
-                line_no=line_no,
-            )
-    return {name: at for at, name in enumerate(names)}, rows
+    lines = table(listed, first_line=first_line)
+    head_no, cells = next(lines, (first_line, []))
+    header, of = Header(cells, line_no=head_no), listed.count("\n")
+    rows: list[tuple[int, Sequence[str]]] = []
+    for at, (line_no, row) in enumerate(lines, start=1):
+        tell(at, of)
+        rows.append((line_no, header.fit(row, line_no)))
+    return header.at, rows

@@ -19,8 +19,8 @@ import httpx
 from core import crypto
 from core.clock import utc_now
 from core.errors import Invalid, UpstreamUnavailable
-from core.money import parse_yuan
 from core.settings import Settings
+from payments.gateways.as_written import yuan
 from payments.gateways.bank_files import (
     ENDS_MANDATE,
     Creditor,
@@ -256,7 +256,7 @@ def reason_of(code: str) -> str:
 
 
 def _settled(fields: dict[str, str], line_no: int) -> SettlementRecord:
-    kind, amount_fen = fields["kind"], parse_yuan(fields["amount"])
+    kind, amount_fen = fields["kind"], yuan(fields["amount"])
     if kind not in {"payment", "chargeback"} or (amount_fen < 0) != (kind == "chargeback"):
         raise ValueError("kind is payment, above zero, or chargeback, below")
     return SettlementRecord(

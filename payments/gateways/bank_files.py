@@ -3,6 +3,7 @@
 Source: docs/wire/bank-debit.md.
 """
 
+import codecs
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from payments.gateways.collecting import Batch, Debit, Return, ReturnFile
 
 _WIDTH = 100
 _PAIN_008 = "urn:iso:std:iso:20022:tech:xsd:pain.008.001.08"
-_PAIN_002 = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"
+_PAIN_002 = "urn:iso:std:iso:20022:tech:xsd:pain.002.001."  # and the version
 _NAMESPACE: Any = {None: _PAIN_008}  # the one without a prefix
 ENDS_MANDATE = frozenset({"AC04", "MD01", "MD07"})
 
@@ -112,7 +113,7 @@ def read_returns(content: bytes, creditor: Creditor) -> ReturnFile:
     Raises:
         SettlementFileError: malformed, another creditor's, or its totals do not add up.
     """
-    is_xml = content.lstrip()[:1] == b"<"
+    is_xml = content.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"<"
     return _read_pain_002(content) if is_xml else _read_fixed(content, creditor)
 
 
@@ -131,10 +132,12 @@ def _read_fixed(content: bytes, creditor: Creditor) -> ReturnFile:
 
 def _fixed_lines(content: bytes) -> list[str]:
     try:
-        text = content.decode("ascii")
+        text = content.removeprefix(codecs.BOM_UTF8).decode("ascii")
     except UnicodeDecodeError as wrong:
         raise SettlementFileError(f"not ASCII: byte {wrong.start} is not") from wrong
-    lines = text.removesuffix("\r\n").split("\r\n")
+    lines = text.rstrip("\r\n\x1a").replace("\r\n", "\n").split("\n")
+    # Blanks at the end of a line are lost on many ways; what is in front of them is not.
+    lines = [line.ljust(_WIDTH) for line in lines]
     for at, line in enumerate(lines, start=1):
         if len(line) != _WIDTH or not line.isprintable():
             raise SettlementFileError(
@@ -178,10 +181,11 @@ def _read_pain_002(content: bytes) -> ReturnFile:
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError as wrong:
         raise SettlementFileError(f"not XML: {wrong.msg}", line_no=wrong.lineno) from wrong
-    space = {"p": _PAIN_002}
+    named = str(etree.QName(root).namespace)
+    space = {"p": named}
     number = root.findtext("p:CstmrPmtStsRpt/p:GrpHdr/p:MsgId", namespaces=space)
-    if root.tag != f"{{{_PAIN_002}}}Document" or not number:
-        raise SettlementFileError("not a pain.002.001.10 with a MsgId", line_no=1)
+    if not named.startswith(_PAIN_002) or not number:
+        raise SettlementFileError("not a pain.002 with a MsgId", line_no=1)
     for name in ("GrpSts", "PmtInfSts"):
         if any(one.text == "RJCT" for one in root.iterfind(f".//p:{name}", space)):
             raise SettlementFileError(
@@ -196,7 +200,7 @@ def _read_pain_002(content: bytes) -> ReturnFile:
         amount = one.findtext("p:OrgnlTxRef/p:Amt/p:InstdAmt", namespaces=space) or ""
         code = one.findtext("p:StsRsnInf/p:Rsn/p:Cd", namespaces=space) or "MS03"
         try:
-            fen = parse_yuan(amount)
+            fen = parse_yuan(amount.strip())
         except Invalid as wrong:
             raise SettlementFileError(wrong.message, line_no=line_no) from wrong
         found.append(Return(line_no or 0, order_no, fen, code, code in ENDS_MANDATE))

@@ -162,6 +162,7 @@ class SettlementRecord(NamedTuple):
     amount_fen: int
     fee_fen: int
     happened_at: datetime
+    payer: str = ""  # of whom, where the file says: a masked account, a bill no, a mandate
 
 
 class FileState(StrEnum):

@@ -18,8 +18,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 from billing.documents.barcodes import check_digit, parse_barcode
 from core.errors import Invalid
-from core.money import parse_yuan
 from core.settings import Settings
+from payments.gateways.as_written import yuan
 from payments.gateways.base import (
     Asked,
     Callback,
@@ -133,7 +133,7 @@ def _line(fields: dict[str, str], line_no: int) -> CounterLine:
     line = CounterLine(
         line_no=line_no, agent=fields["agent"], is_return=is_return,
         agent_txn_no=fields["agent_txn_no"], barcode=fields["barcode"].replace(" ", ""),
-        amount_fen=parse_yuan(fields["amount"]), happened_at=moment(fields["happened_at"]),
+        amount_fen=yuan(fields["amount"]), happened_at=moment(fields["happened_at"]),
         return_no=fields["return_no"],
     )  # fmt: skip
     if not (re.fullmatch(AGENT, line.agent) and re.fullmatch(AGENT_TXN_NO, line.agent_txn_no)):

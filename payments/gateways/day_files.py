@@ -1,13 +1,22 @@
 """Day files of our own layout: a title, a header row, rows, and a last row with count and sum."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from core.errors import Invalid, SettlementFileError
-from core.money import parse_yuan
+from core.progress import tell
+from payments.gateways import as_written
+from payments.gateways.as_written import (
+    Header,
+    decoded,
+    is_day,
+    table,
+    trimmed,
+    without_thousands,
+    yuan,
+)
+from payments.packed import unpacked
 
 Row = TypeVar("Row")
 
@@ -31,39 +40,60 @@ def read_day_file(
     Raises:
         SettlementFileError: not this day's file, malformed, or its totals do not add up.
     """
-    lines = _lines(content)
-    if not lines or lines[0] != [title, day.isoformat()]:
+    frame = read_frame(content, title=title, day=day, columns=columns)
+    rows = []
+    for at, (line_no, fields) in enumerate(frame.rows, start=1):
+        tell(at, len(frame.rows))
+        try:
+            rows.append(read_row(fields, line_no))
+        except (Invalid, ValueError, KeyError) as wrong:
+            raise SettlementFileError(f"unreadable row: {wrong}", line_no=line_no) from wrong
+    line_no, total = frame.total
+    _check_total(total, len(rows), sum(amount_of(row) for row in rows), line_no=line_no)
+    return rows
+
+
+class Frame(NamedTuple):
+    """What stands between a file's title and its last line, by column; and that line's cells."""
+
+    rows: list[tuple[int, dict[str, str]]]
+    total: tuple[int, list[str]]
+
+
+def read_frame(content: bytes, *, title: str, day: date, columns: Sequence[str]) -> Frame:
+    """Take a day file apart: packed or not, its columns in any order, others among them.
+
+    Raises:
+        SettlementFileError: not this day's file, or malformed.
+    """
+    texts = [decoded(member.raw) for member in unpacked(content)]
+    titled = [text for text in texts if text.lstrip('\n \t"').startswith(title)]
+    lines = list(table(titled[0] if len(titled) == 1 else texts[0])) if texts else []
+    first = trimmed(lines[0][1]) if lines else []
+    if len(titled) > 1 or len(first) != 2 or first[0] != title or not is_day(first[1], day):
         raise SettlementFileError(
             f"the first line must be '{title},{day}': is it another day's file?", line_no=1
         )
-    if len(lines) < 3 or lines[1] != list(columns) or lines[-1][:1] != ["#TOTAL"]:
+    header = Header(lines[1][1], line_no=lines[1][0]) if len(lines) > 1 else None
+    whole = header is not None and all(name in header.at for name in columns)
+    if header is None or not whole or len(lines) < 3 or lines[-1][1][:1] != ["#TOTAL"]:
         raise SettlementFileError(
             f"the second line must be '{','.join(columns)}' and the last one #TOTAL: is the file"
             " whole?",
             line_no=2,
         )
     rows = []
-    for line_no, line in enumerate(lines[2:-1], start=3):
-        try:
-            if not "".join(line).isprintable():
-                raise ValueError("a control character")
-            rows.append(read_row(dict(zip(columns, line, strict=True)), line_no))
-        except (Invalid, ValueError, KeyError) as wrong:
-            raise SettlementFileError(f"unreadable row: {wrong}", line_no=line_no) from wrong
-    _check_total(lines[-1], len(rows), sum(amount_of(row) for row in rows), line_no=len(lines))
-    return rows
-
-
-def _lines(content: bytes) -> list[list[str]]:
-    try:
-        return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as wrong:
-        raise SettlementFileError(f"not a UTF-8 CSV file: {wrong}") from wrong
+    for line_no, line in lines[2:-1]:
+        cells = header.fit(line, line_no)
+        if not "".join(cells).isprintable():
+            raise SettlementFileError("unreadable row: a control character", line_no=line_no)
+        rows.append((line_no, {name: cells[header.at[name]] for name in columns}))
+    return Frame(rows, (lines[-1][0], trimmed(lines[-1][1])))
 
 
 def _check_total(total: list[str], rows: int, amount_fen: int, *, line_no: int) -> None:
     try:
-        told = int(total[1]), parse_yuan(total[2])
+        told = int(without_thousands(total[1])), yuan(total[2])
     except (Invalid, ValueError, IndexError) as wrong:
         raise SettlementFileError(
             f"unreadable #TOTAL row: {wrong}; write #TOTAL,rows,amount", line_no=line_no
@@ -77,8 +107,5 @@ def _check_total(total: list[str], rows: int, amount_fen: int, *, line_no: int) 
 
 
 def moment(text: str) -> datetime:
-    """Read a time; ValueError for one that does not say its zone."""
-    read = datetime.fromisoformat(text)
-    if read.tzinfo is None:
-        raise ValueError(f"{text!r} does not say its zone: write 2026-11-20T12:00:03+08:00")
-    return read
+    """Read a time in UTC; ValueError for one that does not say its zone."""
+    return as_written.moment(text, None)

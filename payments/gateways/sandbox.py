@@ -16,8 +16,11 @@ import httpx
 from core import crypto
 from core.clock import utc_now
 from core.errors import Invalid, NotAllowed, SettlementFileError, UpstreamUnavailable
-from core.money import parse_yuan
+from core.money import yuan_text
+from core.progress import tell
 from core.settings import Settings
+from payments.gateways import sandbox_bulk
+from payments.gateways.as_written import moment, yuan
 from payments.gateways.base import (
     Asked,
     Callback,
@@ -37,6 +40,8 @@ from payments.gateways.base import (
     SettlementFetch,
     SettlementRecord,
 )
+from payments.gateways.bulk import Unusual
+from payments.gateways.day_files import read_frame
 
 _STATUS = {
     "open": GatewayStatus.OPEN,
@@ -51,6 +56,7 @@ _MANDATE_STATE = {
     "ended": MandateState.ENDED,
 }
 _TOLERANCE_SECONDS = 300
+_TITLE = "#SANDBOX SETTLEMENT"
 _COLUMNS = [
     "kind",
     "order_no",
@@ -177,6 +183,19 @@ class Sandbox:
     def read_settlement(self, stream: BinaryIO, *, day: date) -> Iterator[SettlementRecord]:
         return iter(_settlement_rows(stream.read(), day))
 
+    def read_bulk(self, content: bytes, *, day: date, file_id: int) -> Iterator[bytes]:
+        body = sandbox_bulk.body_of(content, first_lines=2)
+        if _lines(content[: body.start]) != [[_TITLE, day.isoformat()], _COLUMNS]:
+            raise Unusual
+        read = sandbox_bulk.Reader(body, _COLUMNS, first_line=3)
+        of = content.count(b"\n", body.start, body.stop)
+        for block in read.blocks(file_id=file_id):
+            yield block
+            tell(read.rows, of, always=True)
+        total = ["#TOTAL", str(read.rows), yuan_text(read.amount_fen), yuan_text(read.fee_fen)]
+        if _lines(content[body.stop :]) != [total]:
+            raise Unusual
+
     def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> httpx.Response | None:
@@ -288,44 +307,45 @@ def _stamp(moment: datetime) -> str:
 
 
 def _settlement_rows(content: bytes, day: date) -> list[SettlementRecord]:
-    try:
-        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as wrong:
-        raise SettlementFileError(f"not a UTF-8 CSV file: {wrong}") from wrong
-    if not lines or lines[0] != ["#SANDBOX SETTLEMENT", day.isoformat()]:
-        raise SettlementFileError(
-            f"the first line must be '#SANDBOX SETTLEMENT,{day}': is it another day's file?",
-            line_no=1,
-        )
-    if len(lines) < 3 or lines[1] != _COLUMNS or lines[-1][:1] != ["#TOTAL"]:
-        raise SettlementFileError("the header row or the #TOTAL row is missing", line_no=2)
-    rows = [_settlement_row(line, at) for at, line in enumerate(lines[2:-1], start=3)]
-    _check_totals(lines[-1], rows, line_no=len(lines))
+    frame = read_frame(content, title=_TITLE, day=day, columns=_COLUMNS)
+    rows = []
+    for at, (line_no, fields) in enumerate(frame.rows, start=1):
+        tell(at, len(frame.rows))
+        rows.append(_settlement_row(fields, line_no))
+    _check_totals(frame.total[1], rows, line_no=frame.total[0])
     return rows
 
 
-def _settlement_row(line: list[str], line_no: int) -> SettlementRecord:
+def _lines(content: bytes) -> list[list[str]]:
     try:
-        if not "".join(line).isprintable():
-            raise ValueError("a control character")
-        kind, order_no, gateway_ref, refund_no, refund_ref, amount, fee, happened_at = line
+        return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        raise SettlementFileError(f"not a UTF-8 CSV file: {wrong}") from wrong
+
+
+def _settlement_row(fields: dict[str, str], line_no: int) -> SettlementRecord:
+    kind = fields["kind"].lower()
+    ours, theirs = ("order_no", "gateway_ref") if kind == "payment" else ("refund_no", "refund_ref")
+    try:
+        if kind not in {"payment", "refund"}:
+            raise ValueError("kind is payment or refund")
         return SettlementRecord(
             line_no=line_no,
             kind=kind,
-            reference={"payment": order_no, "refund": refund_no}[kind],
-            gateway_ref=gateway_ref if kind == "payment" else refund_ref,
-            amount_fen=parse_yuan(amount),
-            fee_fen=parse_yuan(fee),
-            happened_at=_moment(happened_at),
+            reference=fields[ours],
+            gateway_ref=fields[theirs],
+            amount_fen=yuan(fields["amount"]),
+            fee_fen=yuan(fields["fee"]),
+            happened_at=moment(fields["happened_at"], None),
         )
-    except (Invalid, ValueError, KeyError) as wrong:
+    except (Invalid, ValueError) as wrong:
         raise SettlementFileError(f"unreadable row: {wrong}", line_no=line_no) from wrong
 
 
 def _check_totals(total: list[str], rows: list[SettlementRecord], *, line_no: int) -> None:
     ours = [len(rows), sum(row.amount_fen for row in rows), sum(row.fee_fen for row in rows)]
     try:
-        theirs = [int(total[1]), parse_yuan(total[2]), parse_yuan(total[3])]
+        theirs = [int(total[1]), yuan(total[2]), yuan(total[3])]
     except (Invalid, ValueError, IndexError) as wrong:
         raise SettlementFileError(f"unreadable #TOTAL row: {wrong}", line_no=line_no) from wrong
     for name, mine, told in zip(("rows", "amount in fen", "fee in fen"), ours, theirs, strict=True):

@@ -7,17 +7,17 @@ file, and net = gross - fee on every row, stand in for them.
 Source: docs/wire/stripe.md, "The day's report".
 """
 
-import csv
-import io
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from core.clock import billing_date, day_bounds
 from core.errors import Invalid, SettlementFileError
-from core.money import parse_yuan
+from core.progress import tell
+from payments.gateways.as_written import Header, decoded, moment, table, yuan
 from payments.gateways.base import FileState, SettlementFetch, SettlementRecord
 from payments.gateways.stripe_replies import CURRENCY
 from payments.gateways.stripe_wire import NoAnswer, Refused, Told, Wire, at, fen_at, text_at
+from payments.packed import unpacked
 
 REPORT = "balance_change_from_activity.itemized.3"
 _ORDER_NO, _REFUND_NO = "payment_metadata[order_no]", "refund_metadata[refund_no]"
@@ -26,11 +26,26 @@ _NEEDED = (
     "reporting_category", "source_id", "payment_intent_id", _ORDER_NO, _REFUND_NO,
 )  # fmt: skip
 _ASKED_FOR = [*_NEEDED, "charge_id", "description", "automatic_payout_id"]
+# Without these nothing can be matched; the others are there when there is something to say.
+_MUST = (
+    "balance_transaction_id", "created_utc", "currency", "gross", "fee", "net",
+    "reporting_category", "source_id", _ORDER_NO,
+)  # fmt: skip
+# What other reports, and the export of the dashboard, call a column.
+_NAMED = {
+    "id": "balance_transaction_id", "created(utc)": "created_utc", "amount": "gross",
+    "type": "reporting_category", "source": "source_id",
+    "payment_intent": "payment_intent_id", "metadata[order_no]": _ORDER_NO,
+    "order_no(metadata)": _ORDER_NO, "metadata[refund_no]": _REFUND_NO,
+    "refund_no(metadata)": _REFUND_NO,
+}  # fmt: skip
 _KINDS = {
-    "charge": "payment", "refund": "refund", "partial_capture_reversal": "refund",
+    "charge": "payment", "payment": "payment",
+    "refund": "refund", "partial_capture_reversal": "refund", "payment_refund": "refund",
     "dispute": "chargeback", "dispute_reversal": "chargeback",
-    "fee": "fee", "network_cost": "fee", "tax": "fee",
-    "payout": "payout", "payout_reversal": "payout",
+    "fee": "fee", "network_cost": "fee", "tax": "fee", "stripe_fee": "fee",
+    "payout": "payout", "payout_reversal": "payout", "payout_cancel": "payout",
+    "payout_failure": "payout",
 }  # fmt: skip
 
 
@@ -92,31 +107,18 @@ def _run_of(wire: Wire, start: int, end: int) -> Told:
 
 
 def read_report(content: bytes, day: date) -> list[SettlementRecord]:
-    """Read a day's report whole.
+    """Read a day's report whole: the one we order, one that pays out, or the dashboard's export.
 
     Raises:
         SettlementFileError: malformed, of another day or currency, or a row does not add up.
     """
-    try:
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as wrong:
-        raise SettlementFileError(f"not a UTF-8 CSV file: {wrong}") from wrong
-    header = rows[0] if rows else []
-    missing = [name for name in _NEEDED if header.count(name) != 1]
-    if missing:
-        raise SettlementFileError(
-            f"no column {missing[0]!r}, or more than one: is it a report {REPORT}, with our"
-            " columns?", line_no=1,
-        )  # fmt: skip
+    header, lines = _table(content)
     seen: dict[str, int] = {}
-    found = []
-    for line_no, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
-            raise SettlementFileError(
-                f"{len(row)} cells where the header has {len(header)}: is the file whole?",
-                line_no=line_no,
-            )
-        cells = dict(zip(header, row, strict=True))
+    found: list[SettlementRecord] = []
+    for done, (line_no, row) in enumerate(lines, start=1):
+        tell(done, len(lines))
+        fitted = header.fit(row, line_no)
+        cells = {name: fitted[place] for name, place in header.at.items()}
         number = cells["balance_transaction_id"]
         if number in seen:
             raise SettlementFileError(
@@ -126,6 +128,22 @@ def read_report(content: bytes, day: date) -> list[SettlementRecord]:
         seen[number] = line_no
         found.append(_record(cells, line_no, day))
     return found
+
+
+def _table(content: bytes) -> tuple[Header, list[tuple[int, list[str]]]]:
+    """Return the columns and rows of the one table in what was handed in."""
+    members = unpacked(content)
+    if len(members) != 1:
+        raise SettlementFileError(f"there are {len(members)} files in it, and must be one")
+    lines = list(table(decoded(members[0].raw)))
+    line_no, names = lines[0] if lines else (1, [])
+    header = Header([name.casefold() for name in names], line_no=line_no, named=_NAMED)
+    missing = [name for name in _MUST if name not in header.at]
+    if missing:
+        raise SettlementFileError(
+            f"no column {missing[0]!r}: is it a report {REPORT}, with our columns?", line_no=1
+        )
+    return header, lines[1:]
 
 
 def _record(cells: Mapping[str, str], line_no: int, day: date) -> SettlementRecord:
@@ -148,13 +166,15 @@ def _record(cells: Mapping[str, str], line_no: int, day: date) -> SettlementReco
             f"{cells['created_utc']} UTC is not on {day} in Shanghai: is it another day's file?",
             line_no=line_no, column="created_utc",
         )  # fmt: skip
-    kind = _KINDS.get(cells["reporting_category"], "other")
-    ours = cells[_REFUND_NO] if kind == "refund" else cells[_ORDER_NO]
+    kind = _KINDS.get(cells["reporting_category"].lower(), "other")
+    if kind == "refund" and _REFUND_NO not in cells:
+        raise SettlementFileError(f"no column {_REFUND_NO!r}: whose refund is it?", line_no=line_no)
+    taken = cells.get("payment_intent_id") or cells.get("charge_id") or cells["source_id"]
     return SettlementRecord(
         line_no=line_no,
         kind=kind,
-        reference=ours,
-        gateway_ref=cells["payment_intent_id"] if kind == "payment" else cells["source_id"],
+        reference=cells[_REFUND_NO] if kind == "refund" else cells[_ORDER_NO],
+        gateway_ref=taken if kind == "payment" else cells["source_id"],
         amount_fen=gross_fen,
         fee_fen=fee_fen,
         happened_at=happened_at,
@@ -163,16 +183,16 @@ def _record(cells: Mapping[str, str], line_no: int, day: date) -> SettlementReco
 
 def _fen(cells: Mapping[str, str], name: str, line_no: int) -> int:
     try:
-        return parse_yuan(cells[name])
+        return yuan(cells[name])
     except Invalid as wrong:
         raise SettlementFileError(wrong.message, line_no=line_no, column=name) from wrong
 
 
 def _moment(text: str, line_no: int) -> datetime:
     try:
-        moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-        billing_date(moment)
-        return moment
+        found = moment(text, UTC)
+        billing_date(found)
+        return found
     except (ValueError, OverflowError) as wrong:
         raise SettlementFileError(
             f"{text!r} is not a time such as 2026-11-20 04:00:03",

@@ -6,9 +6,7 @@ Source: docs/wire/unionpay.md, "Files".
 import base64
 import binascii
 import io
-import lzma
 import re
-import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,15 +18,9 @@ from core.errors import Invalid, SettlementFileError
 from core.money import parse_yuan
 from payments.gateways.base import SettlementRecord
 from payments.gateways.unionpay_rows import Totals, read_adjustments, read_payments
+from payments.packed import GZIP, is_zip, unpacked
 
-MAX_MEMBERS = 100
 MAX_BYTES = 256 << 20  # of all members, unpacked
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-# What the standard library raises of a ZIP that is damaged, locked, or packed in a rare way.
-_BROKEN = (
-    zipfile.BadZipFile, zlib.error, struct.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
-    ValueError, OverflowError,
-)  # fmt: skip
 _NAME = re.compile(r"INN([0-9]{6})88(ZME?)_([0-9A-Za-z]{15})(?:\.txt)?")
 _SUMMARY = re.compile(r"RD[^/]*_([0-9A-Za-z]{15})(?:\.txt)?")
 _TOTAL = re.compile(r"\s*(?:合计|总计|总合计|合 计|总 计)(.*)")
@@ -51,7 +43,7 @@ def inflate(file_content: str) -> bytes | None:
         content = inflater.decompress(base64.b64decode(file_content, validate=True), MAX_BYTES)
     except (binascii.Error, ValueError, zlib.error):
         return None
-    return content if inflater.eof and content.startswith(_ZIP) else None
+    return content if inflater.eof and is_zip(content) else None
 
 
 def bundle(parts: Mapping[date, bytes], *, mer_id: str) -> bytes:
@@ -83,7 +75,9 @@ def read_bundle(stream: BinaryIO, *, day: date, mer_id: str) -> list[SettlementR
     content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise SettlementFileError(f"the file is larger than {MAX_BYTES >> 20} MB")
-    if not content.startswith(_ZIP):
+    if not is_zip(content) and content.isascii():
+        content = inflate(content.decode().strip()) or content  # as it stands in the answer
+    if not is_zip(content) and not content.startswith(GZIP):
         raise SettlementFileError("not a ZIP: hand it in as UnionPay gave it, not unpacked")
     days = _days(_unpack(content), mer_id=mer_id)
     cleared = [one.cleared_on for one in days]
@@ -181,28 +175,9 @@ def _date(stamp: str) -> date:
 
 def _unpack(content: bytes) -> dict[str, bytes]:
     """Return the files in a ZIP; nothing is written to any disk."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _members(archive)
-    except _BROKEN as wrong:
-        raise SettlementFileError(
-            f"the ZIP cannot be unpacked ({wrong}): fetch it again"
-        ) from wrong
-
-
-def _members(archive: zipfile.ZipFile) -> dict[str, bytes]:
-    infos = [info for info in archive.infolist() if not info.is_dir()]
-    if len(infos) > MAX_MEMBERS:
-        raise SettlementFileError(f"the ZIP has more than {MAX_MEMBERS} files in it")
-    members: dict[str, bytes] = {}
-    left = MAX_BYTES
-    for info in infos:
-        if info.filename in members:
-            raise SettlementFileError(f"{info.filename} is in the ZIP twice")
-        with archive.open(info) as member:
-            raw = member.read(left + 1)  # what it really unpacks to, whatever it says of itself
-        left -= len(raw)
-        if left < 0:
-            raise SettlementFileError(f"the ZIP unpacks to more than {MAX_BYTES >> 20} MB")
-        members[info.filename] = raw
-    return members
+    found: dict[str, bytes] = {}
+    for name, raw in unpacked(content, limit_bytes=MAX_BYTES):
+        if name in found:
+            raise SettlementFileError(f"{name} is in the ZIP twice")
+        found[name] = raw
+    return found

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from core.clock import BILLING_ZONE
 from core.errors import Invalid, SettlementFileError
 from core.money import parse_fen
+from core.progress import tell
 from payments.gateways.base import SettlementRecord
 from payments.gateways.unionpay_line import our_number, read_stamp
 
@@ -164,8 +165,10 @@ def read_adjustments(
 
 
 def _lines(content: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
+    content = content.rstrip(b"\r\n\x1a")
     if not content:
         return
-    lines = content.removesuffix(b"\n").split(b"\n")
+    lines = content.split(b"\n")
     for line_no, line in enumerate(lines, start=first_line):
+        tell(line_no - first_line + 1, len(lines))
         yield line_no, line.removesuffix(b"\r")

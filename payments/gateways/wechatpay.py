@@ -31,9 +31,10 @@ from payments.gateways.base import (
     SettlementFetch,
     SettlementRecord,
 )
-from payments.gateways.wechatpay_bills import trade_rows, unpacked
+from payments.gateways.wechatpay_bills import trade_rows
 from payments.gateways.wechatpay_fund import FundRecord, fund_rows
 from payments.gateways.wechatpay_wire import Answer, Wire
+from payments.packed import unpacked
 
 _STATUS = {
     "NOTPAY": GatewayStatus.OPEN,
@@ -279,7 +280,7 @@ class WechatPay:
             return SettlementFetch(FileState.UNKNOWN)
         content = self._wire.download(url)
         try:
-            text = None if content is None else unpacked(content)
+            text = None if content is None else unpacked(content)[0].raw
         except SettlementFileError:
             text = None
         # SHA-1 is theirs to choose; the address came signed, the file does not.

@@ -14,7 +14,7 @@ from payments.gateways.wechatpay_bills import Line, check_total, read_bill, requ
 _IN, _OUT = "收入", "支出"
 _REQUIRED = (
     "记账时间", "微信支付业务单号", "资金流水单号", "业务名称", "业务类型", "收支类型",
-    "收支金额(元)", "账户结余(元)", "业务凭证号",
+    "收支金额", "账户结余", "业务凭证号",
 )  # fmt: skip
 _TOTALS = ("资金流水总笔数", "收入笔数", "收入金额", "支出笔数", "支出金额")
 
@@ -46,8 +46,7 @@ def fund_rows(content: bytes, *, day: date) -> list[FundRecord]:
     """
     bill = read_bill(content)
     require(bill.columns, _REQUIRED, 1)
-    names = {name.partition("(")[0]: name for name in bill.totals.values}
-    require(frozenset(names), _TOTALS, bill.totals.line_no)
+    require(bill.totals.values, _TOTALS, bill.totals.line_no)
     rows: list[FundRecord] = []
     came: list[int] = []
     went: list[int] = []
@@ -57,16 +56,16 @@ def fund_rows(content: bytes, *, day: date) -> list[FundRecord]:
             raise SettlementFileError(
                 "the balance is not the one of the line before and the amount: a line is missing"
                 " or changed, fetch the file again",
-                line_no=row.line_no, column="账户结余(元)",
+                line_no=row.line_no, column="账户结余",
             )  # fmt: skip
         rows.append(row)
         (came if line.text("收支类型") == _IN else went).append(abs(row.amount_fen))
-    _check_totals(bill.totals, names, came, went)
+    _check_totals(bill.totals, came, went)
     return rows
 
 
 def _record(line: Line, day: date) -> FundRecord:
-    booked_at, amount_fen = line.moment("记账时间"), line.yuan("收支金额(元)")
+    booked_at, amount_fen = line.moment("记账时间"), line.yuan("收支金额")
     if billing_date(booked_at) != day:
         raise SettlementFileError(
             f"the line is not of {day}: is it another day's file?",
@@ -81,14 +80,14 @@ def _record(line: Line, day: date) -> FundRecord:
         line.line_no, booked_at, line.text("微信支付业务单号"), line.text("资金流水单号"),
         line.text("业务名称"), line.text("业务类型"),
         amount_fen if line.text("收支类型") == _IN else -amount_fen,
-        line.yuan("账户结余(元)"), line.text("业务凭证号"),
+        line.yuan("账户结余"), line.text("业务凭证号"),
     )  # fmt: skip
 
 
-def _check_totals(totals: Line, names: dict[str, str], came: list[int], went: list[int]) -> None:
+def _check_totals(totals: Line, came: list[int], went: list[int]) -> None:
     counts = {"资金流水总笔数": len(came) + len(went), "收入笔数": len(came), "支出笔数": len(went)}
     for name, ours in counts.items():
-        check_total(totals, name, ours, totals.count(names[name]))
+        check_total(totals, name, ours, totals.count(name))
     for name, amounts in (("收入金额", came), ("支出金额", went)):
-        told_fen = totals.yuan(names[name])
+        told_fen = totals.yuan(name)
         check_total(totals, name, yuan_text(sum(amounts)), yuan_text(told_fen))

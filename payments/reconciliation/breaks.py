@@ -26,6 +26,10 @@ REMEDIES = {
     BreakKind.UNKNOWN_CREDIT: "Find who sent it: move it to suspense until it is known.",
     BreakKind.UNKNOWN_DEBIT: "Ask the bank what it was for: nobody here sent it.",
     BreakKind.NOT_SETTLED: "Ask who owes it when it was sent: our bank's statement lacks it.",
+    BreakKind.FEE_DIFFERS: "Ask the gateway which rate it took: another one is agreed.",
+    BreakKind.LATE: "Wait: the file that may still have it is not here yet.",
+    BreakKind.OTHER_ROUTE: "Match the two rows: the money came, and by another way.",
+    BreakKind.REFUND_UNMATCHED: "Find out who was sent what: one side alone knows this refund.",
 }
 
 _RECORD = """
@@ -36,17 +40,20 @@ _RECORD = """
                           WHERE f.row_kind = b.row_kind AND f.reference = b.reference)
     )
     INSERT INTO reconciliation_break AS b
-        (leg, source, day, kind, row_kind, reference, their_ref, ours_fen, theirs_fen, happened_at,
-         found_at, due_at, state)
-    SELECT :leg, :source, :day, kind, row_kind, reference, their_ref, ours_fen, theirs_fen,
-           happened_at, :now, :due_at, 'open'
+        (leg, source, day, kind, row_kind, reference, their_ref, elsewhere, ours_fen, theirs_fen,
+         happened_at, found_at, due_at, state)
+    SELECT :leg, :source, :day, kind, row_kind, reference, their_ref, elsewhere, ours_fen,
+           theirs_fen, happened_at, :now, :due_at, 'open'
     FROM found
     ON CONFLICT (leg, source, day, row_kind, reference) DO UPDATE SET
-        kind = excluded.kind, their_ref = excluded.their_ref, ours_fen = excluded.ours_fen,
-        theirs_fen = excluded.theirs_fen, happened_at = excluded.happened_at,
+        kind = excluded.kind, their_ref = excluded.their_ref, elsewhere = excluded.elsewhere,
+        ours_fen = excluded.ours_fen, theirs_fen = excluded.theirs_fen,
+        happened_at = excluded.happened_at,
         found_at = CASE WHEN b.state = 'open' OR {stays}
                         THEN b.found_at ELSE excluded.found_at END,
-        due_at = CASE WHEN b.state = 'open' OR {stays} THEN b.due_at ELSE excluded.due_at END,
+        due_at = CASE WHEN b.state = 'open' AND (b.kind <> 'late' OR excluded.kind = 'late')
+                           OR {stays}
+                      THEN b.due_at ELSE excluded.due_at END,
         state = CASE WHEN {stays} THEN b.state ELSE 'open' END,
         closed_at = CASE WHEN {stays} THEN b.closed_at END
 """
@@ -69,10 +76,11 @@ def record(
     """Enter what a run of a leg's day found, set-based.
 
     What a person resolved stays so while the same difference is found; another one is open again.
+    What was late is due a day after it has become a difference.
 
     Args:
-        found: a SELECT of kind, row_kind, reference, their_ref, ours_fen, theirs_fen, happened_at,
-            each (row_kind, reference) once; ours and trusted, with ``values``.
+        found: a SELECT of kind, row_kind, reference, their_ref, elsewhere, ours_fen, theirs_fen,
+            happened_at, each (row_kind, reference) once; ours and trusted, with ``values``.
     """
     told = {"leg": leg, "source": source, "day": day, "now": now, "due_at": now + DUE_WITHIN}
     session.execute(text(_RECORD.format(found=found, stays=_STAYS)), {**values, **told})

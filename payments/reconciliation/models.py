@@ -1,7 +1,9 @@
 """Rows of the reconciliation room. Amounts are integer fen."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from sqlalchemy import (
     BigInteger,
@@ -35,25 +37,25 @@ class SettlementFile(SQLModel, table=True):
 
 
 class SettlementRow(SQLModel, table=True):
-    """One row of a settlement file, in our units: refunds are negative."""
+    """One row of a settlement file, in our units: refunds are negative.
+
+    Its one index says what a file tells of a reference. That rows are of a file that is here is
+    looked at once a file (trigger ``known_files``), not once a row.
+    """
 
     __tablename__ = "settlement_row"
-    __table_args__ = (
-        Index("ix_settlement_row_reference", "settlement_file_id", "kind", "reference"),
-    )
 
     settlement_file_id: int = Field(
-        sa_column=Column(
-            BigInteger, ForeignKey("settlement_file.id", ondelete="CASCADE"), primary_key=True
-        )
+        sa_column=Column(BigInteger, primary_key=True, autoincrement=False)
     )
+    kind: str = Field(primary_key=True)  # payment | refund
+    reference: str = Field(primary_key=True)  # our order_no or refund_no
     line_no: int = Field(primary_key=True)
-    kind: str  # payment | refund
-    reference: str  # our order_no or refund_no
     gateway_ref: str
     amount_fen: int = Field(sa_type=BigInteger)
     fee_fen: int = Field(sa_type=BigInteger)
     happened_at: datetime = Field(sa_type=UtcDateTime)
+    payer: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class ArrivalState(StrEnum):
@@ -71,6 +73,7 @@ class SettlementArrival(SQLModel, table=True):
             "(state = 'waiting') = (settlement_file_id IS NULL)", name="waits_without_file"
         ),
         Index("ix_settlement_arrival_due_at", "due_at", postgresql_where=text("state = 'waiting'")),
+        Index("ix_settlement_arrival_day", "day", "source"),
     )
 
     source: str = Field(primary_key=True)
@@ -91,6 +94,7 @@ class Reconciliation(SQLModel, table=True):
     """The last run of one source's day; repeating it replaces it."""
 
     __tablename__ = "reconciliation"
+    __table_args__ = (Index("ix_reconciliation_day", "day", "source"),)
 
     source: str = Field(primary_key=True)
     day: date = Field(primary_key=True)
@@ -98,6 +102,9 @@ class Reconciliation(SQLModel, table=True):
         sa_column=Column(BigInteger, ForeignKey("settlement_file.id"), nullable=False)
     )
     matched: int
+    matched_elsewhere: int = Field(
+        default=0, sa_column_kwargs={"server_default": "0"}
+    )  # in another day's file, or without a number: ``GatewayMatch``
     our_count: int
     their_count: int
     our_total_fen: int = Field(sa_type=BigInteger)
@@ -127,6 +134,28 @@ class BreakKind(StrEnum):
     UNKNOWN_CREDIT = "unknown_credit"  # money in the bank that nobody announced
     UNKNOWN_DEBIT = "unknown_debit"  # money that left it, and nobody here sent
     NOT_SETTLED = "not_settled"  # it should be in the bank's statement by now
+    FEE_DIFFERS = "fee_differs"  # from what is agreed with the gateway
+    LATE = "late"  # not yet a difference: a file that is still to come may have it
+    OTHER_ROUTE = "other_route"  # the money came, by another gateway, order or the bank
+    REFUND_UNMATCHED = "refund_unmatched"  # only one side knows of it
+
+
+# What a run of each leg can find.
+KINDS: Mapping[Leg, frozenset[BreakKind]] = MappingProxyType({
+    Leg.GATEWAY: frozenset({
+        BreakKind.MISSING_HERE, BreakKind.MISSING_AT_GATEWAY, BreakKind.AMOUNT_DIFFERS,
+        BreakKind.DUPLICATE, BreakKind.LEDGER_DIFFERS, BreakKind.FEE_DIFFERS, BreakKind.LATE,
+        BreakKind.OTHER_ROUTE, BreakKind.REFUND_UNMATCHED,
+    }),
+    Leg.COMPANY: frozenset({
+        BreakKind.WRITTEN_OFF_UNPAID, BreakKind.PAID_NOT_WRITTEN_OFF, BreakKind.AMOUNT_DIFFERS,
+        BreakKind.DUPLICATE,
+    }),
+    Leg.BANK: frozenset({
+        BreakKind.UNKNOWN_CREDIT, BreakKind.UNKNOWN_DEBIT, BreakKind.NOT_SETTLED,
+        BreakKind.AMOUNT_DIFFERS, BreakKind.DUPLICATE,
+    }),
+})  # fmt: skip
 
 
 class BreakState(StrEnum):
@@ -145,6 +174,7 @@ class ReconciliationBreak(SQLModel, table=True):
         Index(
             "ix_reconciliation_break_open", "due_at", "id", postgresql_where=text("state = 'open'")
         ),
+        Index("ix_reconciliation_break_reference", "reference"),
     )
 
     id: int | None = Field(
@@ -157,6 +187,7 @@ class ReconciliationBreak(SQLModel, table=True):
     row_kind: str  # payment, refund; write_off; entry
     reference: str
     their_ref: str | None = None
+    elsewhere: str | None = None  # of OTHER_ROUTE: ``source day reference`` of the other row
     ours_fen: int | None = Field(default=None, sa_type=BigInteger)
     theirs_fen: int | None = Field(default=None, sa_type=BigInteger)
     happened_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -169,3 +200,70 @@ class ReconciliationBreak(SQLModel, table=True):
         default=BreakState.OPEN, sa_column=Column(text_enum(BreakState), nullable=False)
     )
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class SettlementLeft(SQLModel, table=True):
+    """What a gateway's day leaves when its own file and our books are laid side by side.
+
+    ``verdict`` is ``ours`` or ``theirs`` of what one side alone has, which other days and routes
+    may explain; else the kind of difference it is. Made anew by each run of the day.
+    """
+
+    __tablename__ = "settlement_left"
+
+    source: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    row_kind: str = Field(primary_key=True)
+    reference: str = Field(primary_key=True)  # theirs, or of the line, where a row has none of ours
+    verdict: str
+    is_named: bool  # by a reference of ours
+    payer: str
+    their_ref: str | None = None
+    times: int
+    ours_fen: int | None = Field(default=None, sa_type=BigInteger)
+    theirs_fen: int | None = Field(default=None, sa_type=BigInteger)
+    happened_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class FoundBy(StrEnum):
+    """How rows were known to be a payment or refund that their own day's file does not name."""
+
+    OTHER_DAY = "other_day"  # our number, in a neighbouring day's file
+    THEIR_NUMBER = "their_number"
+    AMOUNT = "amount"  # and time, and payer where the file says; and nothing else it could be
+    PARTS = "parts"  # all that is left of a day is one sum in parts
+
+
+class GatewayMatch(SQLModel, table=True):
+    """A match not by our number of the same day; an undone one stays, and a person's bars it.
+
+    ``parts`` names both sides: ``payment o{2026-11-20 CB1} t{2026-11-21 s1}`` of its source.
+    """
+
+    __tablename__ = "gateway_match"
+    __table_args__ = (
+        CheckConstraint(
+            "num_nulls(undone_by, undo_reason) IN (0, 2) AND (undone_by IS NULL OR"
+            " undone_at IS NOT NULL)", name="undone_whole",
+        ),
+        Index(
+            "ix_gateway_match_parts", "source", "parts", unique=True,
+            postgresql_where=text("undone_at IS NULL"),
+        ),
+        Index("ix_gateway_match_first_on", "first_on"),
+    )  # fmt: skip
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    source: str
+    parts: str
+    found_by: FoundBy = Field(sa_column=Column(text_enum(FoundBy), nullable=False))
+    first_on: date
+    amount_fen: int = Field(sa_type=BigInteger)
+    made_at: datetime = Field(sa_type=UtcDateTime)
+    undone_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    undone_by: int | None = Field(
+        default=None, sa_column=Column(BigInteger, ForeignKey("person.id"))
+    )
+    undo_reason: str | None = None

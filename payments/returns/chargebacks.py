@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, text
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from billing import ledger, postings
@@ -84,14 +84,6 @@ def get_chargeback(session: Session, chargeback_id: int) -> Chargeback:
     if found is None:
         raise NotFound("there is no such chargeback")
     return found
-
-
-def list_chargebacks(session: Session, *, limit: int = 200) -> list[Chargeback]:
-    """Return chargebacks: the open ones first, by when their evidence is due, then the newest."""
-    is_open = col(Chargeback.state) == ChargebackState.OPEN
-    due_at = case((is_open, col(Chargeback.evidence_due_at)))
-    order = (is_open.desc(), due_at, col(Chargeback.opened_at).desc())
-    return list(session.exec(select(Chargeback).order_by(*order).limit(limit)))
 
 
 def order_nos(session: Session, chargebacks: Sequence[Chargeback]) -> dict[int, str]:

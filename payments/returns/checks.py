@@ -97,7 +97,10 @@ INVARIANTS: dict[str, str] = {
             UNION ALL
             SELECT 'S' || id, amount_fen - charged_back_fen, state, state = 'suspended',
                    state = 'returned'
-            FROM receipt) o USING (number)
+            FROM receipt
+            UNION ALL
+            SELECT 'B' || id, amount_fen, 'suspended', ended_at IS NULL, is_returned
+            FROM bank_suspense) o USING (number)
         WHERE t.dropped_at IS NULL
           AND NOT coalesce(t.amount_fen = o.fen
                            AND CASE WHEN t.sent_at IS NULL THEN o.waits ELSE o.gone END, false)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import String, cast, exists, func, text
+from sqlalchemy import String, TextClause, cast, exists, func, text
 from sqlmodel import Session, col, select
 
 from core.clock import billing_date
@@ -66,15 +66,26 @@ def find_payments(
     if not wanted:
         return []
     values = {
-        "wanted": wanted, "limit": FOUND, "since": now - _RECENT, "gateways": list(gateways),
-        "digits": int(wanted) if _ID.fullmatch(wanted) else None, "receipt_id": receipt_of(wanted),
-        "companies": list(PROVIDERS),
+        "wanted": wanted, "limit": FOUND, "since": now - _RECENT, "companies": list(PROVIDERS)
     }  # fmt: skip
     if masked := _TAIL.fullmatch(wanted):
-        ids = session.execute(_BY_TAIL, values | {"tail": masked[1]}).scalars().all()
-    else:
-        ids = session.execute(_BY_NUMBER, values).scalars().all()
-        ids = ids or session.execute(_BY_ACCOUNT, values).scalars().all()
+        return _read(session, _BY_TAIL, values | {"tail": masked[1]})
+    return find_by_number(session, wanted, gateways) or _read(session, _BY_ACCOUNT, values)
+
+
+def find_by_number(
+    session: Session, wanted: str, gateways: Mapping[str, Gateway]
+) -> list[Payment]:  # fmt: skip
+    """Find payments by a number of theirs, as ``find_payments`` does, and by no account."""
+    values = {
+        "wanted": wanted, "limit": FOUND, "gateways": list(gateways),
+        "digits": int(wanted) if _ID.fullmatch(wanted) else None, "receipt_id": receipt_of(wanted),
+    }  # fmt: skip
+    return _read(session, _BY_NUMBER, values)
+
+
+def _read(session: Session, query: TextClause, values: Mapping[str, object]) -> list[Payment]:
+    ids = session.execute(query, values).scalars().all()
     found = select(Payment).where(col(Payment.id).in_(ids)).order_by(col(Payment.id).desc())
     return list(session.exec(found))
 

@@ -66,6 +66,9 @@ _TOLD: dict[RefundReason, str] = {
 }
 
 
+_BEGAN_AT = text("coalesce(proposed_at, requested_at)")
+
+
 class Refund(SQLModel, table=True):
     """Money of one payment item on its way back to who paid. ``refund_no`` is its name there.
 
@@ -113,6 +116,9 @@ class Refund(SQLModel, table=True):
             "ix_refund_under_way", "status",
             postgresql_where=text("status NOT IN ('succeeded', 'declined', 'charged_back')"),
         ),
+        # The console's list, whole and by state.
+        Index("ix_refund_began", _BEGAN_AT, "refund_no"),
+        Index("ix_refund_of_status", "status", _BEGAN_AT, "refund_no"),
         UniqueConstraint("proposed_by", "idempotency_key"),
         ForeignKeyConstraint(
             ["payment_id", "account_id", "bill_id"],
@@ -209,12 +215,14 @@ class TransferReason(StrEnum):
     TOO_MANY = "too_many"  # of one order
     REFUSED = "refused"  # it said no, for good
     NO_GATEWAY = "no_gateway"  # it is not installed any more
+    UNKNOWN = "unknown"  # it came into our bank, and nobody knows what for
 
 
 class BankTransfer(SQLModel, table=True):
     """Money that goes back from our own bank account: staff send it, and say that they have.
 
-    ``number`` is a refund's or a suspended receipt's. The payee's account is sealed.
+    ``number`` is a refund's, a suspended receipt's, or that of a bank's entry, which is of no
+    payment. The payee's account is sealed.
     """
 
     __tablename__ = "bank_transfer"
@@ -235,8 +243,9 @@ class BankTransfer(SQLModel, table=True):
     )  # fmt: skip
 
     number: str = Field(primary_key=True)
-    payment_id: int = Field(
-        sa_column=Column(BigInteger, ForeignKey("payment.id"), nullable=False, index=True)
+    payment_id: int | None = Field(
+        default=None,
+        sa_column=Column(BigInteger, ForeignKey("payment.id"), nullable=True, index=True),
     )
     amount_fen: int = Field(sa_type=BigInteger)
     why: TransferReason = Field(sa_column=Column(text_enum(TransferReason), nullable=False))
@@ -281,6 +290,12 @@ class Chargeback(SQLModel, table=True):
             " = CASE WHEN state = 'lost' THEN amount_fen ELSE 0 END", name="borne_whole",
         ),
         UniqueConstraint("gateway", "dispute_ref"),
+        # The console's lists: of open ones by the last day for evidence, of all by their beginning.
+        Index(
+            "ix_chargeback_open", text("coalesce(evidence_due_at, 'infinity')"), "id",
+            postgresql_where=text("state = 'open'"),
+        ),
+        Index("ix_chargeback_opened_at", "opened_at", "id"),
     )  # fmt: skip
 
     id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))

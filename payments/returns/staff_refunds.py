@@ -20,6 +20,7 @@ from core import outbox
 from core.clock import billing_date
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from payments.models import Payment, PaymentItem, list_items, lock_payment, refund_no_of
+from payments.reconciliation.bank import acts as bank_acts
 from payments.returns import refunds, suspense, transfers
 from payments.returns.models import (
     BankTransfer,
@@ -316,8 +317,10 @@ def confirm_sent(
         return known
     transfer = transfers.lock_waiting(session, number)
     transfers.mark_sent(session, transfer, bank_ref=bank_ref.strip(), by=by, now=now)
-    if suspense.receipt_of(number) is None:
-        refunds.book_transferred(session, transfer, now=now)
-    else:
+    if suspense.receipt_of(number) is not None:
         suspense.book_transferred(session, transfer, now=now)
+    elif bank_acts.suspense_of(number) is not None:
+        bank_acts.book_transferred(session, transfer, now=now)
+    else:
+        refunds.book_transferred(session, transfer, now=now)
     return transfer

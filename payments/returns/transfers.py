@@ -10,20 +10,21 @@ from datetime import datetime
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
-from core import crypto, log, outbox
+from core import crypto, outbox
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from core.masking import mask_no
+from identity import audit
+from identity.audit import Deed, Subject
 from payments.models import Payment, lock_payment
 from payments.returns.models import BankTransfer, TransferReason, check_undisputed
 
 _ACCOUNT = re.compile(r"[0-9A-Z]{6,34}")
 _REF = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/-]{2,63}")
-_log = log.logger(__name__)
 
 
 def open_transfer(
     session: Session,
-    payment: Payment,
+    payment: Payment | None,
     number: str,
     amount_fen: int,
     why: TransferReason,
@@ -31,11 +32,12 @@ def open_transfer(
     gateway_said: str | None = None,
     now: datetime,
 ) -> None:
-    """Ask staff to send money back, once for each number; the payment is locked."""
+    """Ask staff to send money back, once for each number; its payment, if any, is locked."""
     if session.get(BankTransfer, number) is None:
         session.add(
             BankTransfer(
-                number=number, payment_id=payment.id, amount_fen=amount_fen, why=why,
+                number=number, payment_id=payment.id if payment else None, amount_fen=amount_fen,
+                why=why,
                 gateway_said=gateway_said, opened_at=now,
             )
         )  # fmt: skip
@@ -55,9 +57,9 @@ def get_transfer(session: Session, number: str) -> BankTransfer:
     return found
 
 
-def find_transfer(session: Session, number: str) -> BankTransfer | None:
+def find_transfer(session: Session, number: str, *, lock: bool = False) -> BankTransfer | None:
     """Return the transfer of a refund or receipt as it is now, if it goes that way."""
-    return session.get(BankTransfer, number, populate_existing=True)
+    return session.get(BankTransfer, number, populate_existing=True, with_for_update=lock or None)
 
 
 def is_waiting(transfer: BankTransfer | None) -> bool:
@@ -96,7 +98,8 @@ def lock_waiting(session: Session, number: str) -> BankTransfer:
         Conflict: it was sent, or the money went another way.
     """
     transfer = get_transfer(session, number)
-    lock_payment(session, transfer.payment_id)
+    if transfer.payment_id is not None:
+        lock_payment(session, transfer.payment_id)
     session.refresh(transfer, with_for_update=True)
     if transfer.sent_at is not None:
         raise Conflict("this transfer was sent already", code="transfer.sent")
@@ -136,7 +139,8 @@ def enter_payee(
             code="transfer.account",
         )
     transfer = lock_waiting(session, number)
-    check_undisputed(session, transfer.payment_id)
+    if transfer.payment_id is not None:
+        check_undisputed(session, transfer.payment_id)
     payee = name.strip(), bank.strip()
     if transfer.payee_account_sealed is not None:
         known = transfer.payee_name, transfer.payee_bank, _unseal(transfer, secret_key)
@@ -169,8 +173,10 @@ def clear_payee(session: Session, number: str) -> BankTransfer:
     return transfer
 
 
-def show_account(session: Session, number: str, *, by: int, secret_key: str) -> str:
-    """Return the payee's whole account to somebody who is about to send the money; it is logged.
+def show_account(
+    session: Session, number: str, *, by: int, secret_key: str, now: datetime
+) -> str:  # fmt: skip
+    """Return the payee's whole account to who is about to send the money; the audit log has it.
 
     Raises:
         NotFound: there is no such transfer.
@@ -179,7 +185,7 @@ def show_account(session: Session, number: str, *, by: int, secret_key: str) -> 
     transfer = lock_waiting(session, number)
     if transfer.payee_account_sealed is None:
         raise _no_payee()
-    _log.info("transfer_account_shown", number=number, by=by)
+    audit.note(session, by, Deed.PAYEE_SEEN, subject=Subject("transfer", number), now=now)
     return _unseal(transfer, secret_key)
 
 

@@ -74,8 +74,8 @@ def _view(session: Session, payment: Payment, refund: Refund) -> RefundView:
     by_bank = transfer is not None and transfer.dropped_at is None
     started_at = refund.proposed_at or refund.requested_at
     assert started_at is not None
-    days = _TRANSFER_DAYS if by_bank else _ARRIVES_WITHIN.get(payment.mode, _OTHER_DAYS)
     sent_at = refund.succeeded_at
+    sent_on = billing_date(sent_at) if sent_at else None
     return RefundView(
         refund_no=refund.refund_no,
         bill_ref=format_ref((refund.account_id, refund.bill_id)),
@@ -86,9 +86,20 @@ def _view(session: Session, payment: Payment, refund: Refund) -> RefundView:
         requested_at=started_at,
         approved_at=refund.requested_at,
         sent_at=sent_at,
-        arrives_by_on=billing_date(sent_at) + timedelta(days=days) if sent_at else None,
+        arrives_by_on=arrives_by(sent_on, payment.mode, by_bank=by_bank) if sent_on else None,
         declined_at=refund.declined_at,
     )
+
+
+def arrives_by(sent_on: date, mode: str, *, by_bank: bool) -> date:
+    """Return the day on which money that was sent back must be there.
+
+    Args:
+        mode: how it was paid.
+        by_bank: it goes to an account, not the way it came.
+    """
+    days = _TRANSFER_DAYS if by_bank else _ARRIVES_WITHIN.get(mode, _OTHER_DAYS)
+    return sent_on + timedelta(days=days)
 
 
 def _step(refund: Refund) -> RefundStep:

@@ -17,7 +17,7 @@ from payments.statements.base import (
     read_amount,
     read_currency,
 )
-from payments.statements.mt940_lines import read_line
+from payments.statements.mt940_lines import AMOUNT, decimal_of, read_line
 from payments.statements.totals import check_balance, check_told
 from providers.formats.dates import date_reader
 from providers.formats.text import numbered_lines
@@ -25,13 +25,16 @@ from providers.formats.text import numbered_lines
 _TAG: Final = re.compile(r":([0-9]{2}[A-Za-z]?|NS|[0-9]{3}):(.*)")
 _MESSAGE: Final = re.compile(r"\{2:[IO]([0-9]{3})")
 _TEXT: Final = "{4:"
-_BALANCE: Final = re.compile(r"([CD])([0-9]{6})([A-Z]{3})([0-9]{1,18}(?:,[0-9]*)?)", re.IGNORECASE)
+_BALANCE: Final = re.compile(
+    r"([CD])([0-9]{6})([A-Z]{3})([0-9][0-9.]{0,21}(?:,[0-9]*)?)", re.IGNORECASE
+)
 _NUMBER: Final = re.compile(r"([0-9]{1,9})(?:/([0-9]{1,9}))?")
-_SUM: Final = re.compile(r"([0-9]{1,9})([A-Z]{3})([0-9]{1,18}(?:,[0-9]*)?)", re.IGNORECASE)
+_SUM: Final = re.compile(rf"([0-9]{{1,9}})([A-Z]{{3}})({AMOUNT})", re.IGNORECASE)
 _FRAME: Final = "\x01\x02\x03\x04"  # what a line of SWIFT's may send envelopes between
 _ENVELOPE: Final = re.compile(r"\{[1-5S]:|-\}|-$")
 _OPENS: Final = ("20", "25", "25P", "28", "28C", "60", "60F", "60M")
 _ENDED: Final = "end"
+_NO_DAY: Final = "000000"
 
 _yymmdd = date_reader("yymmdd")
 
@@ -49,7 +52,7 @@ class Field:
 
 
 class Balance(NamedTuple):
-    day: date
+    day: date | None  # of an opening balance that is none yet, 000000
     amount_fen: int
     is_whole: bool  # of the whole statement, and not of a page
 
@@ -111,6 +114,7 @@ class _Open:
                 " bank for it again"
             )
         number = _NUMBER.fullmatch(self.number)
+        assert self.closing.day is not None
         name = f"{self.closing.day:%Y%m%d}-{self.number or self.reference}"
         entries = tuple(
             read_line(line, [text for one in details for text in one.lines], f"{name}-{at}")
@@ -188,7 +192,7 @@ def _fields(content: bytes) -> Iterator[Field]:
             yield Field(line_no, _ENDED, [])
             current = None
             line = _text_block(line_no, line.strip())
-        tag = _TAG.fullmatch(line)
+        tag = _TAG.fullmatch(line.lstrip())
         if tag is not None:
             if current is not None:
                 yield current
@@ -224,9 +228,9 @@ def _read_balance(one: Field) -> Balance:
     mark, day, currency, amount = match.groups()
     place = f"tag {one.tag}"
     read_currency(currency, line_no=one.line_no, place=place)
-    fen = read_amount(amount.replace(",", "."), line_no=one.line_no, place=place)
+    fen = read_amount(decimal_of(amount), line_no=one.line_no, place=place)
     try:
-        on = _yymmdd(day)
+        on = None if day == _NO_DAY and one.tag.startswith("60") else _yymmdd(day)
     except Invalid as wrong:
         raise one.wrong(wrong.message) from wrong
     return Balance(on, fen if mark.upper() == "C" else -fen, not one.tag.upper().endswith("M"))
@@ -243,6 +247,6 @@ def _check_sum(one: Field, statement: Statement) -> None:
     sign = 1 if one.tag.upper().endswith("C") else -1
     amounts = [sign * entry.amount_fen for entry in statement.entries]
     amounts = [fen for fen in amounts if fen > 0]
-    told_fen = read_amount(amount.replace(",", "."), line_no=one.line_no, place=place)
+    told_fen = read_amount(decimal_of(amount), line_no=one.line_no, place=place)
     check_told("entries", int(count), len(amounts), line_no=one.line_no, place=place)
     check_told("fen", told_fen, sum(amounts), line_no=one.line_no, place=place)

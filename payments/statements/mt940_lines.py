@@ -21,9 +21,13 @@ from payments.statements.base import (
 from payments.statements.mt940_words import read_words
 from providers.formats.dates import date_reader
 
+# SWIFT writes a comma; some banks part thousands with points besides, or write a point for it.
+AMOUNT: Final = (
+    r"[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]{2}|[0-9]{1,18}\.[0-9]{2}(?![0-9])|[0-9]{1,18}(?:,[0-9]*)?"
+)
 _LINE: Final = re.compile(
-    r"(?P<value>[0-9]{6})(?P<entry>[0-9]{4}| {4})?(?P<mark>R?[CD])(?P<funds>[A-Z])?"
-    r"(?P<amount>[0-9]{1,18}(?:,[0-9]*)?)(?P<kind>[NFS][A-Z0-9 ]{3})(?P<references>.*)",
+    r"(?P<value>[0-9]{6})(?P<entry>[0-9]{4}| {4})?(?P<mark>R?[CD])(?P<funds>[A-Z])? ?"
+    rf"(?P<amount>{AMOUNT})(?P<kind>[NFS][A-Z0-9 ]{{3}})(?P<references>.*)",
     re.IGNORECASE,
 )
 _INTO: Final = frozenset({"C", "RD"})
@@ -53,7 +57,7 @@ def read_line(line: Line, details: Sequence[str], number: str) -> Entry:
             " for the file again"
         )
     mark = match["mark"].upper()
-    fen = read_amount(match["amount"].replace(",", "."), line_no=line.line_no, place="tag 61")
+    fen = read_amount(decimal_of(match["amount"]), line_no=line.line_no, place="tag 61")
     ours, _, theirs = match["references"].partition("//")
     more = clean(" ".join(line.lines[1:]))
     told = read_words(details)
@@ -76,6 +80,11 @@ def read_line(line: Line, details: Sequence[str], number: str) -> Entry:
         words=clean(f"{more} {told.words}"),
         bank_code=match["kind"].upper() + (f"-{told.code}" if told.code else ""),
     )
+
+
+def decimal_of(amount: str) -> str:
+    """Return what `AMOUNT` found with a point before its fen."""
+    return amount.replace(".", "").replace(",", ".") if "," in amount else amount
 
 
 def _value_date(text: str) -> date:

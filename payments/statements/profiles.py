@@ -5,6 +5,7 @@ How to write one: docs/wire/bank-statements.md, CSV. Formats that are standards 
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -17,6 +18,7 @@ from providers.profile_checks import Fault
 from providers.profile_lines import LineFinder
 from providers.profile_tables import Encoding, Mark, Name, Numbers, Shape, Table
 
+_HERE: Final = Path(__file__).parent / "profiles"
 Role = Literal[
     "entry_no", "booked_on", "value_on", "amount", "direction", "debit", "credit", "balance",
     "other_name", "other_account_no", "reference", "words", "bank_code", "currency", "account_no",
@@ -204,6 +206,13 @@ def load_bank_profile(path: Path) -> BankProfile:
     except (OSError, UnicodeDecodeError) as wrong:
         raise Invalid(f"{path.name}: cannot be read as UTF-8: {wrong}") from None
     return parse_bank_profile(text, path.name)
+
+
+@cache
+def bank_profiles() -> dict[str, BankProfile]:
+    """Return the profiles that are here, by code."""
+    found = [load_bank_profile(path) for path in sorted(_HERE.glob("*.toml"))]
+    return {one.code: one for one in found}
 
 
 def _said(loc: tuple[int | str, ...], kind: str, message: str) -> str:

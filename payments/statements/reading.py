@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from core.errors import BillFileError
+from payments.packed import unpacked
 from payments.statements.bai2 import read_bai2
 from payments.statements.base import MAX_BYTES, Statement, StatementFileError, clean
 from payments.statements.camt import read_camt
@@ -17,7 +18,7 @@ from providers.formats.text import refuse_not_text
 from providers.streams import read_fully
 
 _OPENING: Final = 4_096
-_MT940: Final = re.compile(r"^[\x01-\x04]?(?:\{1:|:20:)", re.MULTILINE)
+_MT940: Final = re.compile(r"^[\x01-\x04 \t]*(?:\{1:|:20:|:25:)", re.MULTILINE)
 _BAI2: Final = re.compile(r"01,[^,\n]*,[^,\n]*,[0-9]{6},")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -28,7 +29,7 @@ def read_statements(
     """Read a file whole: camt.052, camt.053, camt.054, MT940 and BAI2 by what is in it.
 
     Args:
-        stream: the file's bytes.
+        stream: the file's bytes, or several files in a ZIP, or gzipped.
         name: what to call it in a refusal.
         profile: how a CSV is written; a file of the other formats is read without it.
 
@@ -42,7 +43,11 @@ def read_statements(
             raise StatementFileError(
                 f"it is larger than {MAX_BYTES >> 20} MB: ask the bank for one file a day"
             )
-        return finish(_read(content, profile))
+        return finish(
+            statement
+            for member in unpacked(content, limit_bytes=MAX_BYTES)
+            for statement in _read(_with_lines(member.raw), profile)
+        )
     except BillFileError as wrong:
         raise StatementFileError(
             wrong.message,
@@ -50,6 +55,13 @@ def read_statements(
             line_no=wrong.line_no,
             column=wrong.column,
         ) from wrong
+
+
+def _with_lines(content: bytes) -> bytes:
+    """Return a file whose lines end as we know it: some programs end them with a lone return."""
+    if b"\n" in content or content.startswith(_UTF16):
+        return content
+    return content.replace(b"\r", b"\n")
 
 
 def _read(content: bytes, profile: BankProfile | None) -> Iterator[Statement]:

@@ -41,6 +41,14 @@ def read_answer(body: bytes, kind: AnswerFormat) -> Answer | None:
     return _read_json(body) if kind == "json" else _read_xml(body)
 
 
+def read_list(body: bytes) -> "list[Answer] | None":
+    """Return the objects of a JSON answer that is a list of them; None when it is anything else."""
+    said = _parsed(body)
+    if not isinstance(said, list) or not all(isinstance(one, dict) for one in said):
+        return None
+    return [JsonAnswer(one) for one in said]
+
+
 class _Number(str):
     """A JSON number as it was written: 86.50 stays 86.50."""
 
@@ -48,14 +56,18 @@ class _Number(str):
 
 
 def _read_json(body: bytes) -> Answer | None:
+    said = _parsed(body)
+    return JsonAnswer(said) if isinstance(said, dict) else None
+
+
+def _parsed(body: bytes) -> Any:
     try:
-        said = json.loads(
+        return json.loads(
             body, object_pairs_hook=_once, parse_int=_Number, parse_float=_Number,
             parse_constant=_refused,
         )  # fmt: skip
     except (ValueError, RecursionError):
         return None
-    return JsonAnswer(said) if isinstance(said, dict) else None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

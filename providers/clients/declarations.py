@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -19,6 +19,7 @@ from providers.formats.cells import AmountUnit, DateFormat
 
 MomentFormat = Literal["iso", "unix", "yyyymmddhhmmss"]
 ALWAYS: Final = frozenset({"time", "moment", "request_no"})
+_Declared = TypeVar("_Declared", bound=BaseModel)
 _SIGNED: Final = ALWAYS | {"method", "path", "query", "body"}
 
 
@@ -242,7 +243,12 @@ class Declaration(_Table):
 
 
 def load_declaration(path: Path) -> Declaration:
-    """Read and check a declaration.
+    """Read and check a company's declaration; see `read_toml`."""
+    return read_toml(path, Declaration)
+
+
+def read_toml(path: Path, kind: type[_Declared]) -> _Declared:
+    """Read and check a file that declares something.
 
     Raises:
         Invalid: the message names the file, the line where it can, the table and key, and what
@@ -250,7 +256,7 @@ def load_declaration(path: Path) -> Declaration:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return Declaration.model_validate(tomllib.loads(text))
+        return kind.model_validate(tomllib.loads(text))
     except OSError as wrong:
         raise Invalid(f"{path}: cannot be read: {wrong.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:

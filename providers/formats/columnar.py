@@ -14,7 +14,7 @@ import polars as pl
 from core import money_columns
 from providers.bulk import FRAME, quoted
 from providers.formats.rows import Window
-from providers.profiles import STATED, Column, Profile, Rule
+from providers.profiles import METERED, STATED, Column, Profile, Rule
 
 _LAYOUTS: Final = {
     "yyyymmdd": (r"^[12][0-9]{7}$", "%Y%m%d", ""),
@@ -129,7 +129,7 @@ class Columnar:
             elif holds == "status":
                 bills = [flag for flag, kind in self._profile.status.items() if kind == "bill"]
                 sure &= cell.is_in(bills)
-            elif holds in STATED:
+            elif holds in STATED or holds in METERED:
                 sure &= cell == ""
         return sure
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from core.clock import month_start
 from core.errors import Invalid
-from providers.base import RecordKind
+from providers.base import ReadingKind, RecordKind
 from providers.formats import stated
 from providers.formats.cells import (
     Remembered,
@@ -27,6 +27,7 @@ from providers.profiles import Column, Profile, Role, Rule
 Convert = Callable[[str], Any]
 DATED: Final[tuple[Role, ...]] = (
     "billing_year", "billing_month", "period_from", "period_to", "issued", "due", "early_until",
+    "read_on",
 )  # fmt: skip
 # Roles whose cell may be empty where the profile composes the value or takes none.
 _MAY_BE_NOTHING: Final[tuple[Role, ...]] = ("charge", "quantity", "item_name")
@@ -132,9 +133,16 @@ def _converter(profile: Profile, shared: _Shared, column: Column) -> Convert:
         return Remembered(_flag_reader(flags)).__getitem__
     if role == "quantity":
         return shared.quantity(column).__getitem__
+    if role in ("reading_before", "reading_after"):
+        return stated.or_blank(shared.quantity(column).__getitem__, None)
+    if role == "reading_kind":
+        kinds = {word: ReadingKind(kind) for word, kind in profile.reading_kinds.items()}
+        return stated.or_blank(Remembered(_word_reader(kinds)).__getitem__, None)
+    if role == "meter_no":
+        return stated.or_blank(_METER_NO, "")
     if role in DATED:
         day: Convert = shared.day(column).__getitem__
-        return stated.or_blank(day, None) if role == "early_until" else day
+        return stated.or_blank(day, None) if role in ("early_until", "read_on") else day
     amount: Convert = shared.amount(column).__getitem__
     return amount if role in ("amount", "charge") else stated.or_blank(amount, 0)
 
@@ -174,6 +182,21 @@ def _flag_reader(flags: dict[str, RecordKind]) -> Callable[[str], RecordKind]:
         kind = flags.get(text)
         if kind is None:
             raise Invalid(f"the status {shown(text)} is unknown: write one of {known}")
+        return kind
+
+    return read
+
+
+_METER_NO: Final[Convert] = rule_reader("meter number", Rule())
+
+
+def _word_reader(kinds: dict[str, ReadingKind]) -> Callable[[str], ReadingKind]:
+    known = ", ".join(repr(word) for word in kinds)
+
+    def read(text: str) -> ReadingKind:
+        kind = kinds.get(text)
+        if kind is None:
+            raise Invalid(f"{shown(text)} is no kind of reading: write one of {known}")
         return kind
 
     return read

@@ -18,15 +18,24 @@ from providers.formats.totals import (
     read_heading,
     refuse_more,
 )
-from providers.profiles import STATED, Cell, Profile
+from providers.profiles import METERED, STATED, Cell, Profile
 
 # Padded on the right with spaces; every other field is a number and fills its width.
 _LEFT_ALIGNED: Final = frozenset(
-    {"row_type", "holder_name", "address", "bill_no", "unused", *STATED}
+    {"row_type", "holder_name", "address", "bill_no", "unused", *STATED, *METERED}
 )
 # Decoded, for they may hold characters of more than one byte; the others are digits or wrong.
 _TEXTS: Final = frozenset(
-    {"account_no", "holder_name", "address", "bill_no", "status", "original_no"}
+    {
+        "account_no",
+        "holder_name",
+        "address",
+        "bill_no",
+        "status",
+        "original_no",
+        "reading_kind",
+        "meter_no",
+    }
 )
 
 

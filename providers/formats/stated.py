@@ -1,4 +1,4 @@
-"""What a row may say beside its bill: which bill a reminder reminds of, and other amounts to pay.
+"""What a row may say beside its bill: what a reminder reminds of, other amounts, the meter.
 
 Every one of these columns may be blank, and most are, most of the time.
 """
@@ -9,12 +9,12 @@ from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from core.errors import Invalid
-from providers.base import OptionKind, PayOption, PayTerms, RecordKind
-from providers.profiles import STATED, Profile
+from providers.base import MeterReading, OptionKind, PayOption, PayTerms, RecordKind
+from providers.profiles import METERED, STATED, Profile, Role
 
-Said = tuple[str, PayTerms | None]
+Said = tuple[str, PayTerms | None, MeterReading | None]
 Say = Callable[[Sequence[str], RecordKind], Said]
-NOTHING: Final[Said] = ("", None)
+NOTHING: Final[Said] = ("", None, None)
 V = TypeVar("V")
 
 _AMOUNTS: Final = {
@@ -46,7 +46,7 @@ def sayer(
     Raises (when called):
         Invalid: a cell is wrong, or a reminder does not name its bill.
     """
-    columns = {role: profile.column(role) for role in STATED}
+    columns = {role: profile.column(role) for role in (*STATED, *METERED)}
     cells_of = {
         role: (at[column.name], converters[column.name], column.name)
         for role, column in columns.items()
@@ -58,6 +58,7 @@ def sayer(
     blank = "" if len(cells_of) == 1 else ("",) * len(cells_of)
     original_at, original_of, _ = cells_of.pop("original_no", (-1, _no_number, ""))
     until_at, until_of, _ = cells_of.pop("early_until", (-1, _no_day, ""))
+    read = _meter_reader(cells_of)
     amounts = [(*cells_of[role], *_AMOUNTS[role]) for role in _AMOUNTS if role in cells_of]
 
     def say(cells: Sequence[str], kind: RecordKind) -> Said:
@@ -76,9 +77,34 @@ def sayer(
             for place, amount_of, name, code, option in amounts
             if (fen := amount_of(cells[place]))
         )  # fmt: skip
-        return original_no, PayTerms(options=options) if options else None
+        return original_no, PayTerms(options=options) if options else None, read(cells)
 
     return say
+
+
+def _meter_reader(
+    cells_of: Mapping[Role, tuple[int, Callable[[str], Any], str]],
+) -> Callable[[Sequence[str]], MeterReading | None]:
+    """Return what reads the columns about the meter; None of a row in which all are blank."""
+    said = [
+        (at, cells_of[role][0], cells_of[role][1])
+        for at, role in enumerate(METERED)
+        if role in cells_of
+    ]
+    if not said:
+        return lambda cells: None
+
+    def read(cells: Sequence[str]) -> MeterReading | None:
+        values: list[Any] = [*MeterReading()]
+        for at, place, convert in said:
+            values[at] = convert(cells[place])
+        found = MeterReading(*values)
+        return None if found == _SILENT else found
+
+    return read
+
+
+_SILENT: Final = MeterReading()
 
 
 def _no_number(_text: str) -> str:

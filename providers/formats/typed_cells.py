@@ -19,7 +19,7 @@ from providers.profiles import Column, Profile, Role
 
 Value = str | int | Decimal | bool | dict[str, str] | None
 
-IDENTIFIERS: Final[tuple[Role, ...]] = ("account_no", "bill_no", "original_no")
+IDENTIFIERS: Final[tuple[Role, ...]] = ("account_no", "bill_no", "original_no", "meter_no")
 _MONEY: Final[tuple[Role, ...]] = (
     "amount", "charge", "early_amount", "late_amount", "minimum_amount",
 )  # fmt: skip
@@ -123,7 +123,7 @@ class TypedCells:
         if column.holds in _MONEY:
             decimals = amount_decimals(profile.unit_of(column), column.scale)
             return lambda number: written(decimal_text(number, decimals), self._numbers)
-        if column.holds == "quantity":
+        if column.holds in ("quantity", "reading_before", "reading_after"):
             hidden = max(0, _QUANTITY_DECIMALS - (column.scale or 0))
             return lambda number: written(decimal_text(number, hidden), self._numbers)
         if column.holds in DATED and profile.date_format(column) != "excel":

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from billing import bills
 from billing.bills import (
@@ -209,6 +210,32 @@ class TestLists:
         months = [bill.billing_month for bill in found]
         assert months == sorted(months, reverse=True)
 
+    def test_at_home_are_the_last_months_and_what_is_older_and_not_over(self, now):
+        owner_id = _twelve_months(now)
+        paid = "UPDATE bill SET paid_fen = amount_fen, written_off_fen = amount_fen"
+
+        with transaction() as session:
+            accounts = visible_accounts(session, owner_id)
+            every = list_bills(session, accounts, today=TODAY)
+            to_pay, unconfirmed = every[-1], every[-2]
+            session.execute(text(f"{paid} WHERE bill_no <> :no"), {"no": to_pay.bill_no})
+            session.execute(
+                text(
+                    "UPDATE bill SET written_off_fen = 0 WHERE (account_id, id) = (:account, :id)"
+                ),
+                dict(zip(("account", "id"), parse_ref(unconfirmed.ref), strict=True)),
+            )
+            session.expire_all()
+            home = bills.list_at_home(session, accounts, today=TODAY)
+            session.rollback()
+
+        recent = [one.ref for one in every if one.billing_month >= date(2026, 8, 1)]
+        shown = [one.ref for one in home]
+        older = {one.ref for one in home[len(recent) :]}
+        assert shown[: len(recent)] == recent
+        assert {to_pay.ref, unconfirmed.ref} <= older
+        assert all(one.open_fen or one.ref == unconfirmed.ref for one in home if one.ref in older)
+
     def test_somebody_without_accounts_has_no_bills(self, session):
         assert list_bills(session, {}, today=TODAY) == []
 
@@ -240,7 +267,7 @@ class TestLists:
             accounts = visible_accounts(session, owner_id)
             newest = list_bills(session, accounts, today=TODAY, limit=1)[0]
             account = accounts[newest.account.account_id]
-            history = list_history(session, newest, account, today=TODAY)
+            history = list_history(session, newest, accounts, today=TODAY)
 
         assert len(history) == 13
         assert {bill.account.account_id for bill in history} == {account.id}
@@ -265,7 +292,7 @@ def test_a_history_leaves_out_credits_and_other_bills_of_the_same_month():
     with transaction() as session:
         accounts = visible_accounts(session, home.owner_id)
         bill = get_bill(session, home.refs[0], accounts, today=TODAY)
-        history = list_history(session, bill, accounts[home.refs[0][0]], today=TODAY)
+        history = list_history(session, bill, accounts, today=TODAY)
 
     assert [one.amount_fen for one in history] == [5_000, 8_650]
 

@@ -162,7 +162,7 @@ class TestForgetting:
         home = a_home(100)
         with transaction() as session:
             for person_id in (idle, payer):
-                grant(session, person_id, home.refs[0][0], proof=Proof.NAME, now=NOW)
+                grant(session, person_id, Passed(home.refs[0][0], Proof.NAME), now=NOW)
         a_payment(home, payer_id=payer)
 
         with transaction() as session:

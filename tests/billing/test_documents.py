@@ -477,7 +477,7 @@ class TestUsageChart:
 
         assert svg.startswith("<svg ")
         assert not attributes & {"style", "id", "font-family"}
-        assert tags == {"svg", "title", "desc", "g", "rect", "text"}
+        assert tags == {"svg", "title", "desc", "rect", "text"}
 
     def test_it_says_what_it_shows(self):
         root = etree.fromstring(usage_chart_svg(self.POINTS, label="近期电费 <&>"))

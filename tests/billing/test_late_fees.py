@@ -11,8 +11,7 @@ from sqlalchemy import text
 
 from billing import late_fees, ledger, postings
 from billing.bills import BillRef
-from billing.late_fees import Assessed, assess, waive_after
-from billing.models import BillLateFee
+from billing.late_fees import Assessed, BillLateFee, assess, waive_after
 from core.clock import day_bounds
 from core.db import transaction
 from core.errors import Conflict

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("city")
 
 def let(person_id: int, account_id: int, *, now=NOW) -> None:
     with transaction() as session:
-        grant(session, person_id, account_id, proof=Proof.AMOUNT, now=now)
+        grant(session, person_id, Passed(account_id, Proof.AMOUNT), now=now)
 
 
 def payable(person_id: int, *, now=NOW) -> set[int]:

@@ -56,6 +56,10 @@ EXAMPLES = (
     ("settled", postings.settled(PAPER, "sandbox", -1_000, -6)),
     ("unsettled", postings.unsettled(PAPER, "sandbox", 9_000, 52)),
     ("remitted", postings.remitted(PAPER, "water", 9_000)),
+    ("unremitted", postings.unremitted(PAPER, "water", 9_000)),
+    ("fee borne", postings.fee_borne(PAPER, "water", 150, 9)),
+    ("claim paid", postings.claim_paid(PAPER, "water", 7_000)),
+    ("claim paid", postings.claim_paid(PAPER, "water", 7_000, undone=True)),
     ("charged back", postings.charged_back(PAPER, PAYMENT, "sandbox", 9_000)),
     ("dispute fee", postings.dispute_fee(PAPER, PAYMENT, "sandbox", 1_500)),
     ("dispute fee returned", postings.dispute_fee_returned(PAPER, PAYMENT, "sandbox", 1_500)),
@@ -76,6 +80,12 @@ EXAMPLES = (
         "difference written off",
         postings.difference_written_off(8, PAYMENT, "sandbox", 2, undone=True),
     ),
+    ("difference written off", postings.difference_written_off(PAPER, PAPER, "sandbox", 2)),
+    ("credit suspended", postings.credit_suspended(PAPER, 4_000)),
+    ("credit suspended", postings.credit_suspended(PAPER, 4_000, undone=True)),
+    ("released", postings.released(PAPER, "bank", ledger.BANK, 4_000)),
+    ("rerouted", postings.rerouted(8, PAYMENT, "sandbox", "alipay", 8_650)),
+    ("rerouted", postings.rerouted(8, PAYMENT, "sandbox", "alipay", 8_650, undone=True)),
 )
 
 

@@ -5,12 +5,14 @@ import json
 from datetime import date, timedelta
 
 import pytest
+from pypdfium2 import PdfDocument
 
 from billing import ledger
 from billing.days import list_days
 from core.clock import billing_date, day_bounds, utc_now
 from core.db import transaction
 from core.keys import month_key
+from payments.reconciliation.closing.checklist import Name
 from tests.cli.test_commands import citybill, complaint
 from tests.factories import MONTH
 
@@ -36,7 +38,7 @@ def closed_days() -> list[date]:
 def test_a_day_is_closed_once_and_shown_as_one_object(citybill):
     post(YESTERDAY)
     opened = citybill("day", "show", YESTERDAY, "--json")
-    closed = citybill("day", "close", YESTERDAY, "--json")
+    closed = citybill("day", "close", YESTERDAY, "--despite", "no worker here", "--json")
     again = citybill("day", "close", YESTERDAY, "--json")
     shown = citybill("day", "show", YESTERDAY, "--json")
 
@@ -50,16 +52,60 @@ def test_a_day_is_closed_once_and_shown_as_one_object(citybill):
         "code": "gateway:sandbox", "debit_fen": 8_650, "credit_fen": 0, "balance_fen": 8_650
     }  # fmt: skip
     assert json.loads(again.stdout) == json.loads(shown.stdout) == found
+    assert found["despite"] == "no worker here"
+    assert [check["name"] for check in found["checks"]] == ["late_fees"]
     before = json.loads(opened.stdout)
     assert (before["closed_at"], before["closed_by"], before["seal"]) == (None, None, None)
     assert before["accounts"] == found["accounts"]
+    assert {check["name"]: check["state"] for check in before["checks"]} == {
+        name.value: "waiting" if name is Name.LATE_FEES else "done" for name in Name
+    }
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_day_that_waits_for_something_is_closed_with_a_reason_only(citybill, more):
+    post(YESTERDAY)
+
+    refused = citybill("day", "close", YESTERDAY, *more)
+
+    assert refused.returncode == 1
+    assert "still waits for late_fees" in complaint(refused)
+    assert closed_days() == []
+    assert citybill("day", "close", YESTERDAY, *more, "--despite", "none due").returncode == 0
+    assert closed_days() == [YESTERDAY]
+
+
+def test_earlier_days_are_closed_with_the_same_reason(citybill):
+    post(BEFORE)
+
+    done = citybill("day", "close", YESTERDAY, "--with-earlier", "--despite", "a long weekend")
+
+    assert done.returncode == 0, done.stderr
+    assert closed_days() == [YESTERDAY, BEFORE]
+    told = json.loads(citybill("day", "show", BEFORE, "--json").stdout)
+    assert told["despite"] == "a long weekend"
+
+
+@pytest.mark.parametrize(("language", "title"), [("zh_CN", "日结报表"), ("en", "Report of")])
+def test_a_report_is_written_to_a_file(citybill, tmp_path, language, title):
+    post(YESTERDAY)
+    out = tmp_path / "day.pdf"
+
+    done = citybill("day", "report", YESTERDAY, "--out", out, "--language", language)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    written = PdfDocument(out.read_bytes()).get_metadata_dict()["Title"]
+    assert written.startswith(title)
+    assert str(YESTERDAY) in written
 
 
 def test_people_are_shown_yuan_and_the_seal(citybill):
     post(YESTERDAY, fen=108_650)
     opened = citybill("day", "show", YESTERDAY)
-    closed = citybill("day", "close", YESTERDAY)
+    closed = citybill("day", "close", YESTERDAY, "--despite", "no worker here")
 
+    assert "The late fees of the day are not counted yet." in opened.stdout
+    assert "no worker here" in closed.stdout
     assert "not sealed" in opened.stdout
     assert "¥1,086.50" in closed.stdout
     assert "receivable:water" in closed.stdout
@@ -70,8 +116,8 @@ def test_people_are_not_shown_accounts_on_which_nothing_stands_and_nothing_moved
     post(BEFORE, why="stray", credit="returns")
     post(BEFORE, why="returned", debit="returns", credit="gateway:sandbox")
     post(YESTERDAY, debit="gateway:other")
-    citybill("day", "close", BEFORE)
-    closed = citybill("day", "close", YESTERDAY)
+    citybill("day", "close", BEFORE, "--despite", "a test")
+    closed = citybill("day", "close", YESTERDAY, "--despite", "a test")
 
     assert "gateway:other" in closed.stdout
     assert "returns" not in closed.stdout
@@ -100,7 +146,7 @@ def test_a_day_that_is_none_is_misuse(citybill, act):
 
 
 def test_the_books_are_verified_with_their_seals(citybill):
-    citybill("day", "close", YESTERDAY)
+    citybill("day", "close", YESTERDAY, "--despite", "a test")
 
     done = citybill("ledger", "verify", "--json")
 

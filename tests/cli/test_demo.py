@@ -16,7 +16,8 @@ from core.db import transaction
 from identity.people import find_person
 from payments.figures import unreconciled
 from payments.quotes import offers_for
-from payments.reconciliation import matching
+from payments.reconciliation.gateway import days as day_list
+from payments.reconciliation.gateway.days import DayState
 from payments.verification import verify
 from simulator.journal import Journal
 from simulator.utility import journal_path
@@ -83,11 +84,11 @@ class TestItsBooks:
 
     def test_every_day_is_reconciled_with_the_shops_file_and_balances(self):
         with transaction() as session:
-            runs = matching.list_results(session)
+            runs = day_list.list_days(session, day_list.Wanted(), gateways=["counter"], today=TODAY)
             assert unreconciled(session, gateways=["counter"], today=TODAY) == []
 
         assert len(runs) > 5
-        assert all(run.balanced and run.matched for run in runs)
+        assert all(run.state is DayState.BALANCED and run.matched for run in runs)
 
     def test_no_company_asks_for_what_is_confirmed(self, seeded):
         paid = 0

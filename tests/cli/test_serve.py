@@ -12,6 +12,7 @@ import pytest
 
 from cli import serve
 from cli.servers import ServerError, default_data_dir
+from tests.workers.conftest import environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +45,7 @@ class TestPorts:
 
         done = subprocess.run(
             [sys.executable, "-m", "cli", "serve", "--demo", "--port", str(busy_port)],
-            cwd=ROOT, env=os.environ | {"CITYBILL_DATA_DIR": str(folder)},
+            cwd=ROOT, env=environment(CITYBILL_DATA_DIR=str(folder)),
             capture_output=True, text=True, timeout=60,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.masking import mask_contact, mask_name, mask_no
+from core.masking import mask_address, mask_contact, mask_name, mask_no
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,19 @@ def test_a_name_shows_the_family(whole, shown):
 )  # fmt: skip
 def test_a_contact_shows_its_ends(whole, shown):
     assert mask_contact(whole) == shown
+
+
+@pytest.mark.parametrize(
+    ("whole", "shown"),
+    [
+        ("汉口路1弄2号", "汉口路****"),
+        ("南京东路１００号", "南京东路****"),
+        ("12号", "****"),
+        ("", ""),
+    ],
+)
+def test_an_address_shows_the_street(whole, shown):
+    assert mask_address(whole) == shown
 
 
 @given(st.text("0123456789", min_size=1, max_size=30))

@@ -73,7 +73,7 @@ class TestNotTaken:
         tell_refused(a_refused_payment(home))
 
         assert the_bill(home.refs[0]).open_fen == 8_650
-        assert sorted(one.channel for one in notices()) == ["email", "inbox"]
+        assert sorted(one.channel for one in notices()) == ["email", "inbox", "sms"]
         for one in notices():
             assert one.title == title
             assert [word for word in words if word not in one.body] == []
@@ -113,7 +113,7 @@ class TestNotGranted:
     def test_once_and_without_the_staffs_own_words(self):
         self.declined(by_a_colleague=True)
 
-        assert [one.channel for one in notices()] == ["inbox", "email"]
+        assert [one.channel for one in notices()] == ["inbox", "email", "sms"]
         assert notices()[0].title == "A refund of ¥86.50 was not granted"
         assert "no proof" not in notices()[0].body
 

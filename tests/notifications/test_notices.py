@@ -1,68 +1,27 @@
 """Told once, in the person's language, and no code is left behind."""
 
-from dataclasses import dataclass, field
+import re
 from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 from sqlalchemy import text
-from sqlmodel import select
 
 from core.db import transaction
-from core.errors import NotFound, TooMany, Upstream, UpstreamUnavailable
-from identity.models import Person, Role
-from identity.people import add_person
-from notifications import words
-from notifications.channels.base import Message
-from notifications.models import Notice, NoticeState
+from core.errors import TooMany, Upstream
+from identity.models import Person
+from notifications.models import NoticeState
 from notifications.notices import (
-    deliver,
-    list_inbox,
-    make_notice,
-    mark_read,
     send_sign_in_code,
     tell_paid,
 )
-from tests.conftest import NOW
+from notifications.payment_words import returned_facts
+from notifications.wording.rendering import Asked, Facts, render_all
 from tests.factories import a_home, a_paid_payment
+from tests.notifications.far import Far, a_notice, a_person, hand_over, the_notices
 from tests.threads import at_once
 
 SECRET = "of-these-tests-only"
-
-
-@dataclass
-class Far:
-    """A channel whose far side says what a test tells it to."""
-
-    code: str = "email"
-    answer: Exception | None = None
-    sent: list[Message] = field(default_factory=list)
-
-    def send(self, message: Message) -> None:
-        self.sent.append(message)
-        if self.answer is not None:
-            raise self.answer
-
-
-def a_person(now, contact="19900000001", **others):
-    with transaction() as session:
-        return add_person(
-            session, role=Role.RESIDENT, name="王小明", contact=contact, now=now, **others
-        )
-
-
-def a_notice(person, now, *, event="bill.issued", subject_ref="7", channel="email"):
-    with transaction() as session:
-        return make_notice(
-            session, person, event=event, subject_ref=subject_ref, channel=channel,
-            address="wang@example.com", text_=words.Words("题", "验证码 482913", "<p>482913</p>"),
-            now=now,
-        )  # fmt: skip
-
-
-def the_notices():
-    with transaction() as session:
-        return list(session.exec(select(Notice).order_by(Notice.id)))
 
 
 def count(table):
@@ -74,38 +33,7 @@ def count(table):
 class TestOnce:
     """Rule 54: a notice is unique by event, person, subject and channel."""
 
-    def test_twenty_at_once_are_one_notice_and_one_event(self, now):
-        person = a_person(now)
-
-        made = at_once(20, lambda _: a_notice(person, now))
-
-        assert sum(one is not None for one in made) == 1
-        assert (count("notice"), count("outbox_event")) == (1, 1)
-
-    def test_another_event_person_subject_or_channel_is_another_notice(self, now):
-        one, other = a_person(now), a_person(now, "19900000002")
-        a_notice(one, now)
-
-        made = [
-            a_notice(one, now, event="bill.due"), a_notice(other, now),
-            a_notice(one, now, subject_ref="8"), a_notice(one, now, channel="inbox"),
-        ]  # fmt: skip
-
-        assert None not in made
-        assert count("notice") == 5
-
-    def test_its_words_are_frozen_when_it_is_made(self, now):
-        person = a_person(now)
-        a_notice(person, now)
-        with transaction() as session:
-            make_notice(
-                session, person, event="bill.issued", subject_ref="7", channel="email",
-                address="other@example.com", text_=words.Words("other", "other"), now=now,
-            )  # fmt: skip
-
-        assert [(one.title, one.address) for one in the_notices()] == [("题", "wang@example.com")]
-
-    def test_a_receipt_told_by_twenty_workers_is_one_mail_and_one_line_in_the_inbox(self, now):
+    def test_a_receipt_told_by_twenty_workers_is_one_notice_for_each_channel(self, now):
         payment = a_paid_payment(a_home(8_650))
 
         def tell(_: int) -> None:
@@ -114,82 +42,7 @@ class TestOnce:
 
         at_once(20, tell)
 
-        assert sorted(one.channel for one in the_notices()) == ["email", "inbox"]
-
-
-@pytest.mark.usefixtures("city")
-class TestDelivery:
-    def test_it_is_handed_over_as_it_was_made(self, now):
-        far = Far()
-        notice_id = a_notice(a_person(now), now)
-
-        deliver(notice_id, {"email": far}, now=NOW)
-
-        assert far.sent == [
-            Message(
-                message_id=f"notice-{notice_id}", address="wang@example.com", title="题",
-                body="验证码 482913", body_html="<p>482913</p>",
-            )
-        ]  # fmt: skip
-        assert the_notices()[0].state is NoticeState.ACCEPTED
-
-    def test_once_delivered_it_is_not_sent_again(self, now):
-        far = Far()
-        notice_id = a_notice(a_person(now), now)
-        deliver(notice_id, {"email": far}, now=NOW)
-
-        deliver(notice_id, {"email": far}, now=NOW)
-
-        assert len(far.sent) == 1
-
-    def test_not_now_leaves_it_as_it_is_and_the_next_try_has_the_same_id(self, now):
-        far = Far(answer=UpstreamUnavailable("greylisted"))
-        notice_id = a_notice(a_person(now), now)
-        with pytest.raises(UpstreamUnavailable):
-            deliver(notice_id, {"email": far}, now=NOW)
-        assert the_notices()[0].state is NoticeState.CREATED
-
-        far.answer = None
-        deliver(notice_id, {"email": far}, now=NOW)
-
-        assert the_notices()[0].state is NoticeState.ACCEPTED
-        assert len({message.message_id for message in far.sent}) == 1
-
-    def test_refused_for_good_it_failed_and_is_left_alone(self, now):
-        far = Far(answer=Upstream("no such mailbox"))
-        notice_id = a_notice(a_person(now), now)
-
-        for _ in range(2):
-            deliver(notice_id, {"email": far}, now=NOW)
-
-        assert the_notices()[0].state is NoticeState.FAILED
-        assert len(far.sent) == 1
-
-    def test_a_channel_nobody_installed_fails_it(self, now):
-        deliver(a_notice(a_person(now), now, channel="fax"), {"email": Far()}, now=NOW)
-
-        assert the_notices()[0].state is NoticeState.FAILED
-
-    def test_no_transaction_is_open_while_the_far_side_thinks(self, now):
-        class Nosy(Far):
-            def send(self, message: Message) -> None:
-                with transaction() as session:
-                    open_ = session.execute(
-                        text(
-                            "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' "
-                            "AND datname = current_database() AND pid <> pg_backend_pid()"
-                        )
-                    ).scalar_one()
-                self.sent += [message] * (open_ == 0)
-
-        far = Nosy()
-        deliver(a_notice(a_person(now), now), {"email": far}, now=NOW)
-
-        assert len(far.sent) == 1
-
-    def test_a_notice_that_is_not_there_is_not_found(self):
-        with pytest.raises(NotFound):
-            deliver(1, {}, now=NOW)
+        assert sorted(one.channel for one in the_notices()) == ["email", "inbox", "sms"]
 
 
 @pytest.mark.usefixtures("city")
@@ -199,7 +52,7 @@ class TestSignInCodes:
             send_sign_in_code(session, contact, secret=SECRET, now=now)
 
     @pytest.mark.parametrize(
-        ("contact", "channel"), [("19900000001", "console"), ("wang@example.com", "email")]
+        ("contact", "channel"), [("19900000001", "sms"), ("wang@example.com", "email")]
     )
     def test_it_goes_where_the_person_is(self, now, contact, channel):
         a_person(now, contact)
@@ -210,34 +63,33 @@ class TestSignInCodes:
         assert (notice.channel, notice.address) == (channel, contact)
 
     def test_a_code_that_is_no_longer_good_is_not_sent_and_is_wiped(self, now):  # rule 54
-        person, far = a_person(now), Far()
-        notice_id = a_notice(person, now, event="sign_in.code")
+        a_person(now, "wang@example.com")
+        self.send("wang@example.com", now)
+        far = Far()
 
-        deliver(notice_id, {"email": far}, now=now + timedelta(minutes=6))
+        hand_over(far, now=now + timedelta(minutes=6))
 
-        with transaction() as session:
-            kept = session.get_one(Notice, notice_id)
+        [kept] = the_notices()
         assert far.sent == []
-        assert (kept.state, kept.body) == (NoticeState.FAILED, "(wiped)")
+        assert (kept.state, kept.reason, kept.body) == (NoticeState.DROPPED, "expired", "(wiped)")
 
-    @pytest.mark.parametrize("answer", [None, Upstream("never")], ids=["delivered", "failed"])
+    @pytest.mark.parametrize("answer", [None, Upstream("never")], ids=["taken", "refused"])
     def test_the_code_is_wiped_once_it_has_left(self, now, answer):
         a_person(now, "wang@example.com")
         self.send("wang@example.com", now)
         far = Far(answer=answer)
-        [notice] = the_notices()
 
-        deliver(notice.id, {"email": far}, now=NOW)
+        hand_over(far, now=now)
 
-        [code] = [word for word in far.sent[0].body.replace("，", " ").split() if word.isdigit()][
-            :1
-        ]
+        [code] = re.findall("[0-9]{6}", far.sent[0].body)[:1]
         [row] = the_notices()
-        assert code not in f"{row.title}{row.body}{row.body_html}"
+        assert code not in f"{row.title}{row.body}{row.body_html}{row.template_values}"
         assert row.body == "(wiped)"
 
     def test_another_notice_keeps_its_words(self, now):
-        deliver(a_notice(a_person(now), now), {"email": Far()}, now=NOW)
+        a_notice(a_person(now), now)
+
+        hand_over(Far(), now=now)
 
         assert the_notices()[0].body == "验证码 482913"
 
@@ -262,28 +114,6 @@ class TestSignInCodes:
         self.send("19900000001", now)
 
         assert count("notice") == 2
-
-
-@pytest.mark.usefixtures("city")
-class TestInbox:
-    def test_newest_first_own_only_and_no_more_than_asked(self, now):
-        one, other = a_person(now), a_person(now, "19900000002")
-        mine = [a_notice(one, now, subject_ref=ref, channel="inbox") for ref in "123"]
-        a_notice(other, now, channel="inbox")
-        a_notice(one, now, channel="email")
-
-        with transaction() as session:
-            assert [one.id for one in list_inbox(session, one.id)] == mine[::-1]
-            assert len(list_inbox(session, one.id, limit=2)) == 2
-
-    def test_what_was_shown_is_read_and_stays_read_as_of_then(self, now):
-        person = a_person(now)
-        a_notice(person, now, channel="inbox")
-        for at in (now, now.replace(hour=9)):
-            with transaction() as session:
-                mark_read(session, list_inbox(session, person.id), now=at)
-
-        assert the_notices()[0].read_at == now
 
 
 class Shown(HTMLParser):
@@ -341,7 +171,7 @@ class TestWords:
 
         for notice in the_notices():
             assert home.account_nos[0] not in f"{notice.title}{notice.body}{notice.body_html}"
-            assert home.account_nos[0][-4:] in notice.body
+            assert (home.account_nos[0][-4:] in notice.body) is (notice.channel != "sms")
 
     def test_a_name_is_text_whatever_it_says(self, now):
         evil = '<script>alert("1")</script>&amp;\'"'
@@ -350,11 +180,20 @@ class TestWords:
         shown = Shown(notice.body_html)
         assert evil in shown.text
         assert set(shown.tags) <= {
-            "html", "head", "meta", "title", "body", "h1", "p", "table", "tr", "td", "br", "a",
+            "html", "head", "meta", "style", "title", "body", "main", "h1", "p", "table", "thead",
+            "tbody", "tr", "th", "td", "br", "a",
         }  # fmt: skip
 
+    def written(self, event, facts, locale, channel="email"):
+        with transaction() as session:
+            [rendered] = render_all(session, [Asked(event, channel, locale, "plain", facts)])
+        return rendered.words
+
     def test_a_reason_and_a_link_are_text_too(self):
-        told = words.returned(500, "<b>bold</b>", link='https://x.example/"onclick="y', locale="en")
+        link = 'https://x.example/"onclick="y'
+        facts = returned_facts(500, "<b>bold</b>", link=link, locale="en")
+
+        told = self.written("payment.returned", facts, "en")
 
         shown = Shown(told.body_html)
         assert "<b>bold</b>" in shown.text
@@ -363,14 +202,19 @@ class TestWords:
 
     @pytest.mark.parametrize(("locale", "word"), [("zh_CN", "退回"), ("en", "sent back")])
     def test_money_on_its_way_back_is_told_in_both_languages(self, locale, word):
-        told = words.returned(500, "R", link="https://x.example", locale=locale)
+        facts = returned_facts(500, "R", link="https://x.example", locale=locale)
+
+        told = self.written("payment.returned", facts, locale)
 
         assert word in told.title
         assert "¥5.00" in told.title
 
+    @pytest.mark.parametrize("channel", ["email", "sms"])
     @pytest.mark.parametrize(("locale", "word"), [("zh_CN", "验证码"), ("en", "sign-in code")])
-    def test_a_code_says_what_it_is_and_how_long_it_lives(self, locale, word):
-        told = words.sign_in_code("000007", minutes=5, locale=locale)
+    def test_a_code_says_what_it_is_and_how_long_it_lives(self, locale, word, channel):
+        facts = Facts({"code": "000007", "minutes": "5"})
+
+        told = self.written("sign_in.code", facts, locale, channel)
 
         assert word in told.body
         assert "000007" in told.body

@@ -5,10 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from billing.credits import consume_file
 from billing.days import close_through
-from billing.models import Bill
-from billing.rules.payable import pay_terms_json
 from billing.terms import propose, withdraw
 from core.clock import billing_date
 from core.db import transaction
@@ -17,10 +14,9 @@ from payments import write_offs
 from payments.figures import Attention, Figures, attention, today_figures
 from payments.gateways.base import GatewayStatus
 from payments.models import Payment, list_receipts
-from payments.quotes import Wanted
 from payments.returns import suspense
-from providers.base import OptionKind, PayOption, PayTerms
 from tests.factories import (
+    ACCEPTED,
     NOW,
     REFUSED,
     Home,
@@ -29,7 +25,6 @@ from tests.factories import (
     a_payment,
     a_person,
     a_record,
-    as_shown,
     book,
     bring_in,
     items_of,
@@ -42,7 +37,7 @@ PAID = GatewayStatus.PAID
 
 def figures() -> Figures:
     with transaction() as session:
-        return today_figures(session, day=TODAY)
+        return today_figures(session)
 
 
 def found(today: date = TODAY) -> Attention:
@@ -50,48 +45,32 @@ def found(today: date = TODAY) -> Attention:
         return attention(session, gateways=["sandbox"], today=today)
 
 
-class TestOpen:
-    """A bill is open by what is still owed on it, adjustments and credits counted."""
+class TestOwed:
+    """What residents owe, as the last sealed evening knows it."""
 
-    def test_a_part_that_is_paid_or_covered_is_not_open(self):
+    def test_nothing_is_told_before_a_day_is_closed(self):
+        a_home(8_650)
+
+        assert (figures().owed_on, figures().owed_fen) == (None, 0)
+
+    def test_it_is_the_evening_of_the_last_closed_day_less_credits(self):
         home = a_home(8_650, 5_000)
-        done = bring_in("water", a_record(home.account_nos[0], "B2", amount_fen=-2_000, items=()))
-        consume_file(done.bill_file_id, now=NOW)
+        bring_in("water", a_record(home.account_nos[0], "B2", amount_fen=-2_000, items=()))
+        close_through(TODAY, closed_by="a test", now=NOW + timedelta(days=1))
+        a_home(1_000, now=NOW + timedelta(days=1))
 
-        assert figures()[:2] == (2, 8_650 - 2_000 + 5_000)
+        assert (figures().owed_on, figures().owed_fen) == (TODAY, 8_650 + 5_000 - 2_000)
 
-    def test_a_bill_that_credits_cover_whole_is_not_open(self):
-        home = a_home(1_000)
-        done = bring_in("water", a_record(home.account_nos[0], "B2", amount_fen=-2_000, items=()))
-        consume_file(done.bill_file_id, now=NOW)
 
-        assert figures()[:2] == (0, 0)
+class TestWaiting:
+    def test_a_bill_waits_for_its_company_from_the_payment_to_the_answer(self):
+        (item,) = items_of(a_paid_payment(a_home(8_650)))
+        assert figures().unconfirmed == 1
 
-    def test_a_bill_paid_early_for_less_is_not_open(self):
-        home = a_home(8_650)
-        early = PayOption("early", OptionKind.EARLY, "早付", 8_500, until_on=TODAY)
         with transaction() as session:
-            bill = session.get_one(Bill, home.refs[0])
-            bill.pay_terms = pay_terms_json(PayTerms(options=(early,)))
-        shown_fen = as_shown(home.refs[0])[0].shown_fen
-        wanted = [Wanted(home.refs[0], shown_fen, option_code="early")]
-        book(a_payment(home, wanted=wanted), PAID)
+            write_offs.book(session, item.write_off_no, ACCEPTED, now=NOW)
 
-        assert figures()[:4] == (0, 0, 1, 8_500)
-
-    def test_what_lateness_has_added_is_open_when_the_rest_is_paid(self):
-        home = a_home(8_650)
-        a_paid_payment(home)
-        with transaction() as session:
-            session.get_one(Bill, home.refs[0]).adjusted_fen = 75
-
-        assert figures()[:2] == (1, 75)
-
-    def test_a_cancelled_bill_is_not_open(self):
-        home = a_home(8_650)
-        home.cancel(0)
-
-        assert figures()[:2] == (0, 0)
+        assert figures().unconfirmed == 0
 
 
 class TestOnTheWayBack:
@@ -188,3 +167,10 @@ class TestAttention:
 
         assert found(TODAY).unreconciled_days == 0
         assert found(TODAY + timedelta(days=1)).unreconciled_days == 1
+
+    def test_a_day_so_long_ago_is_told_of_for_a_year(self):
+        a_paid_payment(a_home(8_650))
+
+        seen = [found(TODAY + timedelta(days=at)).unreconciled_days for at in (1, 366, 367)]
+
+        assert seen == [1, 1, 0]

@@ -27,6 +27,7 @@ from tests.factories import (
     items_of,
 )
 from tests.payments.reconciliation.banking import Line, bank_says, takes
+from tests.payments.remittance import remitting
 from tests.payments.returns.returning import (
     SENT,
     Disputed,
@@ -73,8 +74,18 @@ def worked_city(database_url: str) -> Iterator[None]:
     bank_says(Line(9_948))
     with transaction() as session:
         close_day(session, NOW.date(), closed_by="li", now=NOW + timedelta(days=1))
+    water_is_paid_and_its_bank_says_no()
     yield
     empty_city()
+
+
+def water_is_paid_and_its_bank_says_no() -> None:
+    """Gross, so that refunds and lost disputes are claimed; one payment of it came back."""
+    remitting.terms('basis = "gross"')
+    remittance = remitting.propose()
+    assert remittance is not None
+    remitting.sent(remittance)
+    remitting.bring_back(remitting.payments_of(remittance)[0])
 
 
 def staff_and_banks_send_back() -> None:
@@ -139,7 +150,22 @@ DISPUTE = "every chargeback's state is what its transfers say"
 DISPUTED = "open chargebacks are what stands on their account"
 MATCHED = "each matched bank entry is what its transfers say"
 PAYOUT = "every payout in the ledger is matched with the bank"
+KEPT = "what a bank's suspended entry stands for is what its transfers say"
+MOVED = "each remittance is what its days moved"
+SUMS_UP = "each remittance sums up and goes on from the one before"
+SENT_ONCE = "every payment to a company is in the books as it was sent"
+OWED = "what we owe each company is what waits to be remitted"
 WAYS = [
+    (MOVED, "UPDATE remittance_line SET amount_fen = amount_fen + 1 WHERE kind = 'collected'"),
+    (MOVED, "DELETE FROM remittance_line WHERE kind = 'refunded'"),
+    (SUMS_UP, "UPDATE remittance SET gross_fen = gross_fen + 1, net_fen = net_fen + 1"),
+    (SUMS_UP, "UPDATE remittance_payment SET amount_fen = amount_fen - 1 "
+              "WHERE returned_at IS NULL"),
+    (SENT_ONCE, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'remitted_undone:%'"),
+    (SENT_ONCE, "UPDATE remittance_payment SET amount_fen = amount_fen + 1 "
+                "WHERE returned_at IS NOT NULL"),
+    (OWED, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'remitted:%'"),
+    (OWED, "UPDATE remittance SET gross_fen = gross_fen + 1, net_fen = net_fen + 1"),
     (BACK, "UPDATE payment_item SET returned_fen = returned_fen - 1 WHERE returned_fen > 0"),
     (BACK, "UPDATE payment_item SET returned_fen = 1 WHERE outcome = 'paid'"),
     (BACK, "DELETE FROM refund WHERE status = 'proposed'"),
@@ -207,7 +233,13 @@ WAYS = [
     (MATCHED, "UPDATE bank_entry SET amount_fen = amount_fen + 1"),
     (MATCHED, "UPDATE bank_due SET fee_fen = fee_fen + 1"),
     (MATCHED, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'gateway_fee:%'"),
+    (MATCHED, "UPDATE bank_match SET written_off_fen = 1"),
     (PAYOUT, "DELETE FROM bank_match"),
+    (
+        KEPT,
+        "INSERT INTO bank_suspense (id, entry_id, act_id, amount_fen, suspended_at, is_returned)"
+        " VALUES (7, 1, 1, 100, now(), false)",
+    ),
     (WAITS, "UPDATE bill SET held_by = NULL"),
     (DAY, UNTIED + "UPDATE ledger_transfer SET posted_on = posted_on - 1"),
     (DAY, UNTIED + "UPDATE ledger_transfer SET posted_at = posted_at + interval '12 hours'"),

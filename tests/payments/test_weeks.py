@@ -15,6 +15,7 @@ from workers import jobs
 pytestmark = pytest.mark.usefixtures("city")
 
 SEEDS = range(1, 9)
+WITH_RETURNS = (59, 16, 50, 12, 13, 25)  # weeks in which money goes back more than once
 EAGER = (Manner(code="wallet", takes_twice=True, takes_late=True),)
 
 
@@ -24,7 +25,9 @@ def test_after_a_random_week_every_fen_is_accounted_for(seed):
 
 
 def test_the_same_seed_is_the_same_week():
-    assert run(1).story == run(1).story
+    apart = [pair for pair in zip(run(1).story, run(1).story, strict=True) if len(set(pair)) > 1]
+
+    assert not apart, apart[:3]
 
 
 def first_broken(*seeds: int, manners: tuple[Manner, ...]) -> str:
@@ -52,7 +55,7 @@ class TestWhatIsWrongIsFound:
         told = iter(range(10**6))
         monkeypatch.setattr(suspense, "return_no", lambda receipt: f"S{receipt.id}{next(told)}")
 
-        assert "settlement file: missing_at_gateway" in first_broken(*SEEDS, manners=EAGER)
+        assert "sends back more than" in first_broken(*WITH_RETURNS, manners=EAGER)
 
     def test_a_gateway_that_keeps_what_it_says_it_sent(self, monkeypatch):
         def keep(books: GatewayBooks, asked: RefundOrder) -> RefundReply:

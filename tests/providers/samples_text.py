@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from providers.base import BillRecord, LineItem, RecordKind
+from providers.base import BillRecord, LineItem, MeterReading, RecordKind
 from providers.profiles import load_profile
 from providers.registry import PROFILES
 from tests.providers.contract import SAMPLES, Sample, bill, profile_of
@@ -445,8 +445,15 @@ def record_of(stated: dict[str, Any]) -> BillRecord:
             "billing_month": date.fromisoformat(stated["billing_month"]),
             "usage": None if stated["usage"] is None else Decimal(stated["usage"]),
             "items": items,
+            "reading": None if stated["reading"] is None else reading_of(*stated["reading"]),
         }
     )
+
+
+def reading_of(before: str, after: str, read_on: str | None, *rest: str | None) -> MeterReading:
+    """Read what it says of the meter: of our samples the gas file alone, and figures alone."""
+    assert (read_on, *rest) == (None, None, "")
+    return MeterReading(Decimal(before), Decimal(after))
 
 
 for path in sorted(PROFILES.glob("*.toml")):

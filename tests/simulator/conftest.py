@@ -110,7 +110,9 @@ def running_water(data_dir: Path, **options: Any) -> Iterator[Simulator]:
 def _served(app: Any) -> Iterator[httpx.Client]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
+    # Longer than a client keeps a connection: none is closed as it is used again.
+    config = uvicorn.Config(app, log_level="critical", ws="none", timeout_keep_alive=60)
+    server = uvicorn.Server(config)
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     until(lambda: server.started)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,12 +15,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from playwright.sync_api import Browser, Page
 
 from cli.serve import PORTS
 from cli.servers import default_data_dir
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PHONE = {"width": 390, "height": 844}
 
 
 def eventually(find: Callable[[], T | None], *, seconds: int = 30, what: str) -> T:
@@ -35,7 +39,9 @@ def eventually(find: Callable[[], T | None], *, seconds: int = 30, what: str) ->
 
 def free_ports() -> int:
     """Return a port that is free together with as many after it as a town takes."""
-    for port in range(18_000, 19_000, 10):
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 18_000 + 200 * (worker % 50)  # two towns that start at once do not see each other
+    for port in range(first, first + 200, 10):
         try:
             for one in range(port, port + PORTS):
                 with socket.socket() as probe:
@@ -54,15 +60,23 @@ class Town:
         self.data_dir = folder.with_name(f"{folder.name}-story-{os.getpid()}")
         self.port = free_ports()
         self.web, self.far_side = (f"http://127.0.0.1:{self.port + n}" for n in (0, 1))
-        self.environment = os.environ | {"CITYBILL_DATA_DIR": str(self.data_dir)}
-        self.keys: dict[str, str] = json.loads(self.citybill("demo", "people", "--json").stdout)
+        ours = {
+            name: value for name, value in os.environ.items() if not name.startswith("CITYBILL_")
+        }
+        self.environment = ours | {"CITYBILL_DATA_DIR": str(self.data_dir)}
+        self.keys: dict[str, str] = self.begin()
         self.log_file = Path(tempfile.gettempdir()) / f"citybill-story-{os.getpid()}.log"
         self.log = self.log_file.open("w")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli", "serve", "--demo", "--port", str(self.port)],
             cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log,
         )  # fmt: skip
-        eventually(self._ready, seconds=60, what="the town is up")
+        eventually(self._ready, seconds=180, what="the town is up")
+
+    def begin(self) -> dict[str, str]:
+        """Make what is there before the town is up; returns the companies' API keys."""
+        told: dict[str, str] = json.loads(self.citybill("demo", "people", "--json").stdout)
+        return told
 
     def _ready(self) -> bool:
         assert self.process.poll() is None, f"the town stopped by itself: see {self.log_file}"
@@ -73,8 +87,12 @@ class Town:
 
     def citybill(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run the command line as somebody would in a second terminal."""
+        return self.run("cli", *arguments)
+
+    def run(self, module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a program in the town's folder."""
         return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
 
@@ -122,3 +140,28 @@ class Town:
         code = self.process.wait(timeout=60)
         self.log.close()
         return code
+
+
+def sign_in(browser: Browser, town: Town, contact: str, screen: dict[str, int] = PHONE) -> Page:
+    """Sign somebody in by the code that reaches the demo inbox."""
+    context = browser.new_context(locale="zh-CN", viewport=screen)
+    page = context.new_page()
+    page.goto(town.web)
+    seen = {message["id"] for message in town.messages()}
+    page.fill("#contact", contact)
+    page.click("form.door__card button")
+    page.fill("#code", town.code_after(seen))
+    page.click("form:has(#code) button")
+    page.wait_for_load_state()
+    return page
+
+
+def without_night(page: Page, town: Town) -> Page:
+    """Have whoever is signed in choose no quiet hours: a story waits for nobody's morning."""
+    cookies = {one["name"].removeprefix("__Host-"): one["value"] for one in page.context.cookies()}
+    signed = {"Authorization": f"Bearer {cookies['citybill_session']}"}
+    where = f"{town.web}/api/v1/preferences"
+    now = httpx.get(where, headers=signed).raise_for_status().json()
+    changed = now | {"quiet_from": None, "quiet_until": None, "offers": None}
+    httpx.put(where, headers=signed, json=changed).raise_for_status()
+    return page

@@ -26,7 +26,7 @@ def far_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its settings are nobody else's
 def app(database_url: str, far_side: Simulator) -> Iterator[FastAPI]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {

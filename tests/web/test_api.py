@@ -310,6 +310,42 @@ class TestBills:
         assert [bill["provider"] for bill in told.json()["bills"]] == ["power"]
         assert not any(number in told.text for number in home.account_nos)
 
+    def test_filters_hold_on_every_page_of_the_list(self, app):
+        home = a_home(*([1_000] * 8), now=utc_now())
+        browser, seen, cursor = signed_in(app, home.owner_id), [], ""
+
+        for _ in range(4):
+            told = browser.get(f"/api/v1/bills?limit=1&provider=gas{cursor}").json()
+            seen += [bill["id"] for bill in told["bills"]]
+            if told["next_cursor"] is None:
+                break
+            cursor = f"&cursor={told['next_cursor']}"
+
+        assert seen == [format_ref(ref) for ref in sorted((home.refs[2], home.refs[6]))]
+
+    def test_by_status(self, app):
+        home = a_home(100, -200, now=utc_now())
+        browser = signed_in(app, home.owner_id)
+
+        told = browser.get("/api/v1/bills?status=credit").json()
+
+        assert [bill["id"] for bill in told["bills"]] == [format_ref(home.refs[1])]
+        assert browser.get("/api/v1/bills?status=nonsense").status_code == 422
+
+    def test_by_household_of_ones_own_only(self, app):
+        mine = a_home(100, now=utc_now())
+        second = a_home(200, owner_id=mine.owner_id, now=utc_now())
+        others = a_home(300, now=utc_now())
+        browser = signed_in(app, mine.owner_id)
+
+        def listed(household_id: int) -> list[str]:
+            told = browser.get(f"/api/v1/bills?household={household_id}").json()
+            return [bill["id"] for bill in told["bills"]]
+
+        assert listed(second.household_id) == [format_ref(second.refs[0])]
+        assert listed(others.household_id) == []
+        assert len(browser.get("/api/v1/bills").json()["bills"]) == 2
+
     def test_the_pdf_is_one_and_has_a_name(self, app):
         home = a_home(100, now=utc_now())
 

@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
@@ -37,9 +38,14 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def web(app: FastAPI, city: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def web(app: FastAPI, city: str) -> Iterator[str]:
+    with serving(app) as url:
+        yield url
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
     """The application behind a real server, with cookies that work without TLS."""
-    monkeypatch.setattr(settings(), "environment", Environment.DEMO)
     server = uvicorn.Server(
         uvicorn.Config(
             app, port=0, lifespan="off", log_level="warning", timeout_graceful_shutdown=5
@@ -49,9 +55,13 @@ def web(app: FastAPI, city: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(settings(), "environment", Environment.DEMO)
+            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def operator(chromium: Browser, web: str, **how: object) -> BrowserContext:

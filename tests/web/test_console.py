@@ -146,7 +146,7 @@ class TestReconciliation:
 
         today = notices(staff.get("/console", headers=ENGLISH).text)
         assert "18 days are not reconciled yet" in today
-        assert main_of(staff, self.path).count("Not yet") == 18
+        assert main_of(staff, self.path).count("Sandbox Pay Not yet") == 18
 
 
 class TestFigures:

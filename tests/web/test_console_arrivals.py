@@ -8,7 +8,7 @@ from core.clock import utc_now
 from core.db import transaction
 from identity.models import Role
 from payments.gateways.base import GatewayStatus
-from payments.reconciliation import arrivals
+from payments.reconciliation.gateway import arrivals
 from tests.factories import a_home, a_payment, a_person, book
 from tests.payments.reconciliation.test_arrivals import Filing
 from tests.web.conftest import Browser, signed_in
@@ -36,11 +36,11 @@ def test_before_the_first_payment_nothing_is_expected(staff):
 def test_a_file_that_did_not_come_is_late_and_can_be_looked_for_alone(staff):
     expected_since(days=3)
 
-    page, late = staff.get("/console/arrivals"), staff.get("/console/arrivals?late=true")
+    page, late = staff.get("/console/arrivals"), staff.get("/console/arrivals?status=late")
 
     assert "逾期未到" in text_of(page.text)
-    assert "late=true" in page.text
-    assert "sandbox" in text_of(late.text)
+    assert "status=late" in page.text
+    assert "沙箱支付" in text_of(late.text)
 
 
 def test_it_is_reached_from_reconciliation(staff):

@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from lxml import html
@@ -14,10 +15,11 @@ from core.settings import settings
 from identity.models import Role
 from payments.gateways.base import GatewayStatus
 from payments.models import Payment
-from payments.reconciliation.matching import reconcile
+from payments.reconciliation.gateway.matching import reconcile
 from payments.reconciliation.models import BreakState
-from payments.reconciliation.repair_models import ActState
-from tests.factories import a_home, a_payment, a_person, book
+from payments.reconciliation.repair.models import Act, ActState
+from tests.factories import a_home, a_payment, a_person, balances, book, violations
+from tests.payments.reconciliation.banking import Line, bank_says
 from tests.payments.reconciliation.repairing import acts_of, the_break
 from tests.payments.reconciliation.test_matching import GATEWAY, a_file, row_of
 from tests.web.conftest import Browser, signed_in
@@ -124,7 +126,7 @@ class TestTheList:
         assert browser.get("/console/breaks?after=999").status_code == 404
 
     def test_pages_follow_each_other_and_keep_the_filter(self, colleagues, monkeypatch):
-        monkeypatch.setattr("payments.reconciliation.workbench.PAGE", 2)
+        monkeypatch.setattr("payments.reconciliation.repair.workbench.PAGE", 2)
         breaks("86.48", "86.47", "86.46")
         browser, path, seen = colleagues[0], "/console/breaks?kind=amount_differs", []
 
@@ -157,12 +159,15 @@ class TestTheList:
         with transaction() as session:
             session.execute(text("UPDATE reconciliation_break SET their_ref = '=1+1'"))
 
-        answer = colleagues[0].get("/console/breaks.csv?kind=amount_differs")
+        path = "/console/breaks.csv?kind=amount_differs"
+        answer = colleagues[0].get(path, headers=ENGLISH)
         (row,) = csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff")))
 
-        assert (row["id"], row["their_ref"]) == (str(found), "'=1+1")
-        assert (row["ours_fen"], row["theirs_fen"]) == ("8650", "8648")
+        assert (row["Number"], row["Their reference"]) == (str(found), "'=1+1")
+        assert (row["Ours"], row["Theirs"], row["What"]) == ("86.50", "86.48", "Amounts differ")
         assert colleagues[0].get("/console/breaks.csv?leg=bank").text.count("\n") == 1
+        sheet = colleagues[0].get("/console/breaks.xlsx?kind=amount_differs")
+        assert sheet.content.startswith(b"PK")
 
 
 class TestAcceptingMany:
@@ -195,7 +200,7 @@ class TestAcceptingMany:
     @pytest.mark.parametrize(
         ("chosen", "reason", "why"),
         [
-            ([], "已核实", "Tick what you want to accept."),
+            ([], "已核实", "Tick what this is about."),
             (["junk"], "已核实", "look at the amounts again"),
             (["1:amount_differs:8650:8648"], " ", "Say why"),
         ],
@@ -205,6 +210,42 @@ class TestAcceptingMany:
 
         assert why in self.accept(colleagues[0], chosen, reason)
         assert the_break(found).state is BreakState.OPEN
+
+
+class TestDoingMuchAtOnce:
+    def send(self, browser: Browser, **form: Any) -> str:
+        chosen = boxes_of(browser)
+        answer = browser.send_form("/console/breaks", {"chosen": chosen} | form, headers=ENGLISH)
+        if answer.status_code != 303:
+            return told(answer.text)
+        return main_of(browser, answer.headers["location"])
+
+    def test_gateways_are_asked_about_what_is_ticked(self, colleagues):
+        found = breaks("", "86.48")
+
+        said = self.send(colleagues[0], do="act", what="query_again", reason="对方漏了")
+
+        assert "Asked about 2 differences" in said
+        assert {acts_of(one)[0].act for one in found} == {Act.QUERY_AGAIN}
+
+    def test_what_is_ticked_is_given_to_a_colleague(self, colleagues):
+        found = breaks("", "86.48")
+        one, other = colleagues
+        page = html.fromstring(one.get("/console/breaks").text)
+        (owner,) = page.xpath("//select[@name='owner']/option[text()='林岚']/@value")
+
+        assert "have somebody who looks after them" in self.send(one, do="own", owner=owner)
+
+        assert {str(the_break(each).owner_id) for each in found} == {owner}
+        assert len(boxes_of(other, "/console/breaks?mine=1")) == 2
+        assert "2 were left as they are" in self.send(one, do="own")  # a colleague has them
+
+    def test_other_acts_are_not_for_many(self, colleagues):
+        breaks("")
+
+        assert "Choose what to do." in self.send(
+            colleagues[0], do="act", what="suspend", reason="x"
+        )
 
 
 class TestOne:
@@ -317,12 +358,85 @@ class TestOne:
         )
         assert the_break(found).owner_id is None
 
+    def test_it_is_given_to_a_colleague(self, colleagues):
+        (found,) = breaks("86.48")
+        one, other = colleagues
+        page = html.fromstring(one.get(f"/console/breaks/{found}").text)
+        (owner,) = page.xpath("//select[@name='owner']/option[text()='林岚']/@value")
+
+        assert one.send_form(f"/console/breaks/{found}/owner", {"owner": owner}).status_code == 303
+
+        assert str(the_break(found).owner_id) == owner
+        assert one.send_form(f"/console/breaks/{found}/owner", {"owner": "9"}).status_code == 422
+        assert len(boxes_of(other, "/console/breaks?mine=1")) == 1
+
+    def test_what_is_suggested_comes_first_with_why(self, colleagues):
+        (found,) = breaks("86.48")
+
+        said = main_of(colleagues[0], f"/console/breaks/{found}")
+
+        assert said.index("Write the difference off Suggested") < said.index("Accept it")
+        assert "So little may be written off" in said
+        assert "Explain by" in said
+
     def test_a_form_of_somebody_elses_is_refused(self, colleagues):
         (found,) = breaks("86.48")
 
         for path in ("breaks", f"breaks/{found}/act", f"breaks/{found}/owner"):
             answer = colleagues[0].post(f"/console/{path}", data={"csrf": "x", "shown": "x"})
             assert answer.status_code == 403
+
+
+class TestMoneyNobodyAnnounced:
+    @pytest.fixture
+    def found(self) -> int:
+        bank_says(Line(4_000, no="E7", name="王小明"))
+        with transaction() as session:
+            return session.execute(text("SELECT id FROM reconciliation_break")).scalar_one()
+
+    def test_it_goes_to_suspense_and_back(self, colleagues, found):
+        one, other = colleagues
+        assert "Move it to suspense Suggested" in main_of(one, f"/console/breaks/{found}")
+
+        assert send_act(one, found, "suspend") == ""
+
+        assert "Moved to suspense" in main_of(one, f"/console/breaks/{found}")
+        assert balances()["suspense:bank"] == -4_000
+        assert decide(other, found, "undo", reason="查明了") == ""
+        assert (balances(), violations()) == ({}, [])
+
+    def test_it_is_sent_back_by_two_people(self, colleagues, found):
+        one, other = colleagues
+        path = f"/console/breaks/{found}"
+        assert send_act(one, found, "return_money") == ""
+        payee = {"name": "王小明", "bank": "工商银行", "account": "6222000011112222"}
+
+        wrong = one.send_form(f"{path}/payee", payee | {"account": "1"}, headers=ENGLISH)
+        assert "6 to 34" in told(wrong.text)
+        assert one.send_form(f"{path}/payee", payee).status_code == 303
+        said = main_of(one, path)
+        assert "6222000011112222" not in said
+        whole = other.send_form(f"{path}/account", headers=ENGLISH)
+        assert "6222000011112222" in told(whole.text).replace(" ", "")
+        assert other.send_form(f"{path}/sent", {"bank_ref": "BR-1"}).status_code == 303
+
+        assert "Our bank sent it back" in main_of(one, path)
+        assert (balances(), violations()) == ({}, [])
+        assert "cannot be taken back" in decide(other, found, "undo", reason="x")
+
+    def test_its_transfers_number_leads_to_the_difference(self, colleagues, found):
+        send_act(colleagues[0], found, "return_money")
+        with transaction() as session:
+            number = session.execute(text("SELECT number FROM bank_transfer")).scalar_one()
+
+        answer = colleagues[0].get(f"/console/refunds/{number}", follow_redirects=False)
+
+        assert answer.headers["location"] == f"/console/breaks/{found}"
+
+    def test_its_life_is_told_to_the_bank(self, colleagues, found):
+        assert "In our bank’s statement · ¥40.00" in main_of(
+            colleagues[0], f"/console/breaks/{found}"
+        )
 
 
 class TestByApi:
@@ -340,7 +454,7 @@ class TestByApi:
         } | changes  # fmt: skip
 
     def test_the_list_is_paged_and_filtered(self, colleagues, monkeypatch):
-        monkeypatch.setattr("payments.reconciliation.workbench.PAGE", 2)
+        monkeypatch.setattr("payments.reconciliation.repair.workbench.PAGE", 2)
         found = breaks("86.48", "86.47", "")
         browser = colleagues[0]
 
@@ -410,6 +524,33 @@ class TestByApi:
         path = f"/api/v1/reconciliations/sandbox/2020-01-01/breaks/{found}/resolution"
 
         assert colleagues[0].post(path, json=self.body(found)).status_code == 404
+
+    def test_a_match_without_our_number_is_listed_and_undone(self, colleagues):
+        now = utc_now()
+        day = billing_date(now) - timedelta(days=1)
+        payment = paid_yesterday()
+        happened_at = payment.paid_at.isoformat().replace("+00:00", "Z")
+        rows = [row_of(payment, order_no="", gateway_ref="s1", happened_at=happened_at)]
+        with transaction() as session:
+            reconcile(session, GATEWAY, io.BytesIO(a_file(rows, day=day)), day=day,
+                      file_name="s.csv", now=now)  # fmt: skip
+        browser, path = colleagues[0], f"/api/v1/reconciliations/sandbox/{day}/matches"
+
+        (one,) = browser.get(path).json()
+        assert (one["found_by"], one["amount_fen"]) == ("amount", 8_650)
+        gone = browser.post(f"{path}/{one['id']}/undo", json={"reason": "another"})
+
+        assert (gone.status_code, browser.get(path).json()) == (204, [])
+        kinds = {each["kind"] for each in browser.get("/api/v1/breaks").json()["breaks"]}
+        assert kinds == {"missing_here", "missing_at_gateway"}
+
+    def test_given_to_a_colleague(self, colleagues):
+        (found,) = breaks("86.48")
+        person = a_person(Role.STAFF)
+
+        answer = colleagues[0].put(self.path(found, "owner"), json={"person_id": person})
+
+        assert (answer.status_code, the_break(found).owner_id) == (204, person)
 
     def test_taken_and_released(self, colleagues):
         (found,) = breaks("86.48")

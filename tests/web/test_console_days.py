@@ -1,10 +1,12 @@
 """The daily close on the console: looked at, confirmed, sealed; and refused with its reason."""
 
+import csv
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from lxml import html
+from pypdfium2 import PdfDocument
 from sqlalchemy import text
 
 from billing import days
@@ -12,12 +14,14 @@ from core.clock import billing_date, utc_now
 from core.db import transaction
 from identity.models import Role
 from identity.people import get_person
-from tests.factories import a_home, a_person
+from payments.reconciliation.closing.checklist import LATE_FEES
+from tests.factories import a_home, a_payment, a_person
 from tests.web.conftest import Browser, signed_in
 from tests.web.forms import text_of
 
 pytestmark = pytest.mark.usefixtures("city")
 
+ENGLISH = {"Accept-Language": "en"}
 TODAY = billing_date(utc_now())
 FIRST = TODAY - timedelta(days=3)
 
@@ -36,7 +40,27 @@ def closed_days() -> list[date]:
 
 
 def close(staff: Browser, day: date, **fields: str) -> Any:
-    return staff.send_form(f"/console/days/{day}/closing", fields)
+    """Send the form; nobody has counted late fees here, so a reason is asked for."""
+    return staff.send_form(f"/console/days/{day}/closing", {"despite": "a test"} | fields)
+
+
+def count_late_fees() -> None:
+    """What the scheduler leaves when the run of this morning is over."""
+    number = (TODAY - date(1970, 1, 1)).days
+    with transaction() as session:
+        session.execute(
+            text("INSERT INTO job (task, subject_id, schedule_key, state, attempts, due_at)"
+                 " VALUES (:task, :today, :key, 'done', 1, :now)"),
+            {"task": LATE_FEES, "today": str(TODAY), "key": f"{LATE_FEES}:{number}",
+             "now": utc_now()},
+        )  # fmt: skip
+
+
+def checks_of(page: str) -> dict[str, str]:
+    """Return each line of the checklist by its state: what a reader hears."""
+    rows = html.fromstring(page).xpath("//li[starts-with(@class, 'check ')]")
+    return {row.xpath(".//b")[0].text: row.xpath(".//span[@class='sr-only']")[0].text
+            for row in rows}  # fmt: skip
 
 
 class TestLooking:
@@ -66,7 +90,109 @@ class TestLooking:
         assert staff.get(f"/console/days/{day}").status_code == 422
 
 
+class TestChecklist:
+    def test_it_turns_green_and_says_how_far_it_is(self, staff):
+        before = staff.get(f"/console/days/{FIRST}", headers=ENGLISH).text
+        assert checks_of(before)["The late fees of the day are not counted yet."] == "Waiting"
+        assert "12 of 13 done" in text_of(before)
+        assert html.fromstring(before).xpath("//main/@data-refresh-seconds") == ["5"]
+
+        count_late_fees()
+
+        after = staff.get(f"/console/days/{FIRST}", headers=ENGLISH).text
+        assert set(checks_of(after).values()) == {"Done"}
+        assert "13 of 13 done" in text_of(after)
+        assert not html.fromstring(after).xpath("//main/@data-refresh-seconds")
+
+    def test_each_line_that_is_open_leads_to_the_page_that_helps(self, staff):
+        at = utc_now() - timedelta(days=3)
+        payment = a_payment(a_home(1_000, now=at), now=at)
+
+        page = html.fromstring(staff.get(f"/console/days/{FIRST}", headers=ENGLISH).text)
+
+        (link,) = page.xpath("//li[contains(@class, 'check--')]//a/@href")
+        assert staff.get(link).status_code == 200
+        assert payment.order_no in staff.get("/console/payments").text
+
+    def test_a_reason_is_asked_for_only_where_something_is_open(self, staff):
+        assert 'name="despite"' in staff.get(f"/console/days/{FIRST}").text
+
+        count_late_fees()
+
+        assert 'name="despite"' not in staff.get(f"/console/days/{FIRST}").text
+
+    def test_nobody_is_asked_to_wait_for_a_day_that_goes_on(self, staff):
+        page = staff.get(f"/console/days/{TODAY}", headers=ENGLISH).text
+
+        assert checks_of(page)["The day is not over yet."] == "Waiting"
+        assert not html.fromstring(page).xpath("//main/@data-refresh-seconds")
+
+
+class TestReport:
+    def test_it_is_a_pdf_of_the_day_in_the_readers_language(self, staff):
+        answer = staff.get(f"/console/days/{FIRST}/report.pdf", headers=ENGLISH)
+
+        assert answer.headers["content-type"] == "application/pdf"
+        assert f"citybill-{FIRST}.pdf" in answer.headers["content-disposition"]
+        assert PdfDocument(answer.content).get_metadata_dict()["Title"].startswith("Report of the")
+
+    def test_nobody_but_staff(self, app):
+        resident = signed_in(app, a_person())
+
+        assert resident.get(f"/console/days/{FIRST}/report.pdf").status_code == 403
+
+
+class TestList:
+    def test_older_days_are_a_page_further(self, staff, monkeypatch):
+        monkeypatch.setattr("web.pages.console.days.DAYS_SHOWN", 1)
+        for at in (0, 1):
+            close(staff, FIRST + timedelta(days=at), sure="yes")
+
+        first = html.fromstring(staff.get("/console/days").text)
+        (more,) = first.xpath("//a[@rel='next']/@href")
+        second = html.fromstring(staff.get(more).text)
+
+        assert second.xpath("//tbody//a/@href") == [f"/console/days/{FIRST}"]
+        assert not second.xpath("//a[@rel='next']")
+
+    def test_all_of_them_are_taken_out_as_a_file(self, staff):
+        close(staff, FIRST, sure="yes", despite="the worker was away")
+
+        answer = staff.get("/console/days.csv", headers=ENGLISH)
+
+        head, row = csv.reader(answer.text.lstrip("\ufeff").splitlines())
+        assert head[0] == "Day"
+        assert (row[0], row[-1]) == (str(FIRST), "the worker was away")
+        assert staff.get("/console/days.xlsx").status_code == 200
+
+
 class TestClosing:
+    def test_without_a_reason_what_is_open_stays_so(self, staff):
+        answer = close(staff, FIRST, sure="yes", despite=" ")
+
+        assert answer.status_code == 409
+        assert "还有检查未完成：请写明" in text_of(answer.text)
+        assert closed_days() == []
+
+    def test_the_reason_stands_on_the_day_and_in_the_list(self, staff):
+        close(staff, FIRST, sure="yes", despite="the worker was away")
+
+        page = staff.get(f"/console/days/{FIRST}", headers=ENGLISH)
+
+        assert "the worker was away" in text_of(page.text)
+        assert list(checks_of(page.text)) == ["The late fees of the day are not counted yet."]
+        assert "the worker was away" in text_of(staff.get("/console/days").text)
+
+    def test_a_green_day_needs_none(self, staff):
+        count_late_fees()
+
+        assert close(staff, FIRST, sure="yes", despite="").status_code == 303
+
+    def test_what_was_typed_is_not_lost_when_the_tick_is(self, staff):
+        answer = close(staff, FIRST, despite="the worker was away")
+
+        assert 'value="the worker was away"' in answer.text
+
     def test_a_day_is_closed_by_who_confirmed_it(self, app):
         a_home(1_000, now=utc_now() - timedelta(days=3))
         person_id = a_person(Role.STAFF)

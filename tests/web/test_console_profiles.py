@@ -23,7 +23,7 @@ from tests.providers.files import GAS, POWER, WATER
 from tests.web.conftest import Browser, a_browser, signed_in
 from tests.web.forms import text_of
 from tests.web.test_company_in_a_browser import DESK, PHONE, web
-from web.pages.console_profiles import masked_raw
+from web.pages.console.profiles import masked_raw
 
 pytestmark = pytest.mark.usefixtures("city")
 assert web  # a fixture of the other browser tests

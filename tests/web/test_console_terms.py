@@ -84,7 +84,7 @@ class TestTwoPeople:
         shown = one.get(address).text
         refused = one.send_form(f"{address}/approval", headers={"Accept-Language": "en"})
 
-        assert "/approval" not in shown
+        assert '/approval"' not in shown
         assert refused.status_code == 403
         assert "ask a colleague" in told(refused.text)
         assert in_force(tomorrow()) == Terms()

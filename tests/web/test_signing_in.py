@@ -1,6 +1,7 @@
 """Signing in with a one-time code, by page and by program."""
 
 import re
+from urllib.parse import quote
 
 import pytest
 from lxml import html
@@ -12,7 +13,7 @@ from core.settings import settings
 from identity.models import Role
 from identity.people import add_person, get_person
 from tests.factories import a_home, a_person, at_once
-from tests.web.conftest import a_browser, signed_in
+from tests.web.conftest import PUBLIC_URL, a_browser, signed_in
 from web.pages.file_views import provider_name
 
 pytestmark = pytest.mark.usefixtures("city")
@@ -56,6 +57,52 @@ class TestPages:
         out = browser.send_form("/sign-out")
         assert out.headers["location"] == "/sign-in"
         assert browser.get("/").status_code == 303
+
+    @pytest.mark.parametrize(
+        ("asked_for", "lands"),
+        [
+            ("/notices?only=unread&page=2", "/notices?only=unread&page=2"),
+            ("/console", "/"),  # not theirs
+            ("//evil.example/", "/"),
+            ("https://evil.example/", "/"),
+            ("javascript:alert(1)", "/"),
+        ],
+    )
+    def test_signing_in_goes_on_to_the_page_that_was_asked_for(self, browser, asked_for, lands):
+        contact = contact_of(a_home(8_650).owner_id)
+        sent_away = browser.get(asked_for) if asked_for.startswith("/no") else None
+        page = browser.open_form(
+            sent_away.headers["location"] if sent_away else f"/sign-in?next={quote(asked_for)}"
+        )
+        (onward,) = set(html.fromstring(page.text).xpath("//input[@name='next']/@value"))
+
+        wrong = browser.send_form(
+            "/sign-in/code", {"contact": contact, "code": "junk", "next": onward}
+        )
+        browser.send_form("/sign-in", {"contact": contact, "next": onward})
+        (onward,) = set(html.fromstring(wrong.text).xpath("//input[@name='next']/@value"))
+        entered = browser.send_form(
+            "/sign-in/code", {"contact": contact, "code": the_code(), "next": onward}
+        )
+
+        assert entered.headers["location"] == lands
+
+    @pytest.mark.parametrize(
+        ("referer", "back_to"),
+        [
+            (f"{PUBLIC_URL}/autopay?x=1", "/autopay?x=1"),
+            ("https://evil.example/autopay", "/"),
+            (None, "/"),
+        ],
+    )
+    def test_a_form_sent_after_the_session_ended_leads_back_to_its_page(
+        self, app, referer, back_to
+    ):
+        headers = {"referer": referer} if referer else {}
+
+        answer = a_browser(app, **headers).post("/autopay", data={})
+
+        assert answer.headers["location"] == f"/sign-in?next={quote(back_to)}"
 
     def test_signing_out_ends_the_session_and_not_only_the_cookie(self, app):
         browser = signed_in(app, a_person())

@@ -13,8 +13,8 @@ from core.clock import billing_date, utc_now
 from core.db import transaction
 from payments.gateways.base import RefundState
 from payments.models import get_payment
-from payments.reconciliation import matching
 from payments.reconciliation.breaks import list_breaks
+from payments.reconciliation.gateway import matching
 from payments.reconciliation.models import BreakKind
 from payments.verification import verify
 from payments.views import PaymentView, PublicStatus, view
@@ -278,6 +278,7 @@ def _check_notices(week: Week) -> None:
             SELECT FROM notice n WHERE n.event = 'payment.returned'
               AND n.subject_ref = r.refund_no AND n.channel = 'inbox')
         UNION ALL
-        SELECT 'delivery of notice ' || n.id FROM notice n WHERE n.state = 'created'
+        SELECT 'delivery of notice ' || n.id FROM notice n
+        WHERE n.state = 'created' AND n.due_at IS NOT NULL  -- of those behind another, its turn
     """):
         week.complain(f"there is no {row.what}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from core.errors import Upstream
-from notifications.channels.base import Message
+from notifications.channels.base import Message, Taken, WithoutReceipts
 from providers.base import (
     FetchOutcome,
     FetchReply,
@@ -100,17 +100,21 @@ class MadeUpCompany:
         return ValidateReply(outcome=ValidateOutcome.UNKNOWN_ACCOUNT)
 
 
-class MadeUpChannel:
+class MadeUpCarrier(WithoutReceipts):
     """A way to reach residents: what arrived, by message."""
 
+    repeats_safely = True
+
     def __init__(self, code: str, wire: Wire) -> None:
-        self.code, self.wire = code, wire
+        self.code = self.channel = code
+        self.wire = wire
         self.arrived: dict[str, Message] = {}
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Taken:
         def take() -> bool:
             self.arrived[message.message_id] = message
             return True
 
         if not self.wire.call(f"{self.code} {message.message_id}", take, lost=lambda: False):
             raise Upstream("the relay broke off")
+        return Taken()

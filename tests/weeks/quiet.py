@@ -16,7 +16,8 @@ _UNDONE = text("""
     SELECT (SELECT count(*) FROM outbox_event WHERE relayed_at IS NULL) AS news,
            (SELECT count(*) FROM job WHERE state IN ('waiting', 'running')) AS jobs,
            (SELECT min(CASE state WHEN 'running' THEN lease_until ELSE due_at END)
-            FROM job WHERE state IN ('waiting', 'running')) AS due_at
+            FROM job WHERE state IN ('waiting', 'running')) AS due_at,
+           (SELECT min(due_at) FROM notice WHERE state = 'created') AS notice_due_at
 """)
 
 
@@ -35,6 +36,7 @@ def quiet(week: Week) -> None:
         relay_round(week)
         while week.bells:
             week.run_jobs(week.bells.pop(0))
+        week.hand_over()
         due_at = _next_due(week)
         if due_at is None or week.wrong:
             return
@@ -61,6 +63,8 @@ def _next_due(week: Week) -> datetime | None:
     due = [moment for moment in waiting if moment is not None]
     if undone.news:
         due.append(utc_now())
+    if undone.notice_due_at is not None:
+        due.append(max(undone.notice_due_at, utc_now()))
     if undone.jobs:
         # A bell that was lost is rung for again after half a minute.
         due.append(max(undone.due_at, utc_now()) if undone.due_at else utc_now())

@@ -278,6 +278,11 @@ def work(week: Week) -> None:
         week.run_jobs(job_ids)
 
 
+def tell_people(week: Week) -> None:
+    """A worker of notices hears its bell."""
+    week.hand_over()
+
+
 def bells_are_lost(week: Week) -> None:
     """Redis forgets everything."""
     week.bells.clear()
@@ -296,5 +301,5 @@ def a_day_is_closed(week: Week) -> None:
 ALL = {
     pay: 14, press_again: 3, give_up: 1, look: 5, at_the_gateway: 24, banks_confirm: 6,
     gateway_calls: 14, forged_call: 1, an_outage: 1, company_sends: 2, file_lands: 1,
-    relay_round: 20, plan: 1, work: 30, bells_are_lost: 1, a_day_is_closed: 1,
+    relay_round: 20, plan: 1, work: 30, tell_people: 8, bells_are_lost: 1, a_day_is_closed: 1,
 }  # fmt: skip

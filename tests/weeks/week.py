@@ -3,10 +3,12 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import structlog
@@ -15,10 +17,14 @@ from sqlalchemy import text
 from core import db
 from core.clock import utc_now
 from core.db import transaction
+from notifications.models import Lane
+from notifications.sending import handing
+from notifications.sending.carriers import ensure_known
+from notifications.sending.handing import hand_over_due
 from payments.routing import Way
 from payments.starting import Basket
 from tests.weeks.city import COMPANIES, City
-from tests.weeks.companies import CompanyBooks, MadeUpChannel, MadeUpCompany
+from tests.weeks.companies import CompanyBooks, MadeUpCarrier, MadeUpCompany
 from tests.weeks.dying import Crash, Deaths
 from tests.weeks.gateway_adapter import MadeUpGateway
 from tests.weeks.gateway_books import MANNERS, GatewayBooks, Manner
@@ -96,7 +102,7 @@ class Week:
         self.companies = {
             code: CompanyBooks(code, self.dice, refuses_often, self.complain) for code in COMPANIES
         }
-        self.channels = {code: MadeUpChannel(code, self.wire) for code in ("inbox", "email")}
+        self.carriers = {code: MadeUpCarrier(code, self.wire) for code in ("email", "sms")}
         self.city = City(self.dice)
         self.attempts: list[Attempt] = []
         self.requests: list[Request] = []
@@ -123,7 +129,7 @@ class Week:
         return start.Outside(
             gateways={code: MadeUpGateway(one, self.wire) for code, one in self.books.items()},
             utilities={code: MadeUpCompany(one, self.wire) for code, one in self.companies.items()},
-            channels=dict(self.channels),
+            carriers={code: [one] for code, one in self.carriers.items()},
         )
 
     @contextmanager
@@ -143,6 +149,15 @@ class Week:
             self.ran += jobs.run(*job_ids)
         for job_id in job_ids:
             self._look_at_job(job_id)
+
+    def hand_over(self) -> None:
+        """Have a worker hand over what is due, a notice at a time: a seed knows no race."""
+        for lane in Lane:
+            with self.process(f"the worker of the lane {lane}"):
+                while hand_over_due(
+                    lane, start.outside().carriers, now=utc_now(), limit=1, draw=self.dice
+                ):
+                    pass
 
     def _look_at_job(self, job_id: int) -> None:
         with transaction() as session:
@@ -210,6 +225,15 @@ class _NoBell:
         self.week.bells.append(args[0])
 
 
+class _NoThreads:
+    """Where a worker's messages go on their way: at once, so that a death is the worker's."""
+
+    def submit(self, send: Callable[[], Any]) -> Future[Any]:
+        answer: Future[Any] = Future()
+        answer.set_result(send())
+        return answer
+
+
 @contextmanager
 def world_of(
     seed: int,
@@ -231,6 +255,10 @@ def world_of(
         undo.callback(start.outside.cache_clear)
         undo.enter_context(week.deaths.watching(db.engine()))
         undo.enter_context(_instead(jobs, "TURN_SECONDS", math.inf))  # a seed knows no real time
+        undo.enter_context(_instead(handing, "time", SimpleNamespace(monotonic=lambda: 0)))
+        undo.enter_context(_instead(handing, "_senders", _NoThreads()))
+        with transaction() as session:
+            ensure_known(session, list(week.carriers.values()), {})
         before = structlog.get_config()
         undo.callback(lambda: structlog.configure(**before))
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -242,7 +270,7 @@ def _makers(made: start.Outside) -> dict[str, Callable[..., Any]]:
     return {
         "load_gateways": lambda *_: dict(made.gateways),
         "load_clients": lambda *_: dict(made.utilities),
-        "load_channels": lambda *_: dict(made.channels),
+        "load_carriers": lambda *_: {code: one for code, [one] in made.carriers.items()},
     }
 
 

@@ -139,7 +139,9 @@ class TestSchedule:
             ).all()
 
         assert [tuple(one) for one in found] == [
-            ("bills.late_fees", "2026-12-01"), ("bills.notice_missing", "2026-12-01"),
+            ("bills.count_usage", "2026-12-01"), ("bills.late_fees", "2026-12-01"),
+            ("bills.notice_missing", "2026-12-01"), ("bills.remind", "2026-12-01"),
+            ("bills.state_month", "2026-12-01"),
         ]  # fmt: skip
 
     def test_a_job_run_as_a_worker_runs_it_ends_done(self):

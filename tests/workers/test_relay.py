@@ -125,7 +125,7 @@ class TestRing:
         assert the_job(job_id).state == "waiting"
 
     def test_each_job_rings_in_the_queue_of_its_name(self, bell, now):
-        for task in ("payments.resolve", "notices.deliver", "bills.import_file", "upkeep.forget"):
+        for task in ("payments.resolve", "notices.receipt", "bills.import_file", "upkeep.forget"):
             a_job(task, due_at=now)
 
         ring(now=now)
@@ -273,4 +273,4 @@ class TestSchedule:
         at_once(5, rounds)
 
         assert sum(one.task == "notices.receipt" for one in jobs()) == 20
-        assert rung(bell, "notices") == 20
+        assert rung(bell, "notices") == sum(one.task.startswith("notices.") for one in jobs())

@@ -1,26 +1,27 @@
 """Staff hand in our bank's statements by API."""
 
-import io
 import tempfile
 from datetime import date, datetime
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO, cast
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from core.clock import billing_date, utc_now
-from core.db import transaction
+from core.clock import utc_now
 from core.errors import Invalid, NotFound
-from payments import statements
-from payments.reconciliation import bank, bank_statements
+from payments.reconciliation.bank import accounts as bank_accounts
+from payments.reconciliation.intake.models import CameBy
+from payments.reconciliation.intake.receiving import MAX_FILE_BYTES, Given, Way
+from payments.reconciliation.intake.work import BankResult, take_now
+from payments.reconciliation.models import Leg
 from payments.statements.base import MAX_BYTES
-from payments.statements.profiles import BankProfile, load_bank_profile
-from web.access import Db, Staff
+from payments.statements.profiles import bank_profiles
+from web.access import Db, Finance
+from web.bodies import SHORT_BYTES
 
-router = APIRouter(tags=["reconciliation"])
-_PROFILES = Path(statements.__file__).parent / "profiles"
+router = APIRouter(tags=["reconciliation"], max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
+After = Annotated[int | None, Query(ge=1, lt=1 << 63)]
 
 
 class TakenOut(BaseModel):
@@ -33,8 +34,11 @@ class TakenOut(BaseModel):
 
 
 class StatementOut(BaseModel):
+    """A statement; `missing_from` and `missing_to` are days no statement before it covers."""
+
     id: int
     account_masked: str
+    label: str
     statement_no: str
     page_no: int | None
     source_format: str
@@ -46,6 +50,8 @@ class StatementOut(BaseModel):
     file_name: str
     taken_at: datetime
     gap_fen: int | None
+    missing_from: date | None
+    missing_to: date | None
 
 
 class FileOut(BaseModel):
@@ -58,14 +64,17 @@ class FileOut(BaseModel):
 @router.post("/bank-statements", status_code=201)
 async def take(
     request: Request,
-    _caller: Staff,
+    caller: Finance,
     profile: Annotated[str | None, Query(pattern="^[a-z][a-z0-9_]{0,31}$")] = None,
 ) -> FileOut:
     """Take in a file of statements (the body) and match it; may be repeated and converges.
 
     ``profile`` says how a CSV is written; the other formats are known by themselves.
     """
-    layout = None if profile is None else _profile(profile)
+    if profile is not None and profile not in bank_profiles():
+        raise NotFound("there is no such profile of a bank's file", code="bank_profile.unknown")
+    given = Given(leg=Leg.BANK, profile=profile or "")
+    way = Way(CameBy.API, person_id=caller.id)
     name = request.headers.get("x-file-name", "upload")
     with tempfile.SpooledTemporaryFile(8 << 20) as spool:
         size_bytes = 0
@@ -75,30 +84,26 @@ async def take(
                 raise Invalid("the file is larger than 64 MB", code="bank_statement.too_large")
             await run_in_threadpool(spool.write, piece)
         spool.seek(0)
-        return await run_in_threadpool(_take, io.BytesIO(spool.read()), name, layout, utc_now())
 
+        def work() -> FileOut:
+            done = take_now(
+                cast(BinaryIO, spool), given, way, request.app.state.gateways, file_name=name,
+                now=utc_now(),
+            )  # fmt: skip
+            assert isinstance(done, BankResult)
+            return FileOut(
+                statements=[TakenOut(**one._asdict()) for one in done.statements],
+                matches_made=done.made, matches_undone=done.undone, differences=done.open,
+            )  # fmt: skip
 
-def _take(
-    stream: io.BytesIO, name: str, profile: BankProfile | None, now: datetime
-) -> FileOut:  # fmt: skip
-    with transaction() as session:
-        taken = bank_statements.take_statement(session, stream, name=name, profile=profile, now=now)
-        days = [one.covers_to for one in taken if one.covers_to] or [billing_date(now)]
-        done = bank.match_bank(session, min(days), now=now)
-    return FileOut(
-        statements=[TakenOut(**one._asdict()) for one in taken],
-        matches_made=done.made, matches_undone=done.undone, differences=done.open,
-    )  # fmt: skip
-
-
-def _profile(code: str) -> BankProfile:
-    path = _PROFILES / f"{code}.toml"
-    if not path.is_file():
-        raise NotFound("there is no such profile of a bank's file", code="bank_profile.unknown")
-    return load_bank_profile(path)
+        return await run_in_threadpool(work)
 
 
 @router.get("/bank-statements")
-def show(db: Db, _caller: Staff) -> list[StatementOut]:
-    """Return the newest statements; ``gap_fen`` says that one does not follow the one before."""
-    return [StatementOut(**one._asdict()) for one in bank_statements.list_statements(db)]
+def show(db: Db, _caller: Finance, cursor: After = None) -> list[StatementOut]:
+    """Return statements, the newest first; `cursor` is the last id of the page before.
+
+    ``gap_fen`` says that one does not follow the one before.
+    """
+    found = bank_accounts.list_statements(db, after=cursor)
+    return [StatementOut.model_validate(one, from_attributes=True) for one in found]

@@ -17,10 +17,10 @@ from core.clock import utc_now
 from core.db import transaction
 from providers.registry import get_provider
 from web.access import Company, Db, Sender
-from web.bodies import body_pieces
+from web.bodies import SHORT_BYTES, body_pieces
 from web.inputs import Id
 
-router = APIRouter(tags=["bill files"])
+router = APIRouter(tags=["bill files"], max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 _IN_MEMORY_BYTES = 8 << 20
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
 from billing import bills
-from billing.bills import ONLINE_MONTHS
+from billing.finding import Wanted, find_bills
 from billing.households import visible_accounts
 from billing.rules.payable import Offer
 from billing.views import BillState, BillView
@@ -17,7 +18,8 @@ from core.clock import billing_date, utc_now
 from payments.quotes import offers_shown
 from providers.base import OptionKind
 from web.access import Db, Resident
-from web.pages.household import pdf_response
+from web.inputs import PLAIN
+from web.pages.bill import pdf_response
 
 router = APIRouter(tags=["bills"])
 
@@ -98,28 +100,27 @@ def list_bills(
     db: Db,
     caller: Resident,
     status: BillState | None = None,
-    provider: str | None = None,
+    household: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
+    provider: Annotated[str | None, Query(max_length=100, pattern=PLAIN)] = None,
     cursor: str | None = None,
     limit: int = Query(default=50, ge=1, le=200),
 ) -> BillsOut:
     """List the caller's bills of the last two years, newest month first.
 
-    `status` and `provider` filter a page after it was read, so a page may hold fewer than `limit`.
+    `household` is one of the caller's own; of anybody else's there are no bills. `cursor` is the
+    `next_cursor` of the page before, with the same filters.
     """
-    accounts = visible_accounts(db, caller.id)
-    found = bills.list_bills(
-        db, accounts, today=billing_date(utc_now()), months=ONLINE_MONTHS, limit=limit,
-        after=bills.parse_ref(cursor) if cursor else None,
+    accounts = visible_accounts(db, caller.id, household_id=household)
+    found = find_bills(
+        db, accounts, Wanted(states=frozenset({status} if status else ()), provider=provider),
+        today=billing_date(utc_now()), after=bills.parse_ref(cursor) if cursor else None,
+        limit=limit + 1,
     )  # fmt: skip
-    wanted = [
-        bill
-        for bill in found
-        if status in (None, bill.state) and provider in (None, bill.account.provider_code)
-    ]
-    offers = offers_shown(db, wanted, now=utc_now())
+    shown = found[:limit]
+    offers = offers_shown(db, shown, now=utc_now())
     return BillsOut(
-        bills=[bill_out(bill, offers[bill.ref]) for bill in wanted],
-        next_cursor=found[-1].ref if len(found) == limit else None,
+        bills=[bill_out(bill, offers[bill.ref]) for bill in shown],
+        next_cursor=shown[-1].ref if len(found) > limit else None,
     )
 
 
@@ -128,8 +129,7 @@ def document(ref: str, db: Db, caller: Resident) -> Response:
     """Return one bill as PDF."""
     today, accounts = billing_date(utc_now()), visible_accounts(db, caller.id)
     bill = bills.get_bill(db, bills.parse_ref(ref), accounts, today=today)
-    account = accounts[bill.account.account_id]
-    history = bills.list_history(db, bill, account, today=today)
+    history = bills.list_history(db, bill, accounts, today=today)
     return pdf_response(bill, history, offers_shown(db, [bill], now=utc_now())[bill.ref])
 
 

@@ -11,12 +11,22 @@ from core.clock import utc_now
 from core.db import transaction
 from core.errors import NotFound
 from core.settings import settings
-from payments.reconciliation import repair, workbench
-from payments.reconciliation.models import BreakKind, BreakState, Leg, ReconciliationBreak
-from payments.reconciliation.repair import Limits, Shown
-from payments.reconciliation.repair_models import Act, ActState, BreakAct
-from payments.reconciliation.workbench import Filter
-from web.access import Db, Staff
+from payments.reconciliation.bank import acts as bank_acts
+from payments.reconciliation.gateway import leftovers
+from payments.reconciliation.models import (
+    BreakKind,
+    BreakState,
+    FoundBy,
+    Leg,
+    ReconciliationBreak,
+)
+from payments.reconciliation.repair import acts as repair_acts
+from payments.reconciliation.repair import deciding as repair
+from payments.reconciliation.repair import workbench
+from payments.reconciliation.repair.deciding import Limits, Shown
+from payments.reconciliation.repair.models import Act, ActState, BreakAct
+from payments.reconciliation.repair.workbench import Filter
+from web.access import Db, Finance
 from web.inputs import MAX_FEN, PLAIN, Day, Id
 
 router = APIRouter(tags=["reconciliation"])
@@ -35,6 +45,7 @@ class OpenBreakOut(BaseModel):
     row_kind: str
     reference: str
     their_ref: str | None
+    elsewhere: str | None
     ours_fen: int | None
     theirs_fen: int | None
     happened_at: datetime | None
@@ -56,6 +67,8 @@ class ActIn(BaseModel):
     kind: BreakKind
     ours_fen: Whole | None
     theirs_fen: Whole | None
+    target: Annotated[str, Field(max_length=100, pattern=PLAIN)] = ""
+    amount_fen: Annotated[int, Field(strict=True, ge=1, le=MAX_FEN)] | None = None
 
 
 class DecisionIn(BaseModel):
@@ -75,19 +88,41 @@ class ActOut(BaseModel):
     reason: str
     amount_fen: int
     needs_two: bool
+    target: str | None
+    refund_no: str | None
+    return_no: str | None
     break_state: BreakState
+
+
+class MatchOut(BaseModel):
+    """A match that was not made by our number of the same day; `parts` names both sides."""
+
+    id: int
+    source: str
+    parts: str
+    found_by: FoundBy
+    first_on: date
+    amount_fen: int
+    made_at: datetime
+
+
+class OwnerIn(BaseModel):
+    person_id: Annotated[int, Field(strict=True, ge=1, lt=1 << 63)]
 
 
 def limits() -> Limits:
     """Return what the city allows."""
     city = settings()
-    return Limits(city.break_approval_above_fen, city.break_tolerance_fen)
+    return Limits(
+        city.break_approval_above_fen, city.break_tolerance_fen,
+        refund_approval_above_fen=city.refund_approval_above_fen,
+    )  # fmt: skip
 
 
 @router.get("/breaks")
 def list_breaks(
     db: Db,
-    _caller: Staff,
+    _caller: Finance,
     leg: Leg | None = None,
     source: Annotated[str | None, Query(max_length=100, pattern=PLAIN)] = None,
     kind: BreakKind | None = None,
@@ -106,25 +141,28 @@ def list_breaks(
 
 
 @router.post("/reconciliations/{source}/{day}/breaks/{break_id}/resolution", status_code=201)
-def resolve(source: str, day: Day, break_id: Id, body: ActIn, caller: Staff) -> ActOut:
+def resolve(source: str, day: Day, break_id: Id, body: ActIn, caller: Finance) -> ActOut:
     """Do an act about a difference; above the city's threshold it is only proposed.
 
     `kind`, `ours_fen` and `theirs_fen` must be those of the difference, else 409. The same body
-    sent again by the same person changes nothing. `accept` and `write_off_difference` resolve it;
-    `query_again` and `resend_write_off` ask somebody, and a later run explains it.
+    sent again by the same person changes nothing. `accept`, `write_off_difference`, `rematch`,
+    `suspend` and `return_money` resolve it; `query_again`, `resend_write_off` and `refund` ask
+    somebody. `rematch` takes the number of our payment or refund as `target`; `refund` that of a
+    write-off, and `amount_fen`.
     """
     with transaction() as session:
         _of(session, source, day, break_id)
         act = repair.resolve(
             session, break_id, body.act,
             shown=Shown(body.kind, body.ours_fen, body.theirs_fen), reason=body.reason,
-            by=caller.id, limits=limits(), now=utc_now(),
+            by=caller.id, limits=limits(), target=body.target, wanted_fen=body.amount_fen,
+            now=utc_now(),
         )  # fmt: skip
         return _out(session, act)
 
 
 @router.post("/reconciliations/{source}/{day}/breaks/{break_id}/approval")
-def decide(source: str, day: Day, break_id: Id, body: DecisionIn, caller: Staff) -> ActOut:
+def decide(source: str, day: Day, break_id: Id, body: DecisionIn, caller: Finance) -> ActOut:
     """Approve what a colleague proposed, or decline it; one's own can only be withdrawn."""
     act_on = repair.approve if body.approve else repair.decline
     with transaction() as session:
@@ -134,7 +172,7 @@ def decide(source: str, day: Day, break_id: Id, body: DecisionIn, caller: Staff)
 
 
 @router.post("/reconciliations/{source}/{day}/breaks/{break_id}/undo", status_code=201)
-def undo(source: str, day: Day, break_id: Id, body: UndoIn, caller: Staff) -> ActOut:
+def undo(source: str, day: Day, break_id: Id, body: UndoIn, caller: Finance) -> ActOut:
     """Take a resolution back by a counter-act: the difference is open again, as old as it was."""
     with transaction() as session:
         _of(session, source, day, break_id)
@@ -144,7 +182,7 @@ def undo(source: str, day: Day, break_id: Id, body: UndoIn, caller: Staff) -> Ac
 
 
 @router.post("/reconciliations/{source}/{day}/breaks/{break_id}/owner", status_code=204)
-def take(source: str, day: Day, break_id: Id, caller: Staff) -> Response:
+def take(source: str, day: Day, break_id: Id, caller: Finance) -> Response:
     """Make a difference one's own to explain."""
     with transaction() as session:
         _of(session, source, day, break_id)
@@ -152,8 +190,34 @@ def take(source: str, day: Day, break_id: Id, caller: Staff) -> Response:
     return Response(status_code=204)
 
 
+@router.put("/reconciliations/{source}/{day}/breaks/{break_id}/owner", status_code=204)
+def assign(source: str, day: Day, break_id: Id, body: OwnerIn, _caller: Finance) -> Response:
+    """Make a difference a colleague's to explain, whoever had it."""
+    with transaction() as session:
+        _of(session, source, day, break_id)
+        workbench.assign(session, break_id, body.person_id)
+    return Response(status_code=204)
+
+
+@router.get("/reconciliations/{source}/{day}/matches")
+def list_matches(db: Db, source: str, day: Day, _caller: Finance) -> list[MatchOut]:
+    """Return what of a gateway's day was matched otherwise than by our number of that day."""
+    found = leftovers.list_matches(db, source, day)
+    return [MatchOut.model_validate(one, from_attributes=True) for one in found]
+
+
+@router.post("/reconciliations/{source}/{day}/matches/{match_id}/undo", status_code=204)
+def undo_match(source: str, day: Day, match_id: Id, body: UndoIn, caller: Finance) -> Response:
+    """Say that a match is wrong: both sides are differences again, and no run makes it anew."""
+    with transaction() as session:
+        if match_id not in {one.id for one in leftovers.list_matches(session, source, day)}:
+            raise NotFound("there is no such match")
+        leftovers.undo_match(session, match_id, by=caller.id, reason=body.reason, now=utc_now())
+    return Response(status_code=204)
+
+
 @router.delete("/reconciliations/{source}/{day}/breaks/{break_id}/owner", status_code=204)
-def release(source: str, day: Day, break_id: Id, _caller: Staff) -> Response:
+def release(source: str, day: Day, break_id: Id, _caller: Finance) -> Response:
     """Make a difference nobody's again."""
     with transaction() as session:
         _of(session, source, day, break_id)
@@ -177,7 +241,11 @@ def _standing(session: Session, break_id: int) -> int:
 
 def _out(session: Session, act: BreakAct) -> ActOut:
     assert act.id is not None
+    refund, held = repair_acts.refund_of(session, act), bank_acts.find_suspense(session, act.id)
     return ActOut(
         id=act.id, act=act.act, state=act.state, reason=act.reason, amount_fen=act.amount_fen,
-        needs_two=act.needs_two, break_state=repair.get_break(session, act.break_id).state,
+        needs_two=act.needs_two, target=act.target,
+        refund_no=None if refund is None else refund.refund_no,
+        return_no=bank_acts.return_no(held) if held and act.act is Act.RETURN_MONEY else None,
+        break_state=repair.get_break(session, act.break_id).state,
     )  # fmt: skip

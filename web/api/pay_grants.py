@@ -67,7 +67,10 @@ def create(request: Request, body: ProofIn, caller: Visitor) -> PayGrantOut:
             name=body.holder_name, now=now,
         )  # fmt: skip
     secret = settings().secret_key.get_secret_value()
-    passed = pass_challenge(told, client=client_of(request), secret=secret, now=now)
+    passed = pass_challenge(
+        told, client=client_of(request), person_id=caller.id if caller else None, secret=secret,
+        now=now,
+    )  # fmt: skip
     with transaction() as session:
         admitted = admit(
             session, passed, person_id=caller.id if caller else None, email=address,

@@ -4,22 +4,25 @@ import tempfile
 from datetime import date, datetime
 from typing import BinaryIO, cast
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from core.clock import utc_now
-from core.db import transaction
-from core.errors import Invalid
 from payments.gateways import gateway_named
 from payments.gateways.base import Gateway
-from payments.reconciliation import company, matching
 from payments.reconciliation.breaks import REMEDIES, list_breaks
-from payments.reconciliation.matching import MAX_FILE_BYTES
+from payments.reconciliation.company import lists as company
+from payments.reconciliation.gateway import matching
+from payments.reconciliation.intake.models import CameBy
+from payments.reconciliation.intake.receiving import MAX_FILE_BYTES, Given, Way
+from payments.reconciliation.intake.work import BankResult, take_now
 from payments.reconciliation.models import BreakKind, Leg
-from web.access import Db, Staff
+from web.access import Db, Finance
+from web.api.book_files import BookFileOut, shown, spooled, take_later
+from web.bodies import SHORT_BYTES
 
-router = APIRouter(tags=["reconciliation"])
+router = APIRouter(tags=["reconciliation"], max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 
 
 class ReconciliationOut(BaseModel):
@@ -32,6 +35,10 @@ class ReconciliationOut(BaseModel):
     amount_differs: int
     duplicate: int
     ledger_differs: int
+    fee_differs: int
+    other_route: int
+    refund_unmatched: int
+    late: int
     our_count: int
     their_count: int
     our_total_fen: int
@@ -94,38 +101,34 @@ def _shown(found: matching.ReconciliationResult | company.CompanyResult) -> Out:
 
 
 @router.post("/reconciliations/{source}/{day}/files", status_code=201)
-async def run(request: Request, source: str, day: date, _caller: Staff) -> Out:
-    """Take in a gateway's or a company's file (the body) and match it; may be repeated."""
-    gateway = _gateway(request, source)
+async def run(
+    request: Request, response: Response, source: str, day: date, caller: Finance
+) -> Out | BookFileOut:
+    """Take in a gateway's or a company's file (the body) and match it; may be repeated.
+
+    With ``Prefer: respond-async`` it is read by a job: 202, and ``Location`` says how far it is.
+    """
+    leg = Leg.COMPANY if _gateway(request, source) is None else Leg.GATEWAY
+    given = Given(leg, source, day)
+    if "respond-async" in request.headers.get("prefer", ""):
+        return shown(await take_later(request, response, caller, given))
     name = request.headers.get("x-file-name", "upload")
     with tempfile.SpooledTemporaryFile(8 << 20) as spool:
-        size_bytes = 0
-        async for piece in request.stream():
-            size_bytes += len(piece)
-            if size_bytes > MAX_FILE_BYTES:
-                raise Invalid("the file is larger than 512 MiB", code="settlement_file.too_large")
-            await run_in_threadpool(spool.write, piece)
-        spool.seek(0)
-        stream = cast(BinaryIO, spool)
+        await spooled(request, cast(BinaryIO, spool))
 
         def match() -> Out:
-            now = utc_now()
-            with transaction() as session:
-                if gateway is None:
-                    return _shown(
-                        company.reconcile_company(
-                            session, source, stream, day=day, file_name=name, now=now
-                        )
-                    )
-                return _shown(
-                    matching.reconcile(session, gateway, stream, day=day, file_name=name, now=now)
-                )
+            way, gateways = Way(CameBy.API, caller.id), request.app.state.gateways
+            found = take_now(
+                cast(BinaryIO, spool), given, way, gateways, file_name=name, now=utc_now()
+            )
+            assert not isinstance(found, BankResult)
+            return _shown(found)
 
         return await run_in_threadpool(match)
 
 
 @router.get("/reconciliations/{source}/{day}")
-def read(request: Request, source: str, day: date, db: Db, _caller: Staff) -> Out:
+def read(request: Request, source: str, day: date, db: Db, _caller: Finance) -> Out:
     """Return the last run of a day; 404 means that its file is not here yet."""
     if _gateway(request, source) is None:
         return _shown(company.get_company_result(db, source, day))
@@ -133,7 +136,7 @@ def read(request: Request, source: str, day: date, db: Db, _caller: Staff) -> Ou
 
 
 @router.get("/reconciliations/{source}/{day}/breaks")
-def breaks(request: Request, source: str, day: date, db: Db, _caller: Staff) -> list[BreakOut]:
+def breaks(request: Request, source: str, day: date, db: Db, _caller: Finance) -> list[BreakOut]:
     """Return what a day's last run could not match."""
     leg = Leg.COMPANY if _gateway(request, source) is None else Leg.GATEWAY
     read(request, source, day, db, _caller)

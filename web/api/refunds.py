@@ -14,7 +14,7 @@ from payments.returns import staff_refunds
 from payments.returns.models import RefundReason, RefundStatus
 from payments.returns.staff_refunds import Wish
 from payments.returns.views import RefundStep, RefundView
-from web.access import Staff
+from web.access import Service
 from web.inputs import MAX_FEN, PLAIN, Id
 
 router = APIRouter(tags=["refunds"])
@@ -72,7 +72,7 @@ def refund_out(one: RefundView) -> RefundOut:
 def propose(
     payment_id: Id,
     body: RefundIn,
-    caller: Staff,
+    caller: Service,
     idempotency_key: Annotated[str, Header(min_length=1, max_length=255, pattern=PLAIN)],
 ) -> ProposedOut:
     """Start a refund of one confirmed bill, whole or in part.

@@ -13,7 +13,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from billing.households import account_view, find_household, visible_accounts
+from billing.home_people import list_standings
+from billing.households import account_view, visible_accounts
+from billing.models import Household
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid, NotFound, UpstreamUnavailable
@@ -45,7 +47,7 @@ from web.pages.pay_codes import pay_origin
 
 router = APIRouter()
 REFRESH_SECONDS = 3
-HOME = "home"  # the scope of all accounts; otherwise an account's id
+HOME = "home"  # the scope of all accounts of the first home; otherwise "home-ID", an account's id
 
 
 Short = Annotated[str, Field(max_length=40, pattern=PLAIN)]
@@ -106,13 +108,23 @@ def _rules(typed: Typed) -> Rules:
 
 def _scope(session: Session, caller: Caller, text: str) -> Scope:
     """Read whose bills; only what the caller may pay (Raises NotFound)."""
-    household = find_household(session, caller.id)
-    accounts = visible_accounts(session, caller.id, to_pay=True)
-    if text == HOME and household is not None and accounts:
-        return Scope(household_id=household.id)
+    accounts = visible_accounts(session, caller.id, to_pay=True).staying()
+    homes = _homes(session, caller.id)
+    if text in homes:
+        return Scope(household_id=homes[text].id)
     if text.isascii() and text.isdecimal() and len(text) < 19 and int(text) in accounts:
         return Scope(account_id=int(text))
     raise NotFound("there is no such account or household")
+
+
+def _homes(session: Session, person_id: int) -> dict[str, Household]:
+    """Return by scope the homes whose bills somebody may pay, as long as they have accounts."""
+    homes = [
+        one.home
+        for one in list_standings(session, person_id)
+        if one.pays and visible_accounts(session, person_id, to_pay=True, household_id=one.home.id)
+    ]
+    return {HOME if place == 0 else f"{HOME}-{home.id}": home for place, home in enumerate(homes)}
 
 
 @router.get("/autopay")
@@ -126,7 +138,7 @@ def show_all(request: Request, db: Db, caller: Resident) -> Response:
         live=[one for one in found if one.status not in ended],
         ended=[one for one in found if one.status in ended and (one.past or one.enrolled_at)],
         labels={one.gateway: gateway_label(gateways, one.gateway) for one in found},
-        can_pay=bool(visible_accounts(db, caller.id, to_pay=True)),
+        can_pay=bool(visible_accounts(db, caller.id, to_pay=True).staying()),
         retry_days=RETRY_DAYS,
     )
 
@@ -137,13 +149,12 @@ def set_up(request: Request, db: Db, caller: Resident, typed: Asked) -> Response
     if typed.scope:
         _scope(db, caller, typed.scope)
         return _second_step(request, db, caller, typed)
-    accounts = visible_accounts(db, caller.id, to_pay=True)
-    household = find_household(db, caller.id)
+    accounts = visible_accounts(db, caller.id, to_pay=True).staying()
     return page(
         request,
         "autopay_accounts.html",
         accounts=[account_view(one) for one in accounts.values()],
-        household_name=household.name if household and accounts else None,
+        homes={scope: home.name for scope, home in _homes(db, caller.id).items()},
     )
 
 
@@ -165,8 +176,11 @@ def _second_step(
 
 def _covers(session: Session, caller: Caller, scope: str) -> list[object]:
     """Return the accounts a scope covers, as they may be shown."""
-    accounts = visible_accounts(session, caller.id, to_pay=True)
-    wanted = accounts.values() if scope == HOME else [accounts[int(scope)]]
+    home = _homes(session, caller.id).get(scope)
+    accounts = visible_accounts(
+        session, caller.id, to_pay=True, household_id=home.id if home else None
+    )
+    wanted = accounts.values() if home else [accounts[int(scope)]]
     return [account_view(one) for one in wanted]
 
 
@@ -190,7 +204,7 @@ def _third_step(
     rules: Rules,
     refused: CityBillError | None = None,
 ) -> Response:
-    promise = views.promise(session, scope, rules, now=utc_now())
+    promise = views.promise(session, caller.id, scope, rules, now=utc_now())
     return page(
         request,
         "autopay_check.html",

@@ -1,44 +1,86 @@
 """What a difference is, what helps, and why something was not done, in the reader's language."""
 
+from collections.abc import Sequence
+
 from core.errors import CityBillError
-from payments.reconciliation.models import BreakKind
+from payments.reconciliation.breaks import REMEDIES
+from payments.reconciliation.models import BreakKind, BreakState, FoundBy, ReconciliationBreak
+from payments.reconciliation.repair.models import Act
 from web import look
+
+
+def kind_name(locale: str, kind: BreakKind) -> str:
+    """Name a kind of difference."""
+    return {
+        BreakKind.MISSING_HERE: look.say(locale, "Theirs, not ours"),
+        BreakKind.MISSING_AT_GATEWAY: look.say(locale, "Ours, not theirs"),
+        BreakKind.AMOUNT_DIFFERS: look.say(locale, "Amounts differ"),
+        BreakKind.DUPLICATE: look.say(locale, "Listed twice"),
+        BreakKind.LEDGER_DIFFERS: look.say(locale, "Ledger differs"),
+        BreakKind.WRITTEN_OFF_UNPAID: look.say(locale, "Written off, not paid"),
+        BreakKind.PAID_NOT_WRITTEN_OFF: look.say(locale, "Paid, not written off"),
+        BreakKind.UNKNOWN_CREDIT: look.say(locale, "Unknown credit"),
+        BreakKind.UNKNOWN_DEBIT: look.say(locale, "Unknown debit"),
+        BreakKind.NOT_SETTLED: look.say(locale, "Not settled"),
+        BreakKind.FEE_DIFFERS: look.say(locale, "Fees differ"),
+        BreakKind.LATE: look.say(locale, "Not yet"),
+        BreakKind.OTHER_ROUTE: look.say(locale, "Came another way"),
+        BreakKind.REFUND_UNMATCHED: look.say(locale, "Refund without a pair"),
+    }[kind]
+
+
+def found_by(locale: str, how: FoundBy) -> str:
+    """Name how rows were known without our number of the same day."""
+    return {
+        FoundBy.OTHER_DAY: look.say(locale, "Another day’s file"),
+        FoundBy.THEIR_NUMBER: look.say(locale, "The gateway’s number"),
+        FoundBy.AMOUNT: look.say(locale, "Sum and time"),
+        FoundBy.PARTS: look.say(locale, "One sum in parts"),
+    }[how]
+
+
+def state_name(locale: str, state: BreakState) -> str:
+    """Name where a difference stands."""
+    return {
+        BreakState.OPEN: look.say(locale, "To explain"),
+        BreakState.EXPLAINED: look.say(locale, "Explained"),
+        BreakState.RESOLVED: look.say(locale, "Resolved"),
+    }[state]
+
+
+def columns(locale: str) -> list[str]:
+    """Name the columns of the list as a file."""
+    return [
+        look.say(locale, "Number"), look.say(locale, "What"), look.say(locale, "Whose books"),
+        look.say(locale, "Day"), look.say(locale, "Row"), look.say(locale, "Reference"),
+        look.say(locale, "Their reference"), look.say(locale, "Ours"), look.say(locale, "Theirs"),
+        look.say(locale, "Happened"), look.say(locale, "Found"), look.say(locale, "Explain by"),
+        look.say(locale, "State"), look.say(locale, "Closed"),
+        look.say(locale, "Looked after by"),
+    ]  # fmt: skip
+
+
+def advice(locale: str, found: ReconciliationBreak, acts: Sequence[Act]) -> str:
+    """Say what to do about this very difference, where more is known than its kind."""
+    first = acts[0] if acts else None
+    if found.kind is BreakKind.AMOUNT_DIFFERS and first is Act.WRITE_OFF_DIFFERENCE:
+        return look.say(
+            locale, "So little may be written off, if nobody can say where it comes from."
+        )
+    if found.kind is BreakKind.REFUND_UNMATCHED and found.ours_fen is not None:
+        return look.say(
+            locale, "We sent it, and their files do not have it: ask whether the payer has it."
+        )
+    if found.kind is BreakKind.OTHER_ROUTE and found.ours_fen is not None:
+        return look.say(
+            locale, "Its money came another way: match that row with this order, and this closes."
+        )
+    return remedy(locale, found.kind)
 
 
 def remedy(locale: str, kind: BreakKind) -> str:
     """Say what to do about a difference."""
-    return {
-        BreakKind.MISSING_HERE: look.say(
-            locale, "The gateway took money we do not know of: find the payer."
-        ),
-        BreakKind.MISSING_AT_GATEWAY: look.say(
-            locale, "Query the order; it may stand in the next day's file."
-        ),
-        BreakKind.AMOUNT_DIFFERS: look.say(
-            locale, "Query the order: one of the two amounts is wrong."
-        ),
-        BreakKind.DUPLICATE: look.say(
-            locale, "Ask the gateway whether the payer was charged twice."
-        ),
-        BreakKind.LEDGER_DIFFERS: look.say(
-            locale, "Run the ledger's verification and call an engineer."
-        ),
-        BreakKind.WRITTEN_OFF_UNPAID: look.say(
-            locale, "Ask the company to open the bill again: nobody paid it here."
-        ),
-        BreakKind.PAID_NOT_WRITTEN_OFF: look.say(
-            locale, "Send the write-off again under its number, or ask for it."
-        ),
-        BreakKind.UNKNOWN_CREDIT: look.say(
-            locale, "Find who sent it: move it to suspense until it is known."
-        ),
-        BreakKind.UNKNOWN_DEBIT: look.say(
-            locale, "Ask the bank what it was for: nobody here sent it."
-        ),
-        BreakKind.NOT_SETTLED: look.say(
-            locale, "Ask who owes it when it was sent: our bank's statement lacks it."
-        ),
-    }[kind]
+    return look.say_known(locale, REMEDIES[kind])
 
 
 def refusal(locale: str, refused: CityBillError | None) -> str | None:
@@ -48,7 +90,7 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
     said = {
         "break.reason": look.say(locale, "Say why: whoever looks later knows it by this alone."),
         "break.no_act": look.say(locale, "Choose what to do."),
-        "break.none_chosen": look.say(locale, "Tick what you want to accept."),
+        "break.none_chosen": look.say(locale, "Tick what this is about."),
         "break.wrong_act": look.say(locale, "This does not help here: choose something else."),
         "break.above_tolerance": look.say(
             locale, "This is too much to be written off: find out where it comes from."
@@ -70,5 +112,20 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
         "break.decided": look.say(locale, "This is decided already: look again."),
         "break.nothing_to_undo": look.say(locale, "There is nothing to undo here any more."),
         "break.taken": look.say(locale, "A colleague looks after this: ask them."),
+        "break.no_owner": look.say(locale, "Choose a colleague who keeps the books."),
+        "break.no_target": look.say(
+            locale, "Nothing of ours under this number waits here: look at the number again."
+        ),
+        "break.other_sum": look.say(locale, "The two sums are not the same: this is other money."),
+        "break.money_gone": look.say(
+            locale, "The money has gone back, or may have: it cannot be taken back here."
+        ),
+        "gateway_match.reason": look.say(
+            locale, "Say why: whoever looks later knows it by this alone."
+        ),
+        "gateway_match.undone": look.say(locale, "A colleague was faster: this is undone already."),
+        "break.pending": look.say(
+            locale, "This payment is under way: ask the gateway again instead."
+        ),
     }
     return said.get(refused.code, str(refused))

@@ -8,7 +8,7 @@ from fastapi.responses import Response, StreamingResponse
 from sqlmodel import Session
 
 from billing import resending
-from billing.bill_files import receive
+from billing.bill_files import MAX_FILE_BYTES, receive
 from billing.models import BillFile, BillFileStatus
 from billing.resending import company_file
 from core.clock import utc_now
@@ -20,11 +20,12 @@ from identity.keys import IssuedKey
 from web import look
 from web.access import Caller, Db, Operator
 from web.api.bill_files import rejects_csv
+from web.bodies import SHORT_BYTES
 from web.inputs import PLAIN, Csrf, Id
 from web.pages.file_views import file_facts, file_row, provider_name
 from web.pages.page import check_form, go, locale_of, page
 
-router = APIRouter(prefix="/company")
+router = APIRouter(prefix="/company", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 FILES_SHOWN = 25
 PUSHED = {"api-bills", "webhook"}  # their bytes are no file of the company's: not read again
 

@@ -8,6 +8,7 @@ from billing.bill_files import iter_rejects
 from billing.models import BillFile, BillFileStatus
 from billing.waiting import list_corrections
 from providers.registry import get_provider
+from web import look
 
 REJECTS_SHOWN = 200
 REFRESH_SECONDS = 2
@@ -18,6 +19,11 @@ def provider_name(locale: str, code: str) -> str:
     """Return a company's name in a language."""
     provider = get_provider(code)
     return provider.name_en if locale == "en" else provider.name
+
+
+def status_name(locale: str, status: BillFileStatus) -> str:
+    """Say how far a file has come."""
+    return look.macro_text(locale, "parts/ui.html", "file_pill", status.value)
 
 
 def file_row(locale: str, row: BillFile) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from core.settings import settings
 from identity.guests import receipt_address
 from identity.models import Role
 from providers.registry import get_provider, provider_codes
-from web import access, look
+from web import access
 from web.access import Caller, Db, Visitor, cookie_name
 from web.errors import status_of
 from web.inputs import Csrf, Text
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.proof_words import problem_of
 
 router = APIRouter()
 
@@ -33,13 +34,6 @@ class Typed(NamedTuple):
     amount: str = ""
     name: str = ""
     email: str = ""
-
-
-class Problem(NamedTuple):
-    """What is wrong, and beside which field it stands; none: with all of it."""
-
-    text: str
-    field: str | None = None
 
 
 @router.get("/pay")
@@ -68,8 +62,8 @@ def answer(
                 session, company, account_no, amount_yuan=amount, name=name, now=now
             )  # fmt: skip
         passed = pass_challenge(
-            told, client=client_of(request), secret=settings().secret_key.get_secret_value(),
-            now=now,
+            told, client=client_of(request), person_id=caller.id if caller else None,
+            secret=settings().secret_key.get_secret_value(), now=now,
         )  # fmt: skip
         with transaction() as session:
             admitted = admit(
@@ -112,13 +106,14 @@ def _form(
     over: bool = False,
 ) -> Response:
     locale = locale_of(request)
+    request.state.camera = True
     return page(
         request,
         "guest.html",
         status_code=status_of(refused) if refused else 200,
         companies=[get_provider(code) for code in provider_codes()],
         typed=typed,
-        problem=_problem(locale, refused) if refused else None,
+        problem=problem_of(locale, refused) if refused else None,
         is_guest=caller is None or caller.role is Role.GUEST,
         over=over,
     )
@@ -134,49 +129,3 @@ def client_of(request: Request) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
-
-
-def _problem(locale: str, refused: CityBillError) -> Problem:
-    match refused.code:
-        case "challenge.no_company":
-            return Problem(look.say(locale, "Choose the company that sent the bill."), "company")
-        case "challenge.no_account":
-            said = look.say(locale, "Type the account number as it stands on the bill.")
-            return Problem(said, "account_no")
-        case code if code.startswith("barcode."):
-            said = look.say(
-                locale, "These are not the thirty digits of a bill's barcode: check them."
-            )
-            return Problem(said, "account_no")
-        case "challenge.no_proof":
-            said = look.say(locale, "Fill in one of the two: an amount, or the holder's name.")
-            return Problem(said, "amount")
-        case "money.malformed":
-            said = look.say(
-                locale, "Write the amount in yuan, with two decimals at most, such as 86.50."
-            )
-            return Problem(said, "amount")
-        case "email.malformed":
-            return Problem(look.say(locale, "That is not an e-mail address."), "email")
-    return Problem(_on_all(locale, refused))
-
-
-def _on_all(locale: str, refused: CityBillError) -> str:
-    match refused.code:
-        case "challenge.no_guests":
-            return look.say(
-                locale, "This company's bills are paid by its customers only: please sign in."
-            )
-        case "challenge.proof" if "amount" in str(refused.facts.get("proofs")):
-            return look.say(locale, "This company asks for an amount, not for a name.")
-        case "challenge.proof":
-            return look.say(locale, "This company asks for the holder's name, not for an amount.")
-        case "challenge.too_many":
-            return look.say(
-                locale, "There were too many tries from here. Please wait an hour, or sign in."
-            )
-    return look.say(
-        locale,
-        "We cannot open this account with what you typed. Check the company, the number and the"
-        " amount or name. After five tries it is closed until tomorrow.",
-    )

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 from sqlmodel import Session
 
+from billing.bills import parse_ref
 from billing.households import visible_accounts
 from billing.pay_grants import granted_accounts
 from core.clock import billing_date, utc_now
@@ -20,9 +21,11 @@ from notifications.notices import receipt_sent_to
 from payments import checkout, opening
 from payments.attempts import Hand
 from payments.callbacks import notify_url
+from payments.checkout import MAX_BILLS
 from payments.gateways import gateway_label, gateway_named
 from payments.models import Payment, get_payment
 from payments.receipt_links import check_receipt
+from payments.reviews import Asked
 from payments.routing import read_way
 from payments.scenes import scene_of
 from payments.starting import Basket, Payer, start_payment
@@ -33,7 +36,7 @@ from web.access import Caller, Db
 from web.inputs import MAX_FEN, PLAIN, Csrf, Id, ShownAt, Text
 from web.pages.page import check_form, go, home_of, locale_of, page
 from web.pages.pay_codes import counter_digits, pay_code_svg, pay_origin
-from web.pages.review import CHANNEL, Ticked, review_page
+from web.pages.review import CHANNEL, Choice, Ticked, review_page
 
 router = APIRouter()
 REFRESH_SECONDS = 3
@@ -50,6 +53,17 @@ def review(
     if _is_over(caller):
         return go("/pay?over=1")
     return review_page(request, caller, ticked, way=gateway)
+
+
+@router.get("/pay/now")
+def review_of_link(
+    request: Request,
+    caller: access.Resident,
+    refs: Annotated[list[str], Query(alias="bill", max_length=MAX_BILLS)],
+) -> Response:
+    """Review the bills of a link: a television's, or a notice's. It takes nothing by itself."""
+    asked = [Asked(parse_ref(ref)) for ref in dict.fromkeys(refs)]
+    return review_page(request, caller, Choice(asked, {}), way="")
 
 
 def _is_over(caller: Caller) -> bool:
@@ -203,7 +217,6 @@ def _payment_page(
         payment=shown,
         refresh_seconds=REFRESH_SECONDS if waits or not shown.settled else None,
         receipt_to=receipt_sent_to(session, payment.id),
-        for_staff=False,
         paying=Paying(
             expires_at=payment.expires_at,
             minutes_left=max(0, -((now - payment.expires_at) // timedelta(minutes=1))),

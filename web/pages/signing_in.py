@@ -1,9 +1,9 @@
 """Signing in and out, and choosing a language."""
 
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 from sqlmodel import Session, col, select
 
@@ -17,11 +17,14 @@ from identity.people import normalise_contact
 from notifications.notices import send_sign_in_code
 from web import look
 from web.access import Anyone, Db, Visitor, cookie_name
-from web.inputs import Csrf, Text
+from web.inputs import PLAIN, Csrf, Text
 from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page, remember_locale, safe_path
+from web.pages.push import end_push
 
 router = APIRouter()
+Onward = Annotated[str, Query(alias="next", max_length=2000, pattern=PLAIN)]
+Place = Annotated[str, Form(alias="next", max_length=2000, pattern=PLAIN)]
 _HOMES = {Role.RESIDENT: "/", Role.STAFF: "/console", Role.OPERATOR: "/company"}
 _DEMO_PEOPLE = 8
 
@@ -56,32 +59,39 @@ def _demo_people(session: Session, locale: str) -> list[DemoPerson]:
 
 
 @router.get("/sign-in", dependencies=[Anyone])
-def show_sign_in(request: Request, db: Db) -> Response:
+def show_sign_in(
+    request: Request,
+    db: Db,
+    wanted: Onward = "",
+) -> Response:
     people = _demo_people(db, locale_of(request))
-    return page(request, "sign_in.html", contact="", error=None, demo_people=people)
+    return page(request, "sign_in.html", contact="", error=None, demo_people=people, next=wanted)
 
 
 @router.post("/sign-in", dependencies=[Anyone])
-def ask_for_code(request: Request, db: Db, csrf: Csrf, contact: Text) -> Response:
+def ask_for_code(
+    request: Request, db: Db, csrf: Csrf, contact: Text, wanted: Place = ""
+) -> Response:
     check_form(request, csrf)
     contact = normalise_contact(contact)
     if not contact:
         return page(
             request, "sign_in.html", status_code=422, contact="",
             error=look.say(locale_of(request), "Type your phone number or e-mail address."),
-            demo_people=_demo_people(db, locale_of(request)),
+            demo_people=_demo_people(db, locale_of(request)), next=wanted,
         )  # fmt: skip
     with suppress(TooMany):  # saying so would tell that somebody has this contact
         send_sign_in_code(
             db, contact, secret=settings().secret_key.get_secret_value(), now=utc_now()
         )
-    return _code_page(request, contact, error=None)
+    return _code_page(request, contact, wanted, error=None)
 
 
-def _code_page(request: Request, contact: str, *, error: str | None) -> Response:
+def _code_page(request: Request, contact: str, wanted: str, *, error: str | None) -> Response:
     return page(
         request, "sign_in_code.html", status_code=422 if error else 200, contact=contact,
         contact_masked=mask_contact(contact), error=error, minutes=sign_in.CODE_MINUTES,
+        next=wanted,
     )  # fmt: skip
 
 
@@ -91,7 +101,9 @@ def no_code_yet() -> Response:
 
 
 @router.post("/sign-in/code", dependencies=[Anyone])
-def use_code(request: Request, db: Db, csrf: Csrf, contact: Text, code: Text = "") -> Response:
+def use_code(
+    request: Request, db: Db, csrf: Csrf, contact: Text, code: Text = "", wanted: Place = ""
+) -> Response:
     check_form(request, csrf)
     secret = settings().secret_key.get_secret_value()
     person = sign_in.check_code(db, contact, code, secret=secret, now=utc_now())
@@ -99,21 +111,28 @@ def use_code(request: Request, db: Db, csrf: Csrf, contact: Text, code: Text = "
         wrong = look.say(
             locale_of(request), "That code is wrong or too old. Check it, or ask for a new one."
         )
-        return _code_page(request, contact, error=wrong)
+        return _code_page(request, contact, wanted, error=wrong)
     token, _row = sign_in.start_session(db, person, now=utc_now())
-    answer = go(_HOMES[person.role])
+    answer = go(_first_page(person.role, wanted))
     answer.set_cookie(
         cookie_name(), token, httponly=True, samesite="lax", secure=not settings().demo, path="/"
     )
     return answer
 
 
+def _first_page(role: Role, wanted: str) -> str:
+    """Return where somebody wanted to go before they signed in, if it is a place of theirs."""
+    area = next((home for home in ("/console", "/company") if wanted.startswith(home)), "/")
+    return safe_path(wanted) if wanted and area == _HOMES[role] else _HOMES[role]
+
+
 @router.post("/sign-out")
 def sign_out(request: Request, db: Db, caller: Visitor, csrf: Csrf) -> Response:
     check_form(request, csrf)
+    answer = go("/sign-in")
     if caller is not None:
         sign_in.end_session(db, caller.token, now=utc_now())
-    answer = go("/sign-in")
+        end_push(request, answer, db, caller.id)
     answer.delete_cookie(cookie_name(), path="/")
     return answer
 

@@ -3,35 +3,68 @@
   "use strict";
   var root = document.documentElement;
 
-  /* Large type and light or dark: remembered on this device only, set before the page is drawn. */
+  /* What needs scripts is shown by the style sheet from the first picture on: later, it would push the page down. */
+  var speech = window.SpeechSynthesisUtterance && window.speechSynthesis;
+  root.dataset.scripts = "";
+  if (speech) { root.dataset.speech = ""; }
+
+  /* Light or dark: remembered on this device only, set before the page is drawn. */
   function recall(key) { try { return localStorage.getItem(key); } catch (_refused) { return null; } }
-  function remember(key, value) {
-    try { if (value) { localStorage.setItem(key, value); } else { localStorage.removeItem(key); } } catch (_refused) { /* a private window */ }
-  }
-  if (recall("type") === "large") { root.dataset.type = "large"; }
+  function remember(key, value) { try { localStorage.setItem(key, value); } catch (_refused) { /* a private window */ } }
   if (/^(light|dark)$/.test(recall("theme") || "")) { root.dataset.theme = recall("theme"); }
+  /* The page that is kept for when there is no network was made for nobody: it learns the edition here. */
+  if (/(^|; )citybill_edition=elder/.test(document.cookie)) { root.dataset.edition = "elder"; }
 
   function display() {
-    var large = document.querySelector("[data-large]");
     var shade = document.querySelector("[data-shade]");
-    if (large) {
-      large.hidden = false;
-      large.setAttribute("aria-pressed", String(root.dataset.type === "large"));
-      large.addEventListener("click", function () {
-        var on = root.dataset.type !== "large";
-        if (on) { root.dataset.type = "large"; } else { delete root.dataset.type; }
-        remember("type", on ? "large" : "");
-        large.setAttribute("aria-pressed", String(on));
-      });
-    }
     if (shade) {
-      shade.hidden = false;
       shade.addEventListener("click", function () {
         var dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
         root.dataset.theme = dark ? "light" : "dark";
         remember("theme", root.dataset.theme);
       });
     }
+  }
+
+  /* The page read aloud, piece by piece, the piece being read marked; what is folded away is left out. */
+  function readAloud() {
+    var button = document.querySelector("[data-read]");
+    var main = document.getElementById("main");
+    if (!button || !main || !speech) { return; }
+    var label = button.querySelector("span"), start = label.textContent;
+    function say(words) { label.textContent = words; button.setAttribute("aria-label", words); }
+    function mark(piece, on) { if (piece) { piece.classList.toggle("is-read", on); } }
+    function stop(piece) {
+      mark(piece, false);
+      button.setAttribute("aria-pressed", "false");
+      say(start);
+    }
+    function pieces() {
+      return Array.prototype.filter.call(main.querySelectorAll("h1, h2, h3, p, li, dt, dd, th, td, legend, label, .button"), function (one) {
+        return one.getClientRects().length && one.innerText.trim() && !one.querySelector("h2, h3, p, li, dt, td, label");
+      });
+    }
+    function read(left) {
+      var piece = left.shift();
+      if (!piece) { stop(null); return; }
+      var words = new SpeechSynthesisUtterance(piece.innerText.trim());
+      words.lang = (piece.closest("[lang]") || root).lang;
+      words.rate = 0.9;
+      words.onend = function () { mark(piece, false); if (button.getAttribute("aria-pressed") === "true") { read(left); } };
+      words.onerror = function () { stop(piece); };
+      mark(piece, true);
+      piece.scrollIntoView({ block: "nearest" });
+      speech.speak(words);
+    }
+    button.addEventListener("click", function () {
+      var on = button.getAttribute("aria-pressed") !== "true";
+      speech.cancel();
+      if (!on) { stop(main.querySelector(".is-read")); return; }
+      button.setAttribute("aria-pressed", "true");
+      say(button.dataset.stop);
+      read(pieces());
+    });
+    window.addEventListener("pagehide", function () { speech.cancel(); });
   }
 
   /* Money here is whole fen, as everywhere. */
@@ -66,6 +99,13 @@
     add();
   }
 
+  /* What somebody has typed or ticked and not sent: it is not thrown away. */
+  function typedIn(main) {
+    return Array.prototype.some.call(main.querySelectorAll("input, textarea"), function (one) {
+      return one.value !== one.defaultValue || one.checked !== one.defaultChecked;
+    });
+  }
+
   /* A payment under way: fetch the page again and put its <main> in place when it says something new. */
   function follow() {
     var main = document.querySelector("main[data-refresh-seconds]");
@@ -76,7 +116,7 @@
         .then(function (answer) { return answer.ok ? answer.text() : Promise.reject(answer.status); })
         .then(function (text) {
           var fresh = new DOMParser().parseFromString(text, "text/html").querySelector("main");
-          if (fresh && fresh.innerHTML !== main.innerHTML) {
+          if (fresh && fresh.innerHTML !== main.innerHTML && !typedIn(main)) {
             var held = main.contains(document.activeElement);
             main.replaceWith(document.adoptNode(fresh));
             if (held) { fresh.focus({ preventScroll: true }); }
@@ -85,6 +125,16 @@
         .catch(function () { /* the next round tries again */ })
         .then(follow);
     }, 1000 * parseInt(main.dataset.refreshSeconds, 10));
+  }
+
+  /* "/" goes to the console's search, unless the page has its own use for that key. */
+  function quick() {
+    var box = document.querySelector("[data-quick]");
+    if (!box || document.querySelector("[data-filter]")) { return; }
+    document.addEventListener("keydown", function (event) {
+      var typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+      if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); box.focus(); }
+    });
   }
 
   /* A large file: show how far it is. The server's answer is shown as it would be without us. */
@@ -133,8 +183,10 @@
     form.addEventListener("drop", function (event) {
       event.preventDefault();
       zone.classList.remove("is-over");
-      if (event.dataTransfer.files.length !== 1) { return; }
+      var count = event.dataTransfer.files.length;
+      if (count < 1 || (count > 1 && !input.multiple)) { return; }
       input.files = event.dataTransfer.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
       input.focus();
     });
   }
@@ -177,11 +229,19 @@
     Array.prototype.forEach.call(part.querySelectorAll("[data-drop]"), drop);
   }
 
+  /* Shows notices while the site is closed, and says so when there is no network: sw.js. */
+  function work() {
+    if ("serviceWorker" in navigator) { navigator.serviceWorker.register("/sw.js").catch(function (_refused) { /* a private window */ }); }
+  }
+
+  window.addEventListener("load", work);
   document.addEventListener("DOMContentLoaded", function () {
     display();
+    readAloud();
     runningTotal();
     follow();
     postNow();
+    quick();
     wallet();
     forms(document);
   });

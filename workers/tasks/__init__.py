@@ -2,21 +2,27 @@
 
 from celery.signals import worker_init
 
+from workers import lanes
 from workers.start import start
 from workers.tasks import (
     autopay,
     bills,
     collections,
     deliveries,
+    documents,
+    homes,
     notices,
     payments,
     reconciliation,
+    remittance,
+    telling,
     upkeep,
+    usage,
 )
 
 __all__ = [
-    "autopay", "bills", "collections", "deliveries", "notices", "payments", "reconciliation",
-    "upkeep",
+    "autopay", "bills", "collections", "deliveries", "documents", "homes", "lanes", "notices",
+    "payments", "reconciliation", "remittance", "telling", "upkeep", "usage",
 ]  # fmt: skip
 
 

@@ -9,11 +9,14 @@ from billing.fetching import poll
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.settings import settings
+from payments.reconciliation.intake.senders import POLLED
 from providers.clients.http_files import HttpFiles
 from providers.clients.sftp_files import SftpFiles
 from providers.delivery import Credentials, Delivery, FileSource
 from providers.registry import PROVIDERS, get_provider
 from workers.acknowledgements import answer
+from workers.books import delivery_of, keeping
+from workers.books import source_of as source_of_books
 from workers.jobs import job
 
 
@@ -45,6 +48,10 @@ def plan(_day: str) -> None:
         and provider.delivery.kind != "push"
         and provider.delivery.is_open(now)
     ]
+    for code, told in settings().book_deliveries.items():
+        delivery = delivery_of(code, told)
+        if delivery.is_open(now):
+            every.append((f"{POLLED}{code}", timedelta(minutes=delivery.every)))
     with transaction() as session:
         plan_polls(session, every, now=now)
 
@@ -52,6 +59,9 @@ def plan(_day: str) -> None:
 @job("bills.fetch_files")
 def fetch_files(company: str) -> None:
     """Look at a company's SFTP server or site once, and take what is complete."""
+    if company.startswith(POLLED):
+        _fetch_books(company.removeprefix(POLLED))
+        return
     delivery = get_provider(company).delivery
     if delivery is None or delivery.kind == "push":
         return
@@ -61,6 +71,22 @@ def fetch_files(company: str) -> None:
         poll(
             company, source, chosen.fetch_dir, flag=delivery.flag,
             leaves=delivery.after == "leave", now=now,
+        )  # fmt: skip
+    finally:
+        source.close()
+
+
+def _fetch_books(code: str) -> None:
+    """Look once at the server of somebody whose books we fetch; what is not there is not yet."""
+    told = settings().book_deliveries.get(code)
+    if told is None:
+        return
+    now, delivery = utc_now(), delivery_of(code, told)
+    source = source_of_books(told, delivery, today=billing_date(now))
+    try:
+        poll(
+            f"{POLLED}{code}", source, settings().fetch_dir, flag=delivery.flag,
+            leaves=delivery.after == "leave", now=now, keep=keeping(code, told),
         )  # fmt: skip
     finally:
         source.close()

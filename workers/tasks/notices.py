@@ -3,9 +3,13 @@
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from notifications import autopay_notices, notices
+from notifications import again, autopay_notices, complaint_notices, digests, notices, replies
+from notifications.sending import chains, receipts
+from support.steps import find_step
 from workers.jobs import job
 from workers.start import outside
+
+_DIGESTS_A_TURN = 500
 
 
 @job("notices.receipt")
@@ -68,7 +72,58 @@ def mandate(mandate_id: str) -> None:
         )  # fmt: skip
 
 
-@job("notices.deliver")
-def deliver(notice_id: str) -> None:
-    """Hand a notice to its channel."""
-    notices.deliver(int(notice_id), outside().channels, now=utc_now())
+@job("notices.complaint")
+def complaint(entry_id: str) -> None:
+    """Tell whoever wrote to us how it goes on."""
+    with transaction() as session:
+        step = complaint_notices.Step(*find_step(session, int(entry_id)))
+        complaint_notices.tell_step(session, step, public_url=settings().public_url, now=utc_now())
+
+
+@job("notices.fall_silent")
+def fall_silent(_day: str) -> None:
+    """Have the next channel's turn come where nothing was heard of one."""
+    with transaction() as session:
+        chains.sweep_silence(session, now=utc_now())
+
+
+@job("notices.read_call")
+def read_call(call_id: str) -> None:
+    """Apply the receipts a carrier called us with."""
+    with transaction() as session:
+        receipts.read_call(session, int(call_id), now=utc_now())
+
+
+@job("notices.read_replies")
+def read_replies(_reply_id: str) -> None:
+    """Take what people answered to texts at its word."""
+    read = replies.AT_ONCE
+    while read == replies.AT_ONCE:
+        with transaction() as session:
+            read = replies.read_some(session, public_url=settings().public_url, now=utc_now())
+
+
+@job("notices.apply_receipts")
+def apply_receipts(_day: str) -> None:
+    """Apply receipts that came before we knew what they are about."""
+    applied = receipts.AT_ONCE
+    while applied == receipts.AT_ONCE:
+        with transaction() as session:
+            applied = receipts.apply_waiting(session, now=utc_now())
+
+
+@job("notices.deliver_again")
+def deliver_again(subject: str) -> None:
+    """Hand a notice to its channel once more."""
+    again.deliver_again(subject, outside().carriers, now=utc_now())
+
+
+@job("notices.flush_digests")
+def flush_digests(_day: str) -> None:
+    """Tell what several companies sent a household within the hour."""
+    done = _DIGESTS_A_TURN
+    while done == _DIGESTS_A_TURN:
+        with transaction() as session:
+            done = digests.flush_due(
+                session, public_url=settings().public_url, now=utc_now(), limit=_DIGESTS_A_TURN
+            )

@@ -1,8 +1,14 @@
 """Jobs about what gateways, companies and banks say of their days."""
 
-from core.clock import billing_date, utc_now
+from datetime import date
+
+from core.clock import utc_now
 from core.db import transaction
-from payments.reconciliation import arrivals, asking, bank, company_arrivals
+from payments.reconciliation.bank import matching as bank
+from payments.reconciliation.company import arrivals as company_arrivals
+from payments.reconciliation.gateway import arrivals
+from payments.reconciliation.intake import work as intake_work
+from payments.reconciliation.repair import asking
 from workers.jobs import NotYet, job
 from workers.start import outside
 
@@ -47,8 +53,14 @@ def fetch_confirmation(subject: str) -> None:
         raise NotYet(again_seconds)
 
 
+@job("bills.read_book")
+def read_book(book_file_id: str) -> None:
+    """Read a file that came in, of whomever, and match it; a refusal is an answer, on its row."""
+    intake_work.read_file(int(book_file_id), outside().gateways, now=utc_now())
+
+
 @job("payments.match_bank")
-def match_bank(_day: str) -> None:
-    """Match our bank's statements with what has come since they did."""
+def match_bank(day: str) -> None:
+    """Match our bank's statements with what has come since they did, or was said of them."""
     with transaction() as session:
-        bank.match_bank(session, billing_date(utc_now()), now=utc_now())
+        bank.match_bank(session, date.fromisoformat(day), now=utc_now())

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rules.fees import FeeQuote, check_limit, convenience_fee, fee_of
+from billing.rules.fees import (
+    FeeQuote,
+    check_limit,
+    company_fee_of,
+    convenience_fee,
+    fee_of,
+)
 from billing.rules.terms import Fee, FeePayer, FeeSlab, Limit, Terms
 from core.errors import Invalid
 
@@ -58,6 +64,8 @@ class TestSlabs:
         fee = THREE_SLABS.model_copy(update={"paid_by": FeePayer.COMPANY})
 
         assert fee_of(100_001, fee) == FeeQuote(0, 0)
+        assert company_fee_of(100_001, fee) == FeeQuote(350, 21)
+        assert company_fee_of(100_001, THREE_SLABS) == FeeQuote(0, 0)
 
 
 class TestRounding:

@@ -7,10 +7,13 @@ import pytest
 from billing.rules.terms import (
     Amount,
     Apportion,
+    BankAccount,
+    Basis,
     Cycle,
     FeePayer,
     Head,
     Period,
+    Remit,
     Roll,
     Surplus,
     Terms,
@@ -68,7 +71,23 @@ heads = ["late_fee", "charge"]
 [credits]
 consume = false
 order = "newest_first"
+
+[remit]
+days = 3
+basis = "gross"
+minimum_fen = 10_000
+
+[remit.account]
+name = "水务"
+account_no = "6222000000009001"
+bank_code = "ICBKCNBJ"
 """
+
+
+def an_account(**changes):
+    """Where a company is paid, with some of it changed."""
+    keys = {"name": "水务", "account_no": "6222000000009001", "bank_code": "102290000012"} | changes
+    return "[remit.account]\n" + "\n".join(f'{key} = "{value}"' for key, value in keys.items())
 
 
 def complaint(content):
@@ -105,6 +124,12 @@ class TestReading:
             periods=Period.LARGEST_FIRST, heads=(Head.LATE_FEE, Head.CHARGE)
         )
         assert (terms.credits.consume, terms.credits.order) == (False, Period.NEWEST_FIRST)
+        assert terms.remit == Remit(
+            days=3, basis=Basis.GROSS, minimum_fen=10_000,
+            account=BankAccount(
+                name="水务", account_no="6222000000009001", bank_code="ICBKCNBJ"
+            ),
+        )  # fmt: skip
 
     def test_penalty_interest_and_a_one_off_are_three_keys(self):
         """Rule 24."""
@@ -165,6 +190,21 @@ class TestMistakes:
                 "not both",
             ),
             ("[[splits]]\naccount_ref = ''\nfixed_fen = 1", "splits.0.account_ref", "at least 1"),
+            ("[remit]\ndays = 31", "remit.days", "less than or equal to 30"),
+            ("[remit]\nbasis = 'half'", "remit.basis", "'net' or 'gross'"),
+            ("[remit]\nminimum_fen = -1", "remit.minimum_fen", "greater than or equal to 0"),
+            ("[remit.account]\nname = 'a'", "remit.account.account_no", "required"),
+            (an_account(name=""), "remit.account.name", "whose account"),
+            (an_account(name="=1+1"), "remit.account.name", "whose account"),
+            (an_account(name="水" * 71), "remit.account.name", "70 characters"),
+            (an_account(account_no="6222 0000"), "remit.account.account_no", "without blanks"),
+            (an_account(account_no="62220"), "remit.account.account_no", "6 to 34"),
+            (an_account(bank_code="10229000001"), "remit.account.bank_code", "twelve digits"),
+            (an_account(bank_code="ICBKCNB"), "remit.account.bank_code", "its BIC"),
+            (
+                an_account() + "\n[[splits]]\naccount_ref = 'a'\nfixed_fen = 1", "terms",
+                "each split needs its account too",
+            ),
         ],
     )  # fmt: skip
     def test_a_mistake_is_named_with_its_table_and_key(self, content, where, told):

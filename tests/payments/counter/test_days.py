@@ -13,8 +13,8 @@ from core.db import transaction
 from core.errors import SettlementFileError
 from payments.counter.models import CashState, CounterPayment
 from payments.gateways.counter import Counter
-from payments.reconciliation import matching
 from payments.reconciliation.breaks import list_breaks
+from payments.reconciliation.gateway import matching
 from tests.factories import MONTH, NOW, a_home, a_paid_payment, the_bill, the_terms, violations
 from tests.payments.counter.test_over_the_counter import barcode, give_back, tell
 

@@ -125,7 +125,7 @@ class TestDayFile:
             (a_file(PAYMENT.replace(",17,", ",1 7,")), 3),
             (a_file(RETURN.removesuffix("S31")), 3),
             (a_file(PAYMENT + "S31"), 3),
-            (b"\xff\xfe", None),
+            (b"\xff\xff", None),
             (b"", 1),
         ],
     )

@@ -405,8 +405,8 @@ class TestFiles:
         ("content", "host", "state"),
         [
             (b"a bill", "127.0.0.1", FileState.READY),
-            (gzip.compress(b"a bill"), "127.0.0.1", FileState.READY),
-            (gzip.compress(b"a bill")[:-9], "127.0.0.1", FileState.UNKNOWN),
+            (gzip.compress(b"a bill", mtime=0), "127.0.0.1", FileState.READY),
+            (gzip.compress(b"a bill", mtime=0)[:-9], "127.0.0.1", FileState.UNKNOWN),
             (b"a bil", "127.0.0.1", FileState.UNKNOWN),
             (b"a bill", "localhost", FileState.UNKNOWN),  # our signature is for nobody else
         ],

@@ -10,8 +10,10 @@ from sqlalchemy import text
 
 from core.db import transaction
 from core.money import yuan_text
-from payments.reconciliation import bank, bank_by_hand, bank_statements
-from payments.reconciliation.bank_models import BankEntry, BankMatch
+from payments.reconciliation.bank import by_hand as bank_by_hand
+from payments.reconciliation.bank import matching as bank
+from payments.reconciliation.bank import statements as bank_statements
+from payments.reconciliation.bank.models import BankEntry, BankMatch
 from payments.statements.profiles import parse_bank_profile
 from tests.factories import NOW
 
@@ -56,6 +58,25 @@ def a_statement(*lines: Line, ours: str = ACCOUNT) -> bytes:
         amount = yuan_text(line.fen)
         writer.writerow([day, no, amount, line.name, line.account, line.ref, ours])
     return out.getvalue().encode()
+
+
+def a_day_of_ours(
+    on: int, opens_fen: int, *fens: int, ours: str = ACCOUNT, number: int = 1
+) -> bytes:
+    """A statement of one day with its balances, as MT940; ``on`` counts days from Friday."""
+    day = DAY + timedelta(days=on)
+
+    def amount(fen: int) -> str:
+        return f"{abs(fen) // 100},{abs(fen) % 100:02d}"
+
+    lines = [
+        ":20:S", f":25:{ours}", f":28C:{number}/1",
+        f":60F:C{day - timedelta(days=1):%y%m%d}CNY{amount(opens_fen)}",
+        *(f":61:{day:%y%m%d}{day:%m%d}{'C' if fen > 0 else 'D'}{amount(fen)}NTRFNONREF//"
+          f"B{day:%m%d}-{number}-{at}" for at, fen in enumerate(fens)),
+        f":62F:C{day:%y%m%d}CNY{amount(opens_fen + sum(fens))}", "-", "",
+    ]  # fmt: skip
+    return "\n".join(lines).encode()
 
 
 def take(content: bytes, **changes: Any) -> list[bank_statements.Taken]:

@@ -12,7 +12,7 @@ from payments import write_offs
 from payments.gateways.base import RefundReply, RefundState
 from payments.models import PaymentItem
 from payments.reconciliation.breaks import list_breaks
-from payments.reconciliation.company import CompanyResult, reconcile_company
+from payments.reconciliation.company.lists import CompanyResult, reconcile_company
 from payments.reconciliation.models import Leg
 from payments.returns import refunds
 from tests.factories import ACCEPTED, NOW, REFUSED, a_home, a_paid_payment, items_of

@@ -8,10 +8,10 @@ from sqlalchemy import text
 from core.db import transaction
 from identity.models import Role
 from payments.models import Payment
-from payments.reconciliation import repair
 from payments.reconciliation.models import ReconciliationBreak
-from payments.reconciliation.repair import Limits, as_shown
-from payments.reconciliation.repair_models import Act, BreakAct
+from payments.reconciliation.repair import deciding as repair
+from payments.reconciliation.repair.deciding import Limits, as_shown
+from payments.reconciliation.repair.models import Act, BreakAct
 from tests.factories import NOW, a_home, a_paid_payment, a_person
 from tests.payments.reconciliation.test_matching import a_file, row_of, run
 

@@ -12,8 +12,8 @@ from core.db import transaction
 from core.errors import NotFound, SettlementFileError, UpstreamUnavailable
 from payments.gateways.base import FileState, GatewayStatus, SettlementFetch
 from payments.models import Payment
-from payments.reconciliation import arrivals, matching
 from payments.reconciliation.breaks import list_breaks
+from payments.reconciliation.gateway import arrivals, matching
 from payments.reconciliation.models import ArrivalState
 from tests.factories import (
     NOW,

@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from core.db import transaction
 from core.errors import CityBillError
+from core.settings import SourceTerms
 from payments.gateways.sandbox import Sandbox
-from payments.reconciliation.bank import SourceTerms, match_bank
-from payments.reconciliation.bank_by_hand import match_by_hand
-from payments.reconciliation.matching import reconcile
+from payments.reconciliation.bank.by_hand import match_by_hand
+from payments.reconciliation.bank.matching import match_bank
+from payments.reconciliation.gateway.matching import reconcile
 from tests.conftest import as_owner, empty_city
 from tests.factories import NOW, a_home, a_paid_payment, at_once, balances, violations
 from tests.payments.reconciliation.banking import (

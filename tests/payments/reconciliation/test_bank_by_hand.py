@@ -6,9 +6,10 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import AmountMismatch, CityBillError, Conflict, Invalid, NotFound
 from identity.models import Role
-from payments.reconciliation import bank_by_hand
-from payments.reconciliation.bank_by_hand import Suggestion, suggest
-from payments.reconciliation.bank_models import BankEntry
+from payments.reconciliation.bank import by_hand as bank_by_hand
+from payments.reconciliation.bank.by_hand import Suggestion, suggest
+from payments.reconciliation.bank.desk import list_rules
+from payments.reconciliation.bank.models import BankEntry, BankRule
 from tests.factories import NOW, a_person, at_once, balances, violations
 from tests.payments.reconciliation.banking import (
     Line,
@@ -21,6 +22,7 @@ from tests.payments.reconciliation.banking import (
     takes,
     the_entry,
     the_match,
+    transfers,
     undo,
 )
 
@@ -60,10 +62,10 @@ class TestSuggestions:
 
         first, second = suggestions(the_entry(10_000))
 
-        assert (first.source, first.words, first.confidence) == (
-            "alpha", ("the same sum", "12 days after"), 60
+        assert (first.source, first.off_fen, first.days_after, first.confidence) == (
+            "alpha", 0, 12, 60
         )  # fmt: skip
-        assert (second.source, second.words) == ("beta", ("-0.50 off", "8 days after"))
+        assert (second.source, second.off_fen, second.days_after) == ("beta", -50, 8)
         assert second.confidence < first.confidence
 
     def test_days_together_are_proposed_and_another_way_of_money_is_not(self):
@@ -73,7 +75,7 @@ class TestSuggestions:
 
         (only,) = suggestions(the_entry(10_000))
 
-        assert (only.amount_fen, only.words[-1]) == (10_000, "2 days together")
+        assert (only.amount_fen, len(only.due_ids)) == (10_000, 2)
         assert only.references == ("alpha 2026-11-20", "alpha 2026-11-21")
 
     def test_who_has_paid_before_is_likelier(self):
@@ -84,7 +86,7 @@ class TestSuggestions:
         first, second = suggestions(the_entry(9_990))
 
         assert (first.source, second.source) == ("beta", "alpha")
-        assert "paid for it before" in first.words[-1]
+        assert (first.is_known, second.is_known) == (True, False)
         assert 100 >= first.confidence > second.confidence
 
 
@@ -134,6 +136,17 @@ class TestByHand:
             match_by_hand(the_entry(9_990), fen, by=li)
 
         assert (matched(), balances()) == ([], {})
+
+    def test_said_again_it_changes_nothing_and_said_otherwise_it_is_refused(self, li):
+        entry = two_gateways_of_one_sum()
+        made = by_hand(entry, "beta", li)
+        posted = transfers()
+
+        assert by_hand(entry, "beta", li).id == made.id
+        for by, to in ((a_person(Role.STAFF), "beta"), (li, "alpha")):
+            with pytest.raises(Conflict):
+                by_hand(entry, to, by)
+        assert (transfers(), matched()) == (posted, [("person", [9_990], [9_990], 10)])
 
     def test_what_is_matched_or_not_there_or_unexplained_is_refused(self, li):
         takes("alpha", 0, 10_000)
@@ -219,6 +232,43 @@ class TestRules:
         assert balances()["gateway:alpha"] == -700
         assert violations() == []
 
+    def test_a_person_ends_it_once_with_a_reason_and_the_next_run_does_without(self, li):
+        by_hand(two_gateways_of_one_sum(), "beta", li)
+        (rule_id,) = rule_ids()
+        takes("alpha", 2, 700)
+        takes("beta", 2, 700)
+
+        with pytest.raises(Invalid):
+            end(rule_id, li, " ")
+        ended = end(rule_id, li, "it was sold")
+
+        assert (ended.ended_by, ended.end_reason) == (li, "it was sold")
+        assert end(rule_id, li, "it was sold").ended_at == ended.ended_at
+        with pytest.raises(Conflict):
+            end(rule_id, li, "for another reason")
+        with pytest.raises(NotFound):
+            end(99, li, "why")
+        assert bank_says(Line(700, on=3, account=SENDER)).made == 0
+        assert matched() == [("person", [9_990], [9_990], 10)]
+
+    def test_ended_at_once_by_several_it_is_one_persons(self, li):
+        by_hand(two_gateways_of_one_sum(), "beta", li)
+        (rule_id,) = rule_ids()
+
+        done = at_once([lambda why=why: end(rule_id, li, why) for why in ("a", "b", "c")])
+
+        assert sum(isinstance(one, Conflict) for one in done) == 2
+
+    def test_who_undid_the_match_ended_its_rule(self, li):
+        by_hand(two_gateways_of_one_sum(), "beta", li)
+
+        undo(the_match(), li)
+
+        with transaction() as session:
+            (line,) = list_rules(session)
+        assert (line.rule.ended_by, line.rule.end_reason) == (li, "it was another")
+        assert (line.taught_by, line.other_masked) == (li, "************1234")
+
     def test_an_account_that_brought_two_sources_money_tells_nothing(self, li):
         by_hand(two_gateways_of_one_sum(), "beta", li)
         takes("alpha", 2, 700)
@@ -226,6 +276,16 @@ class TestRules:
         by_hand(the_entry(700), "alpha", li)
 
         assert rules() == [("beta", False)]
+
+
+def rule_ids() -> list[int]:
+    with transaction() as session:
+        return list(session.execute(text("SELECT id FROM bank_rule ORDER BY id")).scalars())
+
+
+def end(rule_id: int, by: int, reason: str) -> BankRule:
+    with transaction() as session:
+        return bank_by_hand.end_rule(session, rule_id, by=by, reason=reason, now=NOW)
 
 
 class TestUndoing:
@@ -265,10 +325,13 @@ class TestUndoing:
         made = the_match()
         with pytest.raises(Invalid):
             undo(made, li, " ")
-        undo(made, li)
+        undone_at = undo(made, li).undone_at
 
+        assert undo(made, li).undone_at == undone_at  # a form sent twice
         with pytest.raises(Conflict):
-            undo(made, li)
+            undo(made, li, "for another reason")
+        with pytest.raises(Conflict):
+            undo(made, a_person(Role.STAFF))
         with pytest.raises(NotFound):
             undo(1, li)
 
@@ -277,7 +340,7 @@ class TestUndoing:
         bank_says(Line(10_000))
         made = the_match()
 
-        done = at_once([lambda: undo(made, li)] * 3)
+        done = at_once([lambda why=why: undo(made, li, why) for why in ("a", "b", "c")])
 
         assert sum(isinstance(one, Conflict) for one in done) == 2
         assert (balances(), violations()) == ({}, [])

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.db import transaction
 from core.errors import Conflict
-from payments.reconciliation.bank_statements import list_statements
+from payments.reconciliation.bank.accounts import list_statements
 from payments.statements.base import StatementFileError
 from tests.conftest import as_owner, empty_city
 from tests.factories import at_once

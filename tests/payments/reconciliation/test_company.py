@@ -9,7 +9,7 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import ConfirmationFileError, NotFound
 from payments.reconciliation import breaks as all_breaks
-from payments.reconciliation.company import (
+from payments.reconciliation.company.lists import (
     companies_with_lists,
     get_company_result,
     layout_of,

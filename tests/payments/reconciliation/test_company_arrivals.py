@@ -11,8 +11,9 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import NotFound, UpstreamUnavailable
 from payments.gateways.base import FileState, SettlementFetch
-from payments.reconciliation import arrivals, company_arrivals
-from payments.reconciliation.company import get_company_result, reconcile_company
+from payments.reconciliation.company import arrivals as company_arrivals
+from payments.reconciliation.company.lists import get_company_result, reconcile_company
+from payments.reconciliation.gateway import arrivals
 from payments.reconciliation.models import ArrivalState, Leg
 from providers.base import ConfirmationFetch, ConfirmationState
 from tests.factories import NOW, FarUtility, a_home, a_payment, at_once

@@ -14,13 +14,14 @@ from core.db import transaction
 from core.keys import named_key
 from payments import write_offs
 from payments.models import PaymentItem
-from payments.reconciliation import arrivals, company_arrivals
 from payments.reconciliation.breaks import list_breaks
-from payments.reconciliation.company import (
+from payments.reconciliation.company import arrivals as company_arrivals
+from payments.reconciliation.company.lists import (
     get_company_result,
     reconcile_company,
     reconcile_none_written_off,
 )
+from payments.reconciliation.gateway import arrivals
 from payments.reconciliation.models import Leg
 from providers.base import UtilityClient
 from simulator.faults import Fault

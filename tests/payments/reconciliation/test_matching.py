@@ -21,10 +21,9 @@ from payments.gateways.sandbox import Sandbox
 from payments.models import Payment, list_receipts
 from payments.quotes import Wanted
 from payments.reconciliation.breaks import REMEDIES, list_breaks
-from payments.reconciliation.matching import (
+from payments.reconciliation.gateway.matching import (
     ReconciliationResult,
     get_result,
-    list_results,
     reconcile,
 )
 from payments.reconciliation.models import BreakKind, ReconciliationBreak
@@ -42,6 +41,7 @@ from tests.factories import (
     items_of,
     the_terms,
 )
+from tests.payments.reconciliation.results import list_results
 
 DAY = date(2026, 11, 20)
 NEXT = date(2026, 11, 21)
@@ -196,9 +196,9 @@ class TestMatching:
                        "2026-11-20T16:00:00Z"):  # fmt: skip
             book(a_payment(a_home(100)), GatewayStatus.PAID, paid_at=at(moment))
 
-        assert run(a_file([])).missing_at_gateway == 2
+        assert run(a_file([])).our_count == 2
         for day in (DAY - timedelta(days=1), DAY + timedelta(days=1)):
-            assert run(a_file([], day=day), day=day).missing_at_gateway == 1
+            assert run(a_file([], day=day), day=day).our_count == 1
 
     def test_what_is_not_paid_is_not_expected(self):
         a_payment(a_home(100))
@@ -235,8 +235,8 @@ class TestRefunds:
         run(a_file([row_of(payment), unknown]))
 
         assert found() == [
-            ("missing_at_gateway", number, -8_650, None),
-            ("missing_here", "R-nobodys", None, -8_650),
+            ("refund_unmatched", "R-nobodys", None, -8_650),
+            ("refund_unmatched", number, -8_650, None),
         ]
 
     def test_a_refund_that_is_only_asked_for_is_not_expected(self):
@@ -426,7 +426,7 @@ class TestSuspended:
 
         assert (result.matched, result.balanced, result.our_total_fen) == (3, True, 1_000)
         run(a_file(rows))
-        assert found() == [("missing_at_gateway", number, -1_000, None)]
+        assert found() == [("refund_unmatched", number, -1_000, None)]
 
     @pytest.mark.parametrize("why", ["suspense_in", "returned"])
     def test_the_ledger_is_looked_at(self, why):
@@ -503,7 +503,7 @@ class TestRepeating:
 GOOD = ["payment", "CB1", "s1", "", "", "86.50", "0.33", "2026-11-20T04:00:03Z"]
 WRONG = [
     (b"", 1),
-    (b"\xff\xfe", None),
+    (b"\xff\xff", None),
     (a_file([GOOD], day=DAY + timedelta(days=1)), 1),
     (a_file([GOOD]).replace(b"kind,", b"type,"), 2),
     (a_file([GOOD]).rpartition(b"#TOTAL")[0], 2),

@@ -11,11 +11,12 @@ from core.db import transaction
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from identity.models import Role
 from payments.gateways.base import GatewayReply, GatewayStatus
-from payments.reconciliation import asking, repair, workbench
 from payments.reconciliation.models import BreakState, Leg
-from payments.reconciliation.repair import Shown, as_shown
-from payments.reconciliation.repair_many import Accepted, accept_many
-from payments.reconciliation.repair_models import Act, ActState
+from payments.reconciliation.repair import asking, workbench
+from payments.reconciliation.repair import deciding as repair
+from payments.reconciliation.repair.deciding import Shown, as_shown
+from payments.reconciliation.repair.many import Accepted, accept_many
+from payments.reconciliation.repair.models import Act, ActState
 from tests.factories import (
     NOW,
     FarGateway,
@@ -352,7 +353,7 @@ class TestAsking:
         assert the_break(found).state is BreakState.EXPLAINED
 
     def test_an_order_that_is_none_of_ours_is_not_asked_about(self):
-        run(a_file([row_of(a_paid(), order_no="NOBODYS")]))
+        run(a_file([row_of(a_paid(), order_no="NOBODYS", gateway_ref="nobodys")]))
         found = differs_missing_here()
 
         with pytest.raises(NotFound) as refused:

@@ -13,6 +13,7 @@ from payments import write_offs
 from payments.gateways.base import DisputeReply, DisputeState, RefundReply, RefundState
 from payments.models import Payment, PaymentItem
 from payments.returns import chargebacks, refunds, staff_refunds, transfers
+from payments.returns.lists import ChargebackFilter, find_chargebacks
 from payments.returns.models import Chargeback, Refund, RefundReason, list_refunds
 from payments.returns.staff_refunds import Wish
 from tests.factories import ACCEPTED, NOW, FarGateway, a_home, a_paid_payment, a_person, items_of
@@ -121,7 +122,7 @@ class Disputed(FarGateway):
 
 def the_chargeback() -> Chargeback:
     with transaction() as session:
-        (only,) = chargebacks.list_chargebacks(session)
+        (only,) = find_chargebacks(session, ChargebackFilter(state=None))
         return only
 
 

@@ -21,6 +21,7 @@ from payments.gateways.base import (
 )
 from payments.models import GatewayCallback, Payment
 from payments.returns import chargebacks, refunds, suspense, transfers
+from payments.returns.lists import ChargebackFilter, find_chargebacks
 from payments.returns.models import ChargebackState, RefundStatus, TransferReason
 from payments.states import Outcome
 from tests.factories import (
@@ -521,7 +522,7 @@ class TestMeanwhile:
 
 
 class TestList:
-    def test_what_is_due_first_comes_first_and_of_the_decided_the_newest(self):
+    def test_what_is_due_first_comes_first_and_of_the_others_the_newest(self):
         far = Disputed()
         for at, (state, due_in, opened_ago) in enumerate(
             [(WON, 1, 9), (LOST, 5, 2), (WON, 9, 5), (OPEN, 8, 1), (OPEN, 3, 7)]
@@ -536,10 +537,14 @@ class TestList:
                 chargebacks.look(f"dp-{at}", far, NOW)
 
         with transaction() as session:
-            listed = chargebacks.list_chargebacks(session)
-            found = [one.dispute_ref for one in listed]
+            found = [
+                [one.dispute_ref for one in find_chargebacks(session, ChargebackFilter(state))]
+                for state in (*ChargebackState, None)
+            ]
 
-        assert found == ["dp-4", "dp-3", "dp-1", "dp-2", "dp-0"]
+        assert found == [
+            ["dp-4", "dp-3"], ["dp-2", "dp-0"], ["dp-1"], ["dp-3", "dp-1", "dp-2", "dp-4", "dp-0"],
+        ]  # fmt: skip
 
     @pytest.mark.parametrize(("days", "urgent"), [(4, False), (3, True), (0, True), (-2, True)])
     def test_evidence_due_within_three_days_is_urgent(self, days, urgent):

@@ -18,7 +18,7 @@ from payments.gateways.base import (
     SettlementRecord,
 )
 from payments.quotes import Wanted
-from payments.reconciliation.matching import reconcile
+from payments.reconciliation.gateway.matching import reconcile
 from payments.returns import refunds
 from payments.returns.models import RefundReason, RefundStatus
 from payments.states import Outcome

@@ -8,6 +8,8 @@ from sqlalchemy.exc import IntegrityError
 
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid, NotAllowed, NotFound
+from identity import audit
+from identity.audit import Deed
 from payments.gateways.base import RefundReply, RefundState
 from payments.models import Payment
 from payments.returns import refunds, transfers
@@ -79,12 +81,16 @@ class TestByStaff:
 
         with transaction() as session:
             transfer = transfers.get_transfer(session, number)
-            whole = transfers.show_account(session, number, by=one, secret_key="a test's secret")
+            whole = transfers.show_account(
+                session, number, by=one, secret_key="a test's secret", now=NOW
+            )
+            [entry] = audit.find_entries(session, audit.Wanted(what=Deed.PAYEE_SEEN))
+            assert (entry.person_id, entry.subject_id) == (one, number)
         assert transfer.payee_account_masked == "************1234"
         assert b"6222" not in transfer.payee_account_sealed
         assert whole == "6222020000001234"
         with pytest.raises(CityBillError), transaction() as session:
-            transfers.show_account(session, number, by=one, secret_key="another")
+            transfers.show_account(session, number, by=one, secret_key="another", now=NOW)
 
     @pytest.mark.parametrize("account", ["", "12345", "6222-x!", "6" * 35])
     def test_what_can_be_no_account_is_refused(self, account):
@@ -148,7 +154,7 @@ class TestByStaff:
         confirm_sent(number, one)
 
         with pytest.raises(Conflict), transaction() as session:
-            transfers.show_account(session, number, by=one, secret_key="a test's secret")
+            transfers.show_account(session, number, by=one, secret_key="a test's secret", now=NOW)
 
     def test_a_gateway_that_sends_it_while_staff_may_have_sent_it_needs_a_person(self):
         payment, number = stuck(1_000)

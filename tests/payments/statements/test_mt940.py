@@ -213,7 +213,7 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("old", "new", "says", "place"),
         [
-            ("C863,50N", "C863.50N", "must read like", "tag 61"),
+            ("C863,50N", "C863.505N", "must read like", "tag 61"),
             ("C863,50N", "C863,505N", "finer than a fen", "tag 61"),
             ("C863,50N", "C8 63,50N", "must read like", "tag 61"),
             ("C863,50N", "C８63,50N", "must read like", "tag 61"),

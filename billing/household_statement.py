@@ -1,0 +1,276 @@
+"""How a household's month went, from the ledger alone: so the same month is always the same.
+
+What an account owed before, what was billed, paid and covered by credits, and what it owes after:
+the last is the sum of the others, because each is a sum of postings on ``receivable``.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from sqlmodel import Session, col, select
+
+from billing.bills import ONLINE_MONTHS, BillRef
+from billing.home_models import HouseholdAccount
+from billing.households import account_view
+from billing.models import Household, UtilityAccount
+from billing.spans import SEEN
+from billing.views import AccountView
+from core.clock import add_months, month_start
+from core.db import HotStatement
+from core.errors import NotFound
+from core.keys import month_range
+
+CHART_MONTHS = 12
+
+
+class Figures(NamedTuple):
+    """An account's month in fen; below zero, the company owes."""
+
+    before_fen: int = 0
+    billed_fen: int = 0  # late fees and corrections included
+    paid_fen: int = 0  # less what came back
+    credited_fen: int = 0
+    bills: int = 0
+
+    @property
+    def after_fen(self) -> int:
+        return self.before_fen + self.billed_fen - self.paid_fen - self.credited_fen
+
+    @property
+    def is_nothing(self) -> bool:
+        return not any(self)
+
+
+class Line(NamedTuple):
+    """A bill that came in the month."""
+
+    account: AccountView
+    billing_month: date
+    issued_on: date
+    usage: Decimal | None
+    usage_unit: str
+    amount_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A household's month; ``usage`` is by account, a month after the other, the oldest first."""
+
+    number: str  # by which a desk finds it
+    name: str
+    month: date
+    accounts: tuple[tuple[AccountView, Figures], ...]
+    lines: tuple[Line, ...]
+    usage: tuple[tuple[AccountView, str, tuple[tuple[date, Decimal], ...]], ...]
+
+    @property
+    def total(self) -> Figures:
+        return add_up([figures for _, figures in self.accounts])
+
+
+def add_up(figures: Collection[Figures]) -> Figures:
+    """Return the sum of several accounts' figures."""
+    return Figures(*(sum(column) for column in zip(*figures, strict=True)))
+
+
+_FIGURES = HotStatement("""
+    SELECT s.account_id,
+           coalesce(sum(s.fen) FILTER (WHERE s.posted_on < :first_on), 0)::bigint,
+           coalesce(sum(s.fen) FILTER (WHERE s.posted_on >= :first_on AND s.kind = 'b'), 0)::bigint,
+           -coalesce(sum(s.fen) FILTER (WHERE s.posted_on >= :first_on AND s.kind = 'p'),
+                     0)::bigint,
+           -coalesce(sum(s.fen) FILTER (WHERE s.posted_on >= :first_on AND s.kind = 'c'),
+                     0)::bigint,
+           count(DISTINCT s.subject_id) FILTER (
+               WHERE s.posted_on >= :first_on AND s.entry_key LIKE 'issued.%')::int
+    FROM (
+        SELECT t.account_id, t.subject_id, t.entry_key, t.posted_on,
+               CASE WHEN t.debit_account_id = l.id THEN t.amount_fen ELSE -t.amount_fen END AS fen,
+               CASE WHEN t.entry_key LIKE 'paid:%' OR t.entry_key LIKE 'unpaid:%'
+                         OR t.entry_key LIKE 'owes_again:%' THEN 'p'
+                    WHEN t.entry_key LIKE 'credited.%' OR t.entry_key LIKE 'spent.%' THEN 'c'
+                    ELSE 'b' END AS kind
+        FROM ledger_transfer t
+        JOIN ledger_account l ON l.id IN (t.debit_account_id, t.credit_account_id)
+                             AND l.code LIKE 'receivable:%'
+        WHERE t.account_id = ANY(:account_ids) AND t.posted_on <= :last_on
+          AND (t.account_id, t.subject_id) NOT IN (
+              SELECT * FROM unnest(CAST(:hidden_accounts AS bigint[]),
+                                   CAST(:hidden_bills AS bigint[])))) s
+    GROUP BY s.account_id
+""")
+# Of who left an account, or came after somebody who did: the bills that are not theirs to see.
+_HIDDEN = HotStatement(f"""
+    SELECT h.household_id, b.account_id, b.id
+    FROM household_account h JOIN bill b ON b.account_id = h.account_id
+    WHERE h.household_id = ANY(:household_ids)
+      AND (h.since_on IS NOT NULL OR h.left_on IS NOT NULL) AND NOT ({SEEN})
+    ORDER BY h.household_id, b.account_id, b.id
+""")  # noqa: S608  our own text
+
+
+def hidden_bills(session: Session, household_ids: Collection[int]) -> dict[int, list[BillRef]]:
+    """Return by household the bills of its accounts that are not its to see."""
+    found: dict[int, list[BillRef]] = {}
+    for household_id, *ref in _HIDDEN.rows(session, {"household_ids": list(household_ids)}):
+        found.setdefault(household_id, []).append((ref[0], ref[1]))
+    return found
+
+
+def _without(hidden: Collection[BillRef]) -> dict[str, list[int]]:
+    return {
+        "hidden_accounts": [account_id for account_id, _ in hidden],
+        "hidden_bills": [bill_id for _, bill_id in hidden],
+    }
+
+
+def figures_of(
+    session: Session, account_ids: Collection[int], month: date, *, hidden: Collection[BillRef] = ()
+) -> dict[int, Figures]:
+    """Return the month of each of several accounts; of one that never had a posting, nothing.
+
+    Args:
+        hidden: bills that do not count.
+    """
+    last_on = add_months(month, 1) - timedelta(days=1)
+    values = {"account_ids": list(account_ids), "first_on": month, "last_on": last_on}
+    values |= _without(hidden)
+    return {
+        account_id: Figures(*figures) for account_id, *figures in _FIGURES.rows(session, values)
+    }
+
+
+def statement_of(session: Session, household_id: int, month: date) -> Statement:
+    """Return how a household's month went.
+
+    Raises:
+        NotFound: there is no such household, or nothing was billed, paid or owed in the month.
+    """
+    found = statements_of(session, [household_id], month)
+    if not found:
+        raise NotFound("there is no statement of this month")
+    return found[0]
+
+
+def statements_of(session: Session, household_ids: Collection[int], month: date) -> list[Statement]:
+    """Return how households' months went, in their order; of one that had none, nothing."""
+    hidden = hidden_bills(session, household_ids)
+    whole = [one for one in household_ids if one not in hidden]
+    found = _together(session, whole, month, hidden=())
+    for household_id, bills in hidden.items():
+        found |= _together(session, [household_id], month, hidden=bills)
+    return [found[one] for one in sorted(found)]
+
+
+def _together(
+    session: Session, household_ids: Collection[int], month: date, *, hidden: Collection[BillRef]
+) -> dict[int, Statement]:
+    """Return the statements of households from which the same bills are hidden, by household."""
+    rows = session.exec(
+        select(Household, UtilityAccount)
+        .join(HouseholdAccount, col(HouseholdAccount.household_id) == col(Household.id))
+        .join(UtilityAccount, col(UtilityAccount.id) == col(HouseholdAccount.account_id))
+        .where(col(Household.id).in_(household_ids))
+        .order_by(col(Household.id), col(UtilityAccount.provider_code), col(UtilityAccount.id))
+    ).all()
+    accounts = {account.id or 0: account_view(account) for _, account in rows}
+    figures = figures_of(session, accounts, month, hidden=hidden)
+    lines = _lines(session, accounts, month, hidden)
+    usage = _usage(session, accounts, month, hidden)
+    found: dict[int, Statement] = {}
+    for household, bound in groupby(rows, key=itemgetter(0)):
+        own = [account.id or 0 for _, account in bound]
+        shown = [one for one in own if one in figures and not figures[one].is_nothing]
+        if shown:
+            found[household.id or 0] = Statement(
+                number=f"S{household.id}-{month:%Y%m}", name=household.name, month=month,
+                accounts=tuple((accounts[one], figures[one]) for one in shown),
+                lines=tuple(line for line in lines if line.account.account_id in own),
+                usage=tuple(one for one in usage if one[0].account_id in own),
+            )  # fmt: skip
+    return found
+
+
+_LINES = HotStatement("""
+    SELECT b.account_id, b.billing_month, b.issued_on, b.usage, b.usage_unit,
+           sum(CASE WHEN l.id = t.debit_account_id THEN t.amount_fen ELSE -t.amount_fen END)::bigint
+    FROM ledger_transfer t
+    JOIN ledger_account l ON l.id IN (t.debit_account_id, t.credit_account_id)
+                         AND l.code LIKE 'receivable:%'
+    JOIN bill b ON b.account_id = t.account_id AND b.id = t.subject_id
+    WHERE t.account_id = ANY(:account_ids) AND t.posted_on BETWEEN :first_on AND :last_on
+      AND (b.account_id, b.id) NOT IN (
+          SELECT * FROM unnest(CAST(:hidden_accounts AS bigint[]), CAST(:hidden_bills AS bigint[])))
+      AND (t.entry_key LIKE 'issued.%' OR t.entry_key LIKE 'reversed.%')
+    GROUP BY b.account_id, b.id
+    HAVING sum(CASE WHEN l.id = t.debit_account_id THEN t.amount_fen ELSE -t.amount_fen END) <> 0
+    ORDER BY b.account_id, b.billing_month, b.id
+""")
+
+
+def _lines(
+    session: Session, accounts: dict[int, AccountView], month: date, hidden: Collection[BillRef]
+) -> tuple[Line, ...]:
+    values = {
+        "account_ids": list(accounts), "first_on": month,
+        "last_on": add_months(month, 1) - timedelta(days=1), **_without(hidden),
+    }  # fmt: skip
+    rows = _LINES.rows(session, values)
+    return tuple(Line(accounts[account_id], *row) for account_id, *row in rows)
+
+
+_USAGE = HotStatement("""
+    SELECT account_id, billing_month, max(usage_unit), sum(usage) FROM bill
+    WHERE account_id = ANY(:account_ids) AND id >= :first_id AND id < :after_id
+      AND usage IS NOT NULL AND cancelled_at IS NULL AND issued_on <= :last_on
+      AND (account_id, id) NOT IN (
+          SELECT * FROM unnest(CAST(:hidden_accounts AS bigint[]), CAST(:hidden_bills AS bigint[])))
+    GROUP BY account_id, billing_month ORDER BY account_id, billing_month
+""")
+
+
+def _usage(
+    session: Session, accounts: dict[int, AccountView], month: date, hidden: Collection[BillRef]
+) -> tuple[tuple[AccountView, str, tuple[tuple[date, Decimal], ...]], ...]:
+    values = {
+        "account_ids": list(accounts),
+        "first_id": month_range(add_months(month, 1 - CHART_MONTHS))[0],
+        "after_id": month_range(month)[1],
+        "last_on": add_months(month, 1) - timedelta(days=1),
+        **_without(hidden),
+    }
+    found: dict[int, list[tuple[date, Decimal]]] = {}
+    units: dict[int, str] = {}
+    for account_id, billed, unit, usage in _USAGE.rows(session, values):
+        found.setdefault(account_id, []).append((billed, usage))
+        units[account_id] = unit
+    return tuple(
+        (accounts[account_id], units[account_id], tuple(points))
+        for account_id, points in found.items()
+    )
+
+
+_MONTHS = HotStatement(f"""
+    SELECT DISTINCT date_trunc('month', t.posted_on)::date
+    FROM household_account h JOIN ledger_transfer t ON t.account_id = h.account_id
+    JOIN bill b ON b.account_id = t.account_id AND b.id = t.subject_id AND {SEEN}
+    JOIN ledger_account l ON l.id IN (t.debit_account_id, t.credit_account_id)
+                         AND l.code LIKE 'receivable:%'
+    WHERE h.household_id = :household_id AND t.posted_on < :before AND t.posted_on >= :since
+    ORDER BY 1 DESC
+""")  # noqa: S608  our own text
+
+
+def months_of(session: Session, household_id: int, *, today: date) -> list[date]:
+    """Return the months of the last two years, the newest first, in which something happened."""
+    before = month_start(today)
+    values = {
+        "household_id": household_id, "before": before,
+        "since": add_months(before, -ONLINE_MONTHS),
+    }  # fmt: skip
+    return [month for (month,) in _MONTHS.rows(session, values)]

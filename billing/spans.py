@@ -1,0 +1,117 @@
+"""From when to when somebody sees an account's bills: who moved in, and who has left.
+
+A home that left an account sees the bills whose period begins by its last day: the last bill with
+them. A home that came after one that left sees those that end after that day. The bill across the
+day, where no meter was read for it, is both homes' to see: somebody has to pay it.
+
+Every look at bills asks here: ``bills_of`` in a query by an account's id, ``SEEN`` in SQL that
+joins homes, ``may_see`` of a bill that is loaded.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import NamedTuple, Self
+
+from sqlalchemy import ColumnElement, and_, false, or_
+from sqlmodel import col
+
+from billing.models import Bill, UtilityAccount
+
+
+class Span(NamedTuple):
+    """The bills whose period ends after ``since_on`` and begins by ``left_on``; None: no limit."""
+
+    since_on: date | None = None
+    left_on: date | None = None
+
+    def shows(self, period_from_on: date, period_to_on: date) -> bool:
+        """Tell whether a bill of this period is among them."""
+        came = self.since_on is None or period_to_on > self.since_on
+        return came and (self.left_on is None or period_from_on <= self.left_on)
+
+
+# Of a bill ``b`` and a home's account ``h``.
+SEEN = """
+    (h.since_on IS NULL OR b.period_to_on > h.since_on)
+    AND (h.left_on IS NULL OR b.period_from_on <= h.left_on)
+"""
+
+
+class Accounts(dict[int, UtilityAccount]):
+    """Accounts somebody may see, by id; ``spans`` are of those whose bills they see in part.
+
+    Take a part with ``only``, and put two together with ``|``: a plain dict forgets the spans.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: dict[int, list[Span]] = {}
+
+    def let_see(self, account: UtilityAccount, span: Span) -> None:
+        """Add an account, or more of one that is here."""
+        assert account.id is not None
+        if account.id in self and account.id not in self.spans:
+            return  # all of it already
+        self[account.id] = account
+        if span == Span():
+            self.spans.pop(account.id, None)
+        else:
+            self.spans.setdefault(account.id, []).append(span)
+
+    def only(self, wanted: Callable[[UtilityAccount], bool]) -> Self:
+        """Return those of them that are wanted."""
+        part = type(self)()
+        for account_id, account in self.items():
+            if wanted(account):
+                part[account_id] = account
+                if account_id in self.spans:
+                    part.spans[account_id] = self.spans[account_id]
+        return part
+
+    def staying(self) -> Self:
+        """Return those that have not been left, and are not to be."""
+        return self.only(
+            lambda one: any(span.left_on is None for span in self.spans.get(one.id or 0, [Span()]))
+        )
+
+    def __or__(self, other: Mapping[int, UtilityAccount]) -> Self:  # type: ignore[override]
+        both = self.only(lambda _: True)
+        for account_id, account in other.items():
+            for span in spans_of(other).get(account_id, [Span()]):
+                both.let_see(account, span)
+        return both
+
+
+def spans_of(accounts: Mapping[int, UtilityAccount]) -> dict[int, list[Span]]:
+    """Return by account the spans somebody sees; of staff, who see all, none."""
+    return accounts.spans if isinstance(accounts, Accounts) else {}
+
+
+def may_see(accounts: Mapping[int, UtilityAccount], bill: Bill) -> bool:
+    """Tell whether a bill is one of those of ``accounts`` that may be seen."""
+    return bill.account_id in accounts and any(
+        span.shows(bill.period_from_on, bill.period_to_on)
+        for span in spans_of(accounts).get(bill.account_id, [Span()])
+    )
+
+
+def bills_of(accounts: Mapping[int, UtilityAccount]) -> ColumnElement[bool]:
+    """Return the condition that a bill is one of those of ``accounts`` that may be seen."""
+    spans = spans_of(accounts)
+    mine = col(Bill.account_id).in_(accounts)
+    if not spans:
+        return mine
+    hidden = [
+        and_(col(Bill.account_id) == account_id, ~or_(false(), *map(_within, of_it)))
+        for account_id, of_it in sorted(spans.items())
+    ]
+    return and_(mine, ~or_(*hidden))
+
+
+def _within(span: Span) -> ColumnElement[bool]:
+    parts = []
+    if span.since_on is not None:
+        parts.append(col(Bill.period_to_on) > span.since_on)
+    if span.left_on is not None:
+        parts.append(col(Bill.period_from_on) <= span.left_on)
+    return and_(*parts)

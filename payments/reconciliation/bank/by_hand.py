@@ -1,0 +1,357 @@
+"""What a person decides about an entry no run could place: a proposal, a match, an undoing.
+
+A match by hand teaches whose money a counterparty's account brings, until it is undone.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from core import outbox
+from core.clock import billing_date, month_start
+from core.crypto import fingerprint
+from core.errors import AmountMismatch, Conflict, Invalid, NotFound
+from core.keys import month_key
+from core.money import yuan_text
+from payments.reconciliation.bank.matching import (
+    LONGEST_CHAIN,
+    LOOK_BACK_DAYS,
+    Posted,
+    post_made,
+    post_undone,
+)
+from payments.reconciliation.bank.models import (
+    SAID_BEFORE,
+    BankDue,
+    BankEntry,
+    BankMatch,
+    BankRule,
+    DueKind,
+    MatchedBy,
+)
+from payments.reconciliation.bank.statements import lock_bank
+from payments.reconciliation.repair.models import BankSuspense
+
+_NEAR_PERCENT = 1  # by which a sum may be off and still be shown
+
+
+# Money that is in the books by an act about its difference, or has gone back by one.
+STANDS = col(BankSuspense.ended_at).is_(None) | col(BankSuspense.is_returned)
+
+
+def is_suspended(session: Session, entry_id: int) -> bool:
+    """Tell whether an entry's money is in the books without being matched."""
+    standing = select(BankSuspense.id).where(BankSuspense.entry_id == entry_id, STANDS)
+    return session.exec(standing).first() is not None
+
+
+class Suggestion(NamedTuple):
+    """Money an entry may be, and why; ``confidence`` in percent.
+
+    ``off_fen``: what the entry has above it. ``days_after`` its last day, below zero before it.
+    ``is_known``: this counterparty has paid for the same source before.
+    """
+
+    source: str
+    due_ids: tuple[int, ...]
+    references: tuple[str, ...]
+    amount_fen: int
+    off_fen: int
+    days_after: int
+    is_known: bool
+    confidence: int
+
+
+_OPEN = text("""
+    SELECT d.id, d.source, d.day, d.reference, d.amount_fen, d.match_id IS NULL AS is_open
+    FROM bank_due d
+    WHERE d.amount_fen <> 0 AND d.day BETWEEN :from_on AND :to_on
+      AND (d.kind <> 'net' OR NOT EXISTS (
+          SELECT FROM bank_due p WHERE (p.source, p.kind) = (d.source, 'payout')))
+    ORDER BY d.source, d.day, d.reference
+""")
+# What this counterparty's money was before, by its account or, without one, by its name.
+_KNOWN = text("""
+    SELECT m.source, count(*) FROM bank_entry e JOIN bank_match m ON m.id = e.match_id
+    WHERE e.id <> :entry_id AND CASE WHEN :account <> '' THEN e.other_account_no = :account
+                                     ELSE :name <> '' AND e.other_name = :name END
+    GROUP BY m.source
+""")
+
+
+def suggest(session: Session, entry: BankEntry, *, limit: int = 5) -> list[Suggestion]:
+    """Return what an entry may be, the likeliest first: by sum, days between, and counterparty."""
+    known = {
+        row[0]
+        for row in session.execute(
+            _KNOWN,
+            {"entry_id": entry.id, "account": entry.other_account_no, "name": entry.other_name},
+        )
+    }
+    from_on = entry.booked_on - timedelta(days=LOOK_BACK_DAYS)
+    dues = session.execute(
+        _OPEN, {"from_on": from_on, "to_on": entry.booked_on + timedelta(days=3)}
+    ).all()
+    found = []
+    for source, of_source in groupby(dues, key=lambda due: due.source):
+        for chain in _chains(list(of_source)):
+            if one := _judge(entry, source, chain, known=source in known):
+                found.append(one)
+    return sorted(found, key=lambda one: (-one.confidence, one.source, one.due_ids))[:limit]
+
+
+def _chains(dues: Sequence[Any]) -> list[Sequence[Any]]:
+    """Return open dues, each alone, and a gateway's also as chains without a hole."""
+    longest = 1 if dues[0].source in SAID_BEFORE else LONGEST_CHAIN
+    return [
+        dues[start:end]
+        for start in range(len(dues))
+        for end in range(start + 1, min(start + longest, len(dues)) + 1)
+        if all(due.is_open for due in dues[start:end])
+    ]
+
+
+def _judge(
+    entry: BankEntry, source: str, chain: Sequence[Any], *, known: bool
+) -> Suggestion | None:  # fmt: skip
+    sum_fen = sum(due.amount_fen for due in chain)
+    off_fen = entry.amount_fen - sum_fen
+    if (sum_fen > 0) != (entry.amount_fen > 0) or abs(off_fen) * 100 > abs(sum_fen) * _NEAR_PERCENT:
+        return None
+    days = (entry.booked_on - chain[-1].day).days
+    confidence = 60 if off_fen == 0 else 20
+    confidence += max(20 - 2 * abs(days), 0)
+    confidence -= 10 if len(chain) > 1 else 0
+    confidence += 19 if known else 0
+    return Suggestion(
+        source, tuple(due.id for due in chain), tuple(due.reference for due in chain), sum_fen,
+        off_fen, days, known, confidence,
+    )  # fmt: skip
+
+
+def match_by_hand(
+    session: Session,
+    entry_id: int,
+    due_ids: Sequence[int],
+    *,
+    by: int,
+    reason: str,
+    now: datetime,
+) -> BankMatch:
+    """Say what an entry is: one sum that was waited for, or several of one source; it is posted.
+
+    The same said again by the same person changes nothing while it stands.
+
+    Raises:
+        Invalid: no reason is given, or nothing is named.
+        NotFound: there is no such entry, or no such money is waited for.
+        Conflict: one of them is matched already, or the entry's money is in suspense.
+        AmountMismatch: the two sides are not the same sum.
+    """
+    if not reason.strip() or not due_ids:
+        raise Invalid("say what the entry is, and how you know", code="bank_match.reason")
+    lock_bank(session)
+    entry = session.get(BankEntry, entry_id, populate_existing=True)
+    dues = session.exec(
+        select(BankDue).where(col(BankDue.id).in_(due_ids)).order_by(col(BankDue.id))
+    ).all()
+    if entry is None or len(dues) != len(set(due_ids)):
+        raise NotFound("there is no such entry, or nobody waits for this money")
+    if (standing := _same(session, entry, dues, by=by, reason=reason.strip())) is not None:
+        return standing
+    if is_suspended(session, entry_id):
+        raise Conflict(
+            "this money stands in suspense: undo that first, at its difference",
+            code="bank_match.suspended",
+        )
+    if entry.match_id is not None or any(due.match_id is not None for due in dues):
+        raise Conflict("one of them is matched already: undo that first", code="bank_match.taken")
+    sources = {due.source for due in dues}
+    if len(sources) > 1:
+        raise Conflict("this is money of several sources: match each", code="bank_match.sources")
+    [source] = sources
+    _check_is_money(session, source, dues)
+    due_fen = sum(due.amount_fen for due in dues)
+    if entry.amount_fen != due_fen:
+        raise AmountMismatch(
+            f"the entry is {yuan_text(entry.amount_fen)} and this money {yuan_text(due_fen)}:"
+            " find what makes up the difference",
+            code="bank_match.amount",
+        )
+    return _keep_by_hand(session, entry, dues, source, by=by, reason=reason.strip(), now=now)
+
+
+def _same(
+    session: Session, entry: BankEntry, dues: Sequence[BankDue], *, by: int, reason: str
+) -> BankMatch | None:
+    """Return the match that stands if this asks for it again, as happens to forms sent twice."""
+    match = None if entry.match_id is None else session.get_one(BankMatch, entry.match_id)
+    if match is None or any(due.match_id != match.id for due in dues):
+        return None
+    is_same = (match.parts, match.made_by, match.reason) == (_parts(entry, dues), by, reason)
+    return match if is_same else None
+
+
+def _parts(entry: BankEntry, dues: Sequence[BankDue]) -> str:
+    return f"e{entry.id} d{','.join(str(due.id) for due in dues)}"
+
+
+def _check_is_money(session: Session, source: str, dues: Sequence[BankDue]) -> None:
+    pays_out = select(BankDue.id).where(BankDue.source == source, BankDue.kind == DueKind.PAYOUT)
+    if any(due.kind is DueKind.NET for due in dues) and session.exec(pays_out).first():
+        raise Conflict(
+            "this gateway says itself what it pays out: match its payout", code="bank_match.net"
+        )
+
+
+def _keep_by_hand(
+    session: Session, entry: BankEntry, dues: Sequence[BankDue], source: str, *, by: int,
+    reason: str, now: datetime,
+) -> BankMatch:  # fmt: skip
+    number = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
+    match = BankMatch(
+        id=month_key(month_start(billing_date(now)), number), source=source,
+        parts=_parts(entry, dues),
+        matched_by=MatchedBy.PERSON, first_on=entry.booked_on, amount_fen=entry.amount_fen,
+        fee_fen=sum(due.fee_fen for due in dues),
+        made_at=now, made_by=by, reason=reason,
+    )  # fmt: skip
+    session.add(match)
+    session.flush()
+    for part in (entry, *dues):
+        part.match_id = match.id
+    if entry.other_account_no and source not in SAID_BEFORE:
+        _learn(session, entry.other_account_no, match, now=now)
+    session.flush()
+    post_made(session, [_posted(match)], now=now)
+    session.execute(_EXPLAINED, {"match_id": match.id, "now": now})
+    _decided(session, entry.booked_on, now=now)
+    return match
+
+
+_EXPLAINED = text("""
+    UPDATE reconciliation_break b SET state = 'explained', closed_at = :now
+    WHERE b.leg = 'bank' AND b.state = 'open' AND (
+        EXISTS (SELECT FROM bank_entry e
+                WHERE e.match_id = :match_id AND b.row_kind = 'entry' AND b.day = e.booked_on
+                  AND (b.source, b.reference) = ('account-' || e.account_id, e.entry_no))
+        OR EXISTS (SELECT FROM bank_due d
+                   WHERE d.match_id = :match_id AND (b.source, b.day, b.row_kind, b.reference)
+                         = (d.source, d.day, d.kind, d.reference)))
+""")
+
+
+def _decided(session: Session, on: date, *, now: datetime) -> None:
+    """Have the bank matched again from a day on: what a person says may decide others, too."""
+    outbox.emit(session, "bank_match.decided", on, now=now)
+
+
+def _posted(match: BankMatch) -> Posted:
+    return Posted(match.id, match.source, match.amount_fen, match.fee_fen, match.written_off_fen)
+
+
+def _learn(session: Session, account_no: str, match: BankMatch, *, now: datetime) -> None:
+    """Remember whose money an account brings; one that has brought two sources' tells nothing."""
+    print_ = fingerprint(account_no)
+    rule = session.exec(
+        select(BankRule).where(BankRule.fingerprint == print_, col(BankRule.ended_at).is_(None))
+    ).first()
+    if rule is None:
+        session.add(
+            BankRule(
+                fingerprint=print_, source=match.source, learnt_from=match.id, learnt_at=now
+            )
+        )  # fmt: skip
+    elif rule.source != match.source:
+        _end(rule, by=match.made_by, reason=match.reason, now=now)
+
+
+def _end(rule: BankRule, *, by: int | None, reason: str | None, now: datetime) -> None:
+    rule.ended_at, rule.ended_by, rule.end_reason = now, by, reason
+
+
+def undo_match(
+    session: Session, match_id: int, *, by: int, reason: str, now: datetime
+) -> BankMatch:  # fmt: skip
+    """Say that a match is wrong: what it posted is countered, and no run makes it again.
+
+    The same said again by the same person changes nothing.
+
+    Raises:
+        Invalid: no reason is given.
+        NotFound: there is no such match.
+        Conflict: it is undone already, or an act wrote a difference off with it.
+    """
+    if not reason.strip():
+        raise Invalid("say why it is wrong", code="bank_match.reason")
+    lock_bank(session)
+    match = session.get(BankMatch, match_id, populate_existing=True)
+    if match is None:
+        raise NotFound("there is no such match")
+    if (match.undone_by, match.undo_reason) == (by, reason.strip()):
+        return match
+    if match.undone_at is not None:
+        raise Conflict("this match is undone already", code="bank_match.undone")
+    if match.written_off_fen:
+        raise Conflict(
+            "a difference was written off with this match: undo that, at its difference",
+            code="bank_match.written_off",
+        )
+    match.undone_at, match.undone_by, match.undo_reason = now, by, reason.strip()
+    entries = session.exec(select(BankEntry).where(BankEntry.match_id == match_id)).all()
+    if match.matched_by in (MatchedBy.PERSON, MatchedBy.RULE):
+        _unlearn(session, entries, match, now=now)
+    for part in (
+        *entries, *session.exec(select(BankDue).where(BankDue.match_id == match_id)),
+    ):  # fmt: skip
+        part.match_id = None
+    session.flush()
+    post_undone(session, [_posted(match)], now=now)
+    _decided(session, match.first_on, now=now)
+    return match
+
+
+def _unlearn(
+    session: Session, entries: Sequence[BankEntry], match: BankMatch, *, now: datetime
+) -> None:  # fmt: skip
+    prints = [fingerprint(one.other_account_no) for one in entries if one.other_account_no]
+    rules = select(BankRule).where(
+        col(BankRule.fingerprint).in_(prints),
+        BankRule.source == match.source,
+        col(BankRule.ended_at).is_(None),
+    )
+    for rule in session.exec(rules):
+        _end(rule, by=match.undone_by, reason=match.undo_reason, now=now)
+
+
+def end_rule(
+    session: Session, rule_id: int, *, by: int, reason: str, now: datetime
+) -> BankRule:  # fmt: skip
+    """Have an account's money tell nothing any more: the next run does without it.
+
+    What was matched by it in the days that run looks at is found anew, or not. The same said again
+    by the same person changes nothing.
+
+    Raises:
+        Invalid: no reason is given.
+        NotFound: there is no such rule.
+        Conflict: it has ended already.
+    """
+    if not reason.strip():
+        raise Invalid("say why it should end", code="bank_match.reason")
+    lock_bank(session)
+    rule = session.get(BankRule, rule_id, populate_existing=True)
+    if rule is None:
+        raise NotFound("there is no such rule")
+    if (rule.ended_by, rule.end_reason) == (by, reason.strip()):
+        return rule
+    if rule.ended_at is not None:
+        raise Conflict("this rule has ended already", code="bank_rule.ended")
+    _end(rule, by=by, reason=reason.strip(), now=now)
+    session.flush()
+    _decided(session, billing_date(now), now=now)
+    return rule

@@ -1,0 +1,165 @@
+"""What of a gateway's day plainly agrees, and what has to be looked at.
+
+Almost all of a million rows are one row of the file, one payment of ours and one sum in the ledger.
+Two passes tell them from the rest; only that is grouped, summed up and judged, by ``matching``.
+One temporary table after another, so that each is planned for the rows that are there: a day's rows
+are in no statistics yet, and a plan for one row takes hours for a million.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+# A hash of a million rows fits into it; the usual 4 MB send them to the disk in pieces.
+_MEMORY = "SET LOCAL work_mem = '128MB'"
+
+_PAID = """
+    SELECT id, order_no, amount_fen, paid_at FROM payment
+    WHERE gateway = :source AND paid_at >= :started AND paid_at < :ended
+"""
+
+# By how much what the ledger moved into the gateway's account about a payment, for its bills and
+# for itself, is off what was paid.
+_INTO = """
+    t.debit_account_id = (SELECT id FROM ledger_account WHERE code = :gateway_account)
+    AND t.entry_key IN ('paid:' || p.id, 'advance:' || p.id, 'stray:' || p.id, 'fee:' || p.id,
+                        'fee_tax:' || p.id)
+"""
+_BILLS = f"""
+    SELECT p.id, coalesce(sum(t.amount_fen), 0)::bigint - min(p.amount_fen) AS fen
+    FROM matching_paid p
+    LEFT JOIN (payment_item i JOIN ledger_transfer t
+               ON t.account_id = i.account_id AND t.subject_id = i.bill_id)
+      ON i.payment_id = p.id AND {_INTO}
+    GROUP BY p.id HAVING coalesce(sum(t.amount_fen), 0) <> min(p.amount_fen)
+"""  # noqa: S608  our own texts
+_ITSELF = f"""
+    SELECT p.id, t.amount_fen AS fen
+    FROM matching_paid p
+    JOIN ledger_transfer t ON t.account_id = 0 AND t.subject_id = p.id AND {_INTO}
+"""  # noqa: S608  our own texts
+_OFF = """
+    SELECT id, sum(fen)::bigint AS fen
+    FROM (SELECT id, fen FROM matching_bills UNION ALL SELECT id, fen FROM matching_itself) moved
+    GROUP BY id HAVING sum(fen) <> 0
+"""
+
+# Of the few that are no payments, each is looked up.
+_MOVED = """
+    SELECT coalesce(sum(t.amount_fen), 0)
+    FROM ({subjects}) s (account_id, subject_id)
+    JOIN ledger_transfer t ON t.account_id = s.account_id AND t.subject_id = s.subject_id
+     AND t.entry_key IN ({keys})
+    JOIN ledger_account a ON a.id = t.{side}_account_id AND a.code = :gateway_account
+"""
+# The fee goes back with one refund of the payment, whose ``fee_fen`` says so.
+_REFUNDED = _MOVED.format(
+    side="credit",
+    subjects="SELECT r.account_id, r.bill_id UNION ALL SELECT 0, r.payment_id WHERE r.fee_fen > 0",
+    keys="'returned:' || r.payment_id, 'returned:' || r.refund_no",
+)
+_SUSPENDED = _MOVED.format(side="debit", subjects="SELECT 0, m.id", keys="'suspense_in:' || m.id")
+_RELEASED = _MOVED.format(side="credit", subjects="SELECT 0, m.id", keys="'returned:' || m.id")
+
+# What the gateway says it took or sent back that day beside payments of bills: refunds, and money
+# that is suspended (sent back under ``suspense.return_no``). An order may be taken twice.
+_OTHER = f"""
+    SELECT 'refund' AS kind, r.refund_no AS reference, r.charged_back_fen - r.amount_fen AS fen,
+           -({_REFUNDED}) AS ledger_fen, r.succeeded_at AS happened_at
+    FROM refund r JOIN payment p ON p.id = r.payment_id
+    WHERE p.gateway = :source AND r.succeeded_at >= :started AND r.succeeded_at < :ended
+      AND NOT EXISTS (SELECT FROM bank_transfer t
+                      WHERE t.number = r.refund_no AND t.sent_at IS NOT NULL)
+    UNION ALL
+    SELECT 'payment', p.order_no, m.amount_fen, ({_SUSPENDED}), m.received_at
+    FROM receipt m JOIN payment p ON p.id = m.payment_id
+    WHERE m.source = :source AND m.received_at >= :started AND m.received_at < :ended
+    UNION ALL
+    SELECT 'refund', 'S' || m.id, m.charged_back_fen - m.amount_fen, -({_RELEASED}), m.returned_at
+    FROM receipt m
+    WHERE m.source = :source AND m.returned_at >= :started AND m.returned_at < :ended
+      AND m.charged_back_fen < m.amount_fen
+      AND NOT EXISTS (SELECT FROM bank_transfer t
+                      WHERE t.number = 'S' || m.id AND t.sent_at IS NOT NULL)
+"""  # noqa: S608  our own texts
+
+# Payouts and fees are the bank's to settle.
+_THEIRS = """SELECT * FROM settlement_row
+             WHERE settlement_file_id = :file_id AND kind NOT IN ('payout', 'fee')"""
+# How a row is called that has no number of ours.
+_NAME = "coalesce(nullif({row}.gateway_ref, ''), 'line ' || {row}.line_no)"
+
+# References that stand in the file more than once, by their hash: half the work, and one that is
+# here for nothing is only looked at.
+_REPEATED = f"""
+    SELECT hashtextextended(r.reference, 0) AS hash FROM ({_THEIRS}) r
+    GROUP BY 1 HAVING count(*) > 1
+"""  # noqa: S608  our own texts
+
+# Whatever is not one row, one payment, one sum in the ledger and the fee that is agreed.
+_OPEN = f"""
+    SELECT DISTINCT coalesce(t.kind, 'payment') AS kind,
+           coalesce(nullif(t.reference, ''), o.order_no, {_NAME.format(row="t")}) AS reference
+    FROM matching_paid o FULL JOIN ({_THEIRS}) t
+      ON t.reference = o.order_no AND t.kind = 'payment'
+    WHERE (o.amount_fen = t.amount_fen) IS NOT TRUE
+       OR o.id IN (SELECT id FROM matching_off)
+       OR hashtextextended(t.reference, 0) IN (SELECT hash FROM matching_repeated)
+       OR abs(t.fee_fen - :fixed_fen - (t.amount_fen * :rate_ppm + 500000) / 1000000)
+          > :fee_tolerance_fen
+    UNION
+    SELECT kind, reference FROM matching_other
+"""  # noqa: S608  our own texts
+
+_OURS = """
+    SELECT kind, reference, count(*) AS times, sum(fen)::bigint AS fen,
+           sum(ledger_fen)::bigint AS ledger_fen, min(happened_at) AS happened_at
+    FROM (
+        SELECT o.kind, o.reference, p.amount_fen AS fen,
+               p.amount_fen + coalesce(f.fen, 0) AS ledger_fen, p.paid_at AS happened_at
+        FROM matching_open o JOIN matching_paid p ON p.order_no = o.reference
+        LEFT JOIN matching_off f USING (id)
+        WHERE o.kind = 'payment'
+        UNION ALL
+        SELECT * FROM matching_other
+    ) every
+    GROUP BY kind, reference
+"""
+
+_TOLD = """
+    SELECT o.kind, o.reference, r.reference <> '' AS is_named, r.gateway_ref, r.payer, r.amount_fen,
+           r.fee_fen, r.happened_at
+"""
+# Their rows of what is open: those with our number by it, and the few that have none.
+TOLD = f"""
+    {_TOLD}
+    FROM matching_open o JOIN ({_THEIRS}) r ON (r.kind, r.reference) = (o.kind, o.reference)
+    UNION ALL
+    {_TOLD}
+    FROM ({_THEIRS}) r
+    JOIN matching_open o ON (o.kind, o.reference) = (r.kind, {_NAME.format(row="r")})
+    WHERE r.reference = ''
+"""
+
+_STEPS = {
+    "paid": _PAID, "bills": _BILLS, "itself": _ITSELF, "off": _OFF, "other": _OTHER,
+    "repeated": _REPEATED, "open": _OPEN, "ours": _OURS,
+}  # fmt: skip
+TABLES = ", ".join(f"matching_{name}" for name in _STEPS)
+
+
+def compare(session: Session, values: Mapping[str, Any]) -> None:
+    """Make ``matching_open``, what is to be looked at, and ``matching_ours`` of it.
+
+    ``TABLES`` are to be dropped afterwards.
+    """
+    session.execute(text(_MEMORY))
+    for name, sql in _STEPS.items():
+        # Payments come in their order: summed up as they come, it takes half the work of a hash.
+        session.execute(text(f"SET LOCAL enable_hashagg = {'off' if name == 'bills' else 'on'}"))
+        session.execute(
+            text(f"CREATE TEMPORARY TABLE matching_{name} ON COMMIT DROP AS {sql}"), values
+        )
+        session.execute(text(f"ANALYZE matching_{name}"))

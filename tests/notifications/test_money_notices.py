@@ -1,0 +1,126 @@
+"""A payment is told as confirmed once, when all companies have answered; and money on its way."""
+
+import pytest
+from sqlmodel import select
+
+from core.db import transaction
+from notifications import money_notices
+from notifications.still_so import over
+from payments import write_offs
+from payments.gateways.base import GatewayStatus
+from payments.models import PaymentItem
+from payments.returns.models import Refund, RefundStatus
+from providers.base import WriteOffReply
+from tests.conftest import NOW
+from tests.factories import (
+    ACCEPTED,
+    REFUSED,
+    Home,
+    a_home,
+    a_paid_payment,
+    a_payment,
+    book,
+    items_of,
+)
+from tests.notifications.events import URL, events, one_by_one, told
+from workers import tasks
+from workers.relay import FOLLOWS
+
+pytestmark = pytest.mark.usefixtures("city")
+REGISTERED = tasks
+
+
+def confirm(item: PaymentItem) -> None:
+    with transaction() as session:
+        money_notices.tell_confirmed(session, item.write_off_no, public_url=URL, now=NOW)
+
+
+def answered(item: PaymentItem, reply: WriteOffReply) -> None:
+    """Let a company answer, and do the job that follows."""
+    with transaction() as session:
+        write_offs.book(session, item.write_off_no, reply, now=NOW)
+    confirm(item)
+
+
+def a_stray(home: Home) -> None:
+    """Have money come for a bill that was paid by another payment meanwhile."""
+    given_up = book(a_payment(home, home.refs[0]), GatewayStatus.CLOSED)
+    a_paid_payment(home, home.refs[0])
+    book(given_up, GatewayStatus.PAID)
+
+
+@pytest.fixture
+def home() -> Home:
+    home = a_home(8_650, 4_300)
+    one_by_one()
+    return home
+
+
+class TestConfirmed:
+    def test_one_notice_for_the_payment_once_the_last_company_has_answered(self, home):
+        first, second = items_of(a_paid_payment(home))
+
+        answered(first, ACCEPTED)
+        before = events()
+        answered(second, ACCEPTED)
+        confirm(first)
+
+        (notice,) = told(like="write_off.accepted")
+        assert before == []
+        assert "¥129.50" in notice.title
+        assert ("¥86.50" in notice.body, "¥43.00" in notice.body) == (True, True)
+
+    def test_what_a_company_refused_is_not_among_it_whoever_answers_last(self, home):
+        first, second = items_of(a_paid_payment(home))
+
+        answered(first, ACCEPTED)
+        answered(second, REFUSED)
+
+        (notice,) = told(like="write_off.accepted")
+        assert "¥129.50" not in notice.title
+
+    def test_nothing_is_told_when_all_refused(self, home):
+        for item in items_of(a_paid_payment(home)):
+            answered(item, REFUSED)
+
+        assert events() == []
+
+    @pytest.mark.parametrize("topic", ["write_off.accepted", "write_off.refused"])
+    def test_both_answers_are_followed(self, topic):
+        assert "notices.confirmed" in FOLLOWS[topic]
+
+
+class TestOnItsWay:
+    @staticmethod
+    def tell() -> None:
+        with transaction() as session:
+            (refund_no,) = session.exec(select(Refund.refund_no))
+            money_notices.tell_on_its_way(session, refund_no, public_url=URL, now=NOW)
+
+    def test_what_came_too_late_for_its_bill_is_told_to_be_on_its_way(self, home):
+        a_stray(home)
+        self.tell()
+        self.tell()
+
+        (notice,) = told(like="refund.requested")
+        assert "¥86.50" in notice.title
+
+    def test_what_a_company_refused_was_told_by_itself(self, home):
+        item = items_of(a_paid_payment(home, home.refs[0]))[0]
+        answered(item, REFUSED)
+
+        self.tell()
+
+        assert told(like="refund.%") == []
+
+    def test_once_it_is_sent_it_is_not_on_its_way_any_more(self, home):
+        a_stray(home)
+        self.tell()
+        with transaction() as session:
+            refund = session.exec(select(Refund)).one()
+            refund.move_to(RefundStatus.PENDING)
+            refund.move_to(RefundStatus.SUCCEEDED)
+            refund.succeeded_at = NOW
+
+        with transaction() as session:
+            assert set(over(session, told()).values()) == {"superseded"}
