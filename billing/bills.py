@@ -7,12 +7,12 @@ from decimal import Decimal
 from sqlalchemy import and_, or_, tuple_
 from sqlmodel import Session, col, select
 
-from billing.households import account_view
+from billing.homes.households import account_view
+from billing.homes.spans import bills_of, may_see
 from billing.models import Bill, BillReminder, BillVersion, UtilityAccount
 from billing.rules.apportionment import heads_paid
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Head, Terms
-from billing.spans import bills_of, may_see
 from billing.terms import terms_of
 from billing.views import BillState, BillView
 from core.clock import add_months

@@ -17,10 +17,10 @@ from sqlmodel import Session, col, select
 
 from billing.bills import views
 from billing.cycles import is_billed, list_missing
-from billing.households import account_view
+from billing.homes.households import account_view
+from billing.homes.spans import Span, bills_of, spans_of
 from billing.models import Bill, UtilityAccount
 from billing.rules.terms import Cycle, Due
-from billing.spans import Span, bills_of, spans_of
 from billing.terms import terms_of
 from billing.views import AccountView, BillState
 from core.clock import add_months

@@ -30,7 +30,7 @@ COUNTED = ("unchanged", "superseded", "cancelled", "reminded", "waiting", "rejec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Rows ``after`` < row_no ≤ ``upto`` of a file, as ``billing.staging`` has them."""
+    """Rows ``after`` < row_no ≤ ``upto`` of a file, as ``billing.files.staging`` has them."""
 
     bill_file_id: int
     provider_code: str

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, text
 from sqlmodel import Session
 
-from billing import ledger, postings
-from billing.bill_files import get_bill_file
+from billing.files.bill_files import get_bill_file
+from billing.ledger import books, postings
 from billing.rules.apportionment import Claim, consume_credits
 from billing.rules.terms import Credits
 from billing.terms import terms_on
@@ -111,7 +111,7 @@ def consume(
     if not order.consume:
         return Consumed(0, 0)
     wanted = {"account_ids": list(account_ids), "provider_code": provider_code}
-    moves: list[ledger.Move] = []
+    moves: list[books.Move] = []
     changed: dict[postings.Key, int] = {}
     pairs = fen = 0
     found = session.execute(_LOCK, wanted).all()
@@ -149,9 +149,9 @@ def _claim(bill: Row[Any], charge_fen: int) -> Claim:
 
 
 def _write(
-    session: Session, moves: list[ledger.Move], changed: dict[postings.Key, int], *, now: datetime
+    session: Session, moves: list[books.Move], changed: dict[postings.Key, int], *, now: datetime
 ) -> None:
-    if ledger.post(session, moves, now=now) != len(moves):
+    if books.post(session, moves, now=now) != len(moves):
         raise AmountMismatch("a credit was given before, off its bill", code="ledger.conflict")
     session.execute(
         _COVER,

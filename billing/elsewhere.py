@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from billing.models import Bill
 
 
@@ -22,5 +22,5 @@ def void_paid_elsewhere(session: Session, bill: Bill, company: str, *, now: date
     moves += postings.reversed_(key, company, bill.amount_fen, bill.version)
     bill.adjusted_fen, bill.cancelled_at, bill.paid_elsewhere_at = 0, now, now
     session.flush()
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     return True

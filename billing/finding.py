@@ -15,10 +15,10 @@ from sqlalchemy import text
 from sqlmodel import Session, select
 
 from billing.bills import DUE_SOON_DAYS, ONLINE_MONTHS, BillRef, parse_ref, views
+from billing.homes.spans import SEEN, spans_of
 from billing.models import Bill, UtilityAccount
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Due
-from billing.spans import SEEN, spans_of
 from billing.terms import terms_of
 from billing.views import BillState, BillView
 from core.clock import add_months, month_start

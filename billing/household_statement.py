@@ -15,10 +15,10 @@ from typing import NamedTuple
 from sqlmodel import Session, col, select
 
 from billing.bills import ONLINE_MONTHS, BillRef
-from billing.home_models import HouseholdAccount
-from billing.households import account_view
+from billing.homes.households import account_view
+from billing.homes.models import HouseholdAccount
+from billing.homes.spans import SEEN
 from billing.models import Household, UtilityAccount
-from billing.spans import SEEN
 from billing.views import AccountView
 from core.clock import add_months, month_start
 from core.db import HotStatement

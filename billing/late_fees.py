@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Row, text
 from sqlmodel import Field, Session, SQLModel
 
-from billing import ledger, postings
 from billing.bills import BillRef
+from billing.ledger import books, postings
 from billing.rules.calendars import pay_by
 from billing.rules.terms import LateFee, Terms
 from billing.terms import terms_on
@@ -115,8 +115,8 @@ def _values(
     grace = _DAY * late_fee.grace_days
     first_month = add_months(month_start(due_days[0]), -DUE_WITHIN_MONTHS)
     last_month = add_months(month_start(day), BILLED_AHEAD_MONTHS)
-    owed, open_ = ledger.receivable(provider_code), ledger.uncollected(provider_code)
-    accounts = ledger.account_ids(session, [owed, open_])
+    owed, open_ = books.receivable(provider_code), books.uncollected(provider_code)
+    accounts = books.account_ids(session, [owed, open_])
     return {
         "provider_code": provider_code, "day": day,
         "entry_keys": [f"{kind}.{day:%Y%m%d}" for kind in _KINDS], "first_due_on": due_days[0],
@@ -290,7 +290,7 @@ def waive_after(
     terms = terms_on(session, found.provider_code, found.counted_on)
     undue = _undue(found, paid_on=paid_on, amount_fen=amount_fen, terms=terms)
     session.execute(_WAIVE, values | undue._asdict())
-    ledger.post(session, postings.waived(ref, found.provider_code, why, undue.waived_fen), now=now)
+    books.post(session, postings.waived(ref, found.provider_code, why, undue.waived_fen), now=now)
     return undue.waived_fen
 
 

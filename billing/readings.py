@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, Session, SQLModel
 
-from billing.limits import reading_complaint
+from billing.files.limits import reading_complaint
 from billing.models import Bill
 from core.db import UtcDateTime, text_enum
 from core.errors import Invalid
@@ -114,7 +114,7 @@ def keep(session: Session, provider_code: str, rows: pl.DataFrame, *, now: datet
     """Keep what a chunk's rows say of meters, once its bills have landed; costs nothing without.
 
     Args:
-        rows: as ``billing.staging`` has them.
+        rows: as ``billing.files.staging`` has them.
     """
     told = rows["reading"]
     if told.null_count() == rows.height:

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlmodel import Session, col, select
 
-from billing import corrections, ledger
+from billing import corrections
+from billing.files.staging import NO_ROWS
+from billing.ledger import books
 from billing.models import Bill, BillCorrection
-from billing.staging import NO_ROWS
 from core import outbox
 from core.keys import month_of, month_range
 
@@ -75,8 +76,8 @@ def decide_waiting(session: Session, refs: Sequence[tuple[int, int]], *, now: da
 def _take_up(session: Session, waiting: Row[Any], *, now: datetime) -> str:
     """Judge and carry out one correction as if its row came now; returns the verdict."""
     company = waiting.provider_code
-    names = ledger.receivable(company), ledger.uncollected(company)
-    accounts = ledger.account_ids(session, names)
+    names = books.receivable(company), books.uncollected(company)
+    accounts = books.account_ids(session, names)
     first_id, after_id = month_range(month_of(waiting.bill_id))
     chunk = corrections.Chunk(
         bill_file_id=waiting.bill_file_id,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from billing.days import DayView, show_day
+from billing.ledger.days import DayView, show_day
 from core.clock import utc_now
 from core.db import transaction
 from core.money import format_yuan

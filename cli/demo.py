@@ -12,14 +12,14 @@ from sqlmodel import Session, col, func, select
 
 from billing.bills import list_bills
 from billing.credits import consume_file
-from billing.households import (
+from billing.homes.households import (
     bind_accounts,
     create_household,
     find_household,
     visible_accounts,
 )
 from billing.late_fees import assess
-from billing.ledger import last_closed
+from billing.ledger.books import last_closed
 from billing.terms import list_terms, put_first_terms
 from billing.views import BillView
 from cli.demo_bank import bring_statements

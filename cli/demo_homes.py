@@ -4,9 +4,9 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from billing.home_invitations import invite
-from billing.home_people import add_home
-from billing.households import find_household
+from billing.homes.households import find_household
+from billing.homes.invitations import invite
+from billing.homes.people import add_home
 from billing.models import HomeKind, HouseholdMember, MemberRole
 from core.db import transaction
 from identity.people import find_person

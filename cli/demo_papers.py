@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from billing.bills import list_bills, parse_ref
 from billing.documents.fonts import MAIN, TYPESETTING, require_fonts
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from billing.models import Bill
 from billing.papers import Paper, put_paper
 from billing.readings import put_reading

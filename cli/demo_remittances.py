@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 
 from sqlmodel import Session, col, select
 
-from billing.days import close_through, next_to_close
+from billing.ledger.days import close_through, next_to_close
 from core.clock import BILLING_ZONE, billing_date
 from core.db import transaction
 from core.money import yuan_text

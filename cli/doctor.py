@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from billing.deliveries import polls
+from billing.files.deliveries import polls
 from billing.rules.workdays import known_through
 from billing.terms import terms_of
 from cli import sftp

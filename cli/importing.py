@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from billing.bill_files import fingerprint, register
-from billing.importing import ImportResult, import_bills
+from billing.files.bill_files import fingerprint, register
+from billing.files.importing import ImportResult, import_bills
 from core.db import transaction
 from providers.registry import get_provider, reader_for
 

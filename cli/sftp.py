@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from billing.drop_folders import drop_folder
+from billing.files.drop_folders import drop_folder
 from cli.connect import connected
 from core import log
 from core.clock import utc_now

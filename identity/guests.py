@@ -1,7 +1,7 @@
 """Guests: somebody who pays once and never signs in.
 
 A guest is a person like any other payer, so that every payment has one; what they may see and pay
-is decided by ``billing.pay_grants``.
+is decided by ``billing.homes.pay_grants``.
 """
 
 from datetime import datetime

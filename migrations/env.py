@@ -7,22 +7,22 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 from sqlmodel import SQLModel
 
-import billing.batches
-import billing.challenges
 import billing.cycles
-import billing.delivery_models
-import billing.home_invitations
-import billing.home_models
+import billing.documents.batches
+import billing.files.delivery_models
+import billing.files.resending
+import billing.files.webhooks
+import billing.homes.challenges
+import billing.homes.invitations
+import billing.homes.models
+import billing.homes.pay_grants
 import billing.late_fees
-import billing.ledger_models
+import billing.ledger.models
 import billing.models
 import billing.papers
-import billing.pay_grants
 import billing.readings
-import billing.resending
 import billing.terms
-import billing.usage_models
-import billing.webhooks
+import billing.usage.models
 import core.jobs
 import core.outbox
 import identity.audit
@@ -67,18 +67,18 @@ ROOMS = (
     billing.models,
     billing.papers,
     billing.readings,
-    billing.home_models,
-    billing.home_invitations,
+    billing.homes.models,
+    billing.homes.invitations,
     billing.cycles,
     billing.late_fees,
-    billing.pay_grants,
-    billing.challenges,
-    billing.ledger_models,
-    billing.delivery_models,
+    billing.homes.pay_grants,
+    billing.homes.challenges,
+    billing.ledger.models,
+    billing.files.delivery_models,
     billing.terms,
-    billing.usage_models,
-    billing.resending,
-    billing.webhooks,
+    billing.usage.models,
+    billing.files.resending,
+    billing.files.webhooks,
     payments.models,
     payments.reconciliation.models,
     payments.reconciliation.company.models,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Column, Identity, UniqueConstraint, text
 from sqlmodel import Field, Session, SQLModel
 
-from billing.day_checks import wrong_with
+from billing.ledger.day_checks import wrong_with
 from core import outbox
 from core.backlog import MOST, find_behind
 from core.db import UtcDateTime, transaction

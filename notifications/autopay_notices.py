@@ -10,9 +10,9 @@ from datetime import datetime
 
 from sqlmodel import Session, col, or_, select
 
-from billing.households import account_view, visible_accounts
+from billing.homes.households import account_view, visible_accounts
+from billing.homes.spans import bills_of, may_see
 from billing.models import Bill, UtilityAccount
-from billing.spans import bills_of, may_see
 from core.clock import billing_date
 from identity.models import Person
 from notifications.autopay_words import OpenBill, Run, mandate_facts, run_facts

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from sqlmodel import Session, col, select
 
 from billing.cycles import MissingBill
+from billing.homes.spans import SEEN
 from billing.rules.calendars import pay_by
-from billing.spans import SEEN
 from billing.terms import terms_of
-from billing.usage import Unusual, unusual_usage
+from billing.usage.unusual import Unusual, unusual_usage
 from billing.views import AccountView
 from core import outbox
 from core.clock import billing_date, day_bounds

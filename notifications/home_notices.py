@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlmodel import Session, col, select
 
-from billing.home_invitations import HomeInvitation, InvitationState
+from billing.homes.invitations import HomeInvitation, InvitationState
 from billing.models import Household, HouseholdMember, MemberRole
 from core.clock import billing_date
 from core.masking import mask_contact, mask_name

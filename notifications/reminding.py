@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from sqlmodel import Session, col, func, select
 
+from billing.homes.spans import SEEN
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Terms
-from billing.spans import SEEN
 from billing.terms import terms_of
 from core.clock import add_months, day_bounds, month_start
 from core.db import HotStatement

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlmodel import Session
 
-from billing.spans import SEEN
+from billing.homes.spans import SEEN
 from core.db import HotStatement
 from notifications.models import Notice
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from billing.usage import Unusual
+from billing.usage.unusual import Unusual
 from notifications.words import language
 from providers.profiles import Service
 

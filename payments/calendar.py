@@ -9,9 +9,9 @@ from billing import calendar
 from billing.bills import format_ref
 from billing.calendar import Entry, Kind
 from billing.finding import OF_SPANS, span_values
-from billing.households import account_view
+from billing.homes.households import account_view
+from billing.homes.spans import bills_of
 from billing.models import Bill, UtilityAccount
-from billing.spans import bills_of
 from core.clock import add_months, billing_date, day_bounds
 from core.db import HotStatement
 from core.keys import month_of, month_range

@@ -14,7 +14,7 @@ from sqlalchemy.orm import make_transient_to_detached
 from sqlmodel import Session, select
 
 from billing.bills import resolve_refs
-from billing.pay_grants import may_pay
+from billing.homes.pay_grants import may_pay
 from billing.rules.terms import Terms
 from core import outbox
 from core.clock import billing_date, month_start

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing.days import next_to_close
+from billing.ledger.days import next_to_close
 from core.clock import day_bounds
 
 _REFUSALS_SHOWN_FOR = timedelta(days=7)

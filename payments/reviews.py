@@ -13,8 +13,8 @@ from typing import NamedTuple, Self
 from sqlmodel import Session
 
 from billing.bills import BillRef, get_bill, resolve_ref
-from billing.households import visible_accounts
-from billing.pay_grants import as_payer_sees, payable_accounts
+from billing.homes.households import visible_accounts
+from billing.homes.pay_grants import as_payer_sees, payable_accounts
 from billing.rules.calendars import counts_on
 from billing.rules.payable import Chosen, Offer, choose
 from billing.rules.terms import Terms

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import late_fees, ledger, postings
+from billing import late_fees
+from billing.ledger import books, postings
 from billing.rules.calendars import counts_on
 from billing.terms import terms_on
 from billing.waiting import decide_waiting
@@ -238,7 +239,7 @@ _APPLY = HotStatement(f"""
              AS r (refund_no, account_id, bill_id, fee_fen)
         JOIN payment_item i ON i.payment_id = :payment_id AND i.account_id = r.account_id
                            AND i.bill_id = r.bill_id
-    ), transfers AS ({ledger.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
+    ), transfers AS ({books.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
     SELECT (SELECT count(*) FROM paid), (SELECT count(*) FROM bills),
            (SELECT count(*) FROM items), (SELECT count(*) FROM transfers),
            EXISTS (SELECT FROM line l JOIN bill_correction c USING (account_id, bill_id)
@@ -276,12 +277,12 @@ def _apply(
         "stray_bills": [line.bill_id for line in stray],
         "stray_fees": _stray_fees(payment, lines, stray),
     }  # fmt: skip
-    values |= ledger.move_values(moves, now=now) | outbox.event_values(events, now=now)
+    values |= books.move_values(moves, now=now) | outbox.event_values(events, now=now)
     (*counts, transfers, correction_waits) = _APPLY.rows(session, values)[0]
     if counts != [1, len(lines), len(lines)]:
         raise IllegalTransition(f"payment {payment.id} is not where it can become paid")
     if transfers < len(moves):  # an account of the ledger that is used for the first time
-        ledger.post(session, moves, now=now)
+        books.post(session, moves, now=now)
     if correction_waits:  # it learns that the bill is paid (rule 13)
         decide_waiting(session, [line.key for line in lines], now=now)
 
@@ -300,7 +301,7 @@ def _stray_fees(payment: Facts, lines: Sequence[Line], stray: Sequence[Line]) ->
 
 def _moves(
     payment: Facts, lines: Sequence[Line], taken: dict[tuple[int, int], bool]
-) -> list[ledger.Move]:
+) -> list[books.Move]:
     moves = postings.fee_charged(payment.id, payment.gateway, payment.fee_fen, payment.fee_tax_fen)
     for line in lines:
         if taken[line.key]:

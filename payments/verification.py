@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import ledger_checks
+from billing.ledger import checks as ledger_checks
 from payments.reconciliation.bank import checks as bank_checks
 from payments.remittance import checks as remittance_checks
 from payments.returns import checks

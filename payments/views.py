@@ -11,8 +11,8 @@ from sqlmodel import Session, col, select
 
 from billing.bills import BillRef, format_ref
 from billing.bills import views as bill_views
+from billing.homes.pay_grants import as_payer_sees as bill_as_payer_sees
 from billing.models import Bill, UtilityAccount
-from billing.pay_grants import as_payer_sees as bill_as_payer_sees
 from billing.views import BillView
 from payments.models import Payment, PaymentItem, list_items, list_receipts
 from payments.returns.suspense import return_no

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from sqlmodel import Session, col, select
 
-from billing import late_fees, ledger, postings
+from billing import late_fees
 from billing.elsewhere import void_paid_elsewhere
+from billing.ledger import books, postings
 from billing.models import Bill
 from billing.terms import terms_of
 from core import outbox
@@ -166,7 +167,7 @@ _ACCEPT = HotStatement(f"""
     ), told AS (
         UPDATE bill b SET written_off_fen = b.written_off_fen + i.fen
         FROM item i WHERE b.account_id = i.account_id AND b.id = i.bill_id
-    ), transfers AS ({ledger.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
+    ), transfers AS ({books.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
     SELECT (SELECT count(*) FROM item), (SELECT count(*) FROM transfers)
 """)  # noqa: S608  our own texts
 
@@ -181,12 +182,12 @@ def _accepted(session: Session, part: Part, reply: WriteOffReply, *, now: dateti
         "write_off_no": part.write_off_no, "utility_ref": reply.utility_ref, "now": now,
         "sources": sources_of(Outcome.WRITTEN_OFF),
     }  # fmt: skip
-    values |= ledger.move_values(moves, now=now) | outbox.event_values(events, now=now)
+    values |= books.move_values(moves, now=now) | outbox.event_values(events, now=now)
     [(items, transfers)] = _ACCEPT.rows(session, values)
     if not items:
         raise IllegalTransition(f"an item that is {part.outcome} cannot be {ItemNews.ACCEPTED}")
     if transfers < len(moves):  # an account of the ledger that is used for the first time
-        ledger.post(session, moves, now=now)
+        books.post(session, moves, now=now)
 
 
 def _refused(session: Session, part: Part, reply: WriteOffReply, *, now: datetime) -> None:
@@ -209,7 +210,7 @@ def _refused(session: Session, part: Part, reply: WriteOffReply, *, now: datetim
     moves += postings.late_fee(
         (item.account_id, item.bill_id), provider_code, "surcharge", str(payment.id), stays_fen
     )
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     elsewhere = reply.paid_elsewhere and void_paid_elsewhere(session, bill, provider_code, now=now)
     if not elsewhere:
         late_fees.reopened(session, (item.account_id, item.bill_id), on=billing_date(now))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlmodel import Session
 
 from billing.bills import get_bill, parse_ref
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from core.errors import Invalid, NotFound
 from payments.checkout import get_own_payment
 from providers.registry import PROVIDERS

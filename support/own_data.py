@@ -11,8 +11,8 @@ from typing import Final
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing import home_people
-from billing.spans import SEEN
+from billing.homes import people
+from billing.homes.spans import SEEN
 from core import outbox
 from core.errors import Conflict
 from core.masking import mask_name, mask_no
@@ -152,7 +152,7 @@ def check_may_leave(session: Session, person_id: int) -> None:
         raise Conflict(
             "money is on its way back to you: wait until it is there", code="me.refund_under_way"
         )
-    homes = home_people.managed_with_others(session, person_id)
+    homes = people.managed_with_others(session, person_id)
     if homes:
         raise Conflict(
             "other people belong to a home that only you manage: make somebody else manage it,"
@@ -194,7 +194,7 @@ def erase(session: Session, person_id: int, *, now: datetime) -> None:
     mandates = select(Mandate).where(Mandate.person_id == person_id, col(Mandate.status).in_(LIVE))
     for mandate in session.exec(mandates.order_by(col(Mandate.id)).with_for_update()).all():
         end_because(session, mandate, "erased", now=now)
-    home_people.go_from_all(session, person_id, now=now)
+    people.go_from_all(session, person_id, now=now)
     for statement in LET_GO:
         session.execute(text(statement), {"person_id": person_id, "now": now})
     leaving.erase(session, person_id, now=now)

@@ -1,6 +1,6 @@
 """Small makers of people, households, imported bills and payments, each with what it needs.
 
-Everything goes through the front door: bills through ``billing.importing``, payments through
+Everything goes through the front door: bills through ``billing.files.importing``, payments through
 ``payments.checkout``, answers through ``book_reply``. Only the far side is made up.
 """
 
@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing.bill_files import register
 from billing.bills import BillRef
-from billing.households import bind_accounts, create_household
-from billing.importing import ImportResult, import_bills
+from billing.files.bill_files import register
+from billing.files.importing import ImportResult, import_bills
+from billing.homes.households import bind_accounts, create_household
 from billing.models import Bill, HouseholdMember, MemberRole
 from billing.terms import ProviderTerms
 from core.db import transaction

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import polars as pl
 
-from billing.limits import record_complaint
+from billing.files.limits import record_complaint
 from core.errors import BillFileError, Invalid
 from core.keys import named_key
 from payments.gateways import sandbox

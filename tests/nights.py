@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from billing.bill_files import register
-from billing.households import bind_accounts, create_household
-from billing.importing import ImportResult, import_bills
-from billing.landing import Progress
+from billing.files.bill_files import register
+from billing.files.importing import ImportResult, import_bills
+from billing.files.landing import Progress
+from billing.homes.households import bind_accounts, create_household
 from core.db import transaction
 from core.keys import named_key
 from payments.gateways.base import GatewayStatus

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from billing import importing
+from billing.files import importing
 from core import db
 from core.errors import Conflict
 from providers.registry import reader_for

@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from billing import credits, days, late_fees
+from billing import credits, late_fees
+from billing.ledger import days
 from billing.partitions import ensure_ahead
 from billing.rules.payable import pay_terms_json
 from core import db

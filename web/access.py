@@ -26,7 +26,7 @@ from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlmodel import Session
 
-from billing.webhooks import MAX_BODY_BYTES
+from billing.files.webhooks import MAX_BODY_BYTES
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import NotAllowed, NotSignedIn

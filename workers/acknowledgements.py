@@ -6,9 +6,9 @@ sees the rest. Each is written beside its place and renamed, so nobody reads hal
 
 from datetime import datetime
 
-from billing.deliveries import Answer, claim_answers
-from billing.drop_folders import DropFolder
-from billing.reject_files import csv_lines
+from billing.files.deliveries import Answer, claim_answers
+from billing.files.drop_folders import DropFolder
+from billing.files.reject_files import csv_lines
 from core import log
 from core.db import transaction
 from providers.delivery import Delivery

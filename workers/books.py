@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 from sqlmodel import Session
 
-from billing.deliveries import take_in as take_bills
-from billing.drop_folders import DropFolder
+from billing.files.deliveries import take_in as take_bills
+from billing.files.drop_folders import DropFolder
 from core import log
 from core.db import transaction
 from core.errors import Invalid

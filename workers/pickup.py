@@ -19,8 +19,8 @@ from typing import BinaryIO, Protocol
 
 from sqlmodel import Session
 
-from billing.deliveries import take_in
-from billing.drop_folders import DropFolder, flag_names, is_partial
+from billing.files.deliveries import take_in
+from billing.files.drop_folders import DropFolder, flag_names, is_partial
 from core import log
 from core.db import transaction
 

@@ -14,8 +14,8 @@ from typing import IO, cast
 import asyncssh
 from asyncssh.stream import SSHServerStreamSession
 
-from billing.bill_files import MAX_FILE_BYTES
-from billing.drop_folders import SHOWN, DropFolder, check_name
+from billing.files.bill_files import MAX_FILE_BYTES
+from billing.files.drop_folders import SHOWN, DropFolder, check_name
 from core import log
 from core.errors import Invalid
 

@@ -18,7 +18,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing.drop_folders import DropFolder, drop_folder, sender_folder
+from billing.files.drop_folders import DropFolder, drop_folder, sender_folder
 from core import log
 from core.clock import utc_now
 from core.db import transaction

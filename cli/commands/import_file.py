@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from billing.bill_files import iter_rejects
-from billing.importing import ImportResult
+from billing.files.bill_files import iter_rejects
+from billing.files.importing import ImportResult
 from billing.models import BillFileReject
 from cli import importing
 from cli.connect import connected

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, delete, select
 
-from billing.households import list_households
+from billing.homes.households import list_households
 from billing.models import Household
 from core.db import HotStatement
 from core.errors import Invalid, NotFound

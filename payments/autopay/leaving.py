@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from payments.autopay.mandates import Scope, end_because, may_hold
 from payments.autopay.models import Mandate
 from payments.autopay.states import LIVE

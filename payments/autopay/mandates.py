@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from billing.households import pays_in, visible_accounts
+from billing.homes.households import pays_in, visible_accounts
 from core import outbox
 from core.db import transaction
 from core.errors import Conflict, Invalid, NotFound

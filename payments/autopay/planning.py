@@ -13,9 +13,9 @@ from sqlalchemy import Row, text
 from sqlmodel import Session
 
 from billing.bills import BillRef
+from billing.homes.spans import SEEN
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Terms
-from billing.spans import SEEN
 from billing.terms import terms_of
 from core import outbox
 from core.clock import add_months, billing_date

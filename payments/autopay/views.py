@@ -10,11 +10,11 @@ from sqlmodel import Session, col, select
 
 from billing import bills
 from billing.bills import BillRef
-from billing.households import account_view, visible_accounts
+from billing.homes.households import account_view, visible_accounts
+from billing.homes.spans import Accounts, bills_of
 from billing.models import Bill, UtilityAccount
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Terms
-from billing.spans import Accounts, bills_of
 from billing.terms import terms_on
 from billing.views import AccountView, BillView
 from core.clock import add_months, billing_date, day_bounds, month_start

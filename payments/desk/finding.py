@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from billing.bills import ONLINE_MONTHS, parse_ref
-from billing.home_models import HouseholdAccount
-from billing.households import BELONGS
+from billing.homes.households import BELONGS
+from billing.homes.models import HouseholdAccount
 from billing.models import Bill, HouseholdMember, UtilityAccount
 from billing.papers import find_by_invoice_no
 from core.clock import add_months, billing_date

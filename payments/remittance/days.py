@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing import ledger
+from billing.ledger import books
 from billing.rules.terms import Terms, parse_terms
 from billing.rules.workdays import add_working_days
 from billing.terms import list_terms
@@ -51,7 +51,7 @@ def first_open_on(session: Session, last: Remittance | None) -> date | None:
 
 def last_due(session: Session, since: date, through: TermsThrough, *, today: date) -> date | None:
     """Return the last closed day from ``since`` on whose turn has come, with all before it."""
-    closed_on = ledger.last_closed(session)
+    closed_on = books.last_closed(session)
     found, day = None, since
     while closed_on is not None and day <= closed_on and due_on(day, through.on(day)) <= today:
         found, day = day, day + _ONE_DAY

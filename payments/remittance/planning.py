@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from billing.rules.terms import Basis, Terms
 from billing.terms import terms_on
 from core import outbox
@@ -111,7 +111,7 @@ def _first_moved_on(
     session: Session, provider_code: str, since: date, to_on: date
 ) -> date | None:  # fmt: skip
     """Return the first closed day from ``since`` on that moved anything for a company."""
-    values = {"payable": ledger.payable(provider_code), "since": since, "to_on": to_on}
+    values = {"payable": books.payable(provider_code), "since": since, "to_on": to_on}
     found: date | None = session.execute(_FIRST_MOVED_ON, values).scalar_one()
     return found
 
@@ -167,7 +167,7 @@ def _keep(
         for kind in (LineKind.FEE, LineKind.FEE_TAX)
     )
     moves = postings.fee_borne(one.id, one.provider_code, fee_fen, tax_fen)
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     carried = one.state is RemittanceState.CARRIED
     note(session, one.id, Act.CARRIED if carried else Act.PROPOSED, now=now)
     if not carried:

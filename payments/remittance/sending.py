@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from billing.rules.workdays import next_working_day
 from core import outbox
 from core.clock import billing_date
@@ -97,7 +97,7 @@ def _send(
     for payment in payments:
         payment.file_id, payment.sent_at = file.id, now
         moves = postings.remitted(payment.id, one.provider_code, payment.amount_fen)
-        ledger.post(session, moves, now=now)
+        books.post(session, moves, now=now)
     one.move_to(RemittanceState.SENT, now=now)
     note(session, one.id, Act.SENT, now=now, by=by, words=file.number)
     outbox.emit(session, "remittance.sent", one.id, now=now)
@@ -166,7 +166,7 @@ def bring_back(
     found.return_reason, found.was_debited = reason.strip(), was_debited
     session.flush()
     moves = postings.unremitted(found.id, one.provider_code, found.amount_fen)
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     again(session, one, found, now=now)
     hold_back(session, one, now=now)
     words = f"{found.end_to_end_id}: {found.return_reason}"

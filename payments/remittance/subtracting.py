@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import ledger
+from billing.ledger import books
 from billing.rules.fees import FeeQuote, company_fee_of
 from core.clock import day_bounds
 from payments.remittance.days import TermsThrough
@@ -60,7 +60,7 @@ def fees_borne(
         return []
     values = {
         "start": day_bounds(min(charged))[0], "after": day_bounds(max(charged))[1],
-        "payable": ledger.payable(provider_code),
+        "payable": books.payable(provider_code),
     }  # fmt: skip
     sums: dict[tuple[date, LineKind], list[int]] = defaultdict(lambda: [0, 0])
     for day, before_fen, through_fen, payments in session.execute(_CONFIRMED, values):

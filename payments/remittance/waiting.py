@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import TextClause, text
 from sqlmodel import Session, col, select
 
-from billing import ledger
+from billing.ledger import books
 from core.clock import billing_date
 from payments.reconciliation.bank.models import CLAIMS
 from payments.remittance.days import TermsThrough, due_on, newest
@@ -74,7 +74,7 @@ def owed_to_companies(session: Session, *, now: datetime) -> Standing:
     """Return what we owe each company and why it has not got it, by company."""
     today = billing_date(now)
     lasts = {code: newest(session, code) for code in provider_codes()}
-    balances = {code: debit - credit for code, debit, credit in ledger.balances(session)}
+    balances = {code: debit - credit for code, debit, credit in books.balances(session)}
     sent = _sums(session, _SENT)
     claims = _sums(session, _CLAIMS)
     coming = _coming(session)
@@ -85,7 +85,7 @@ def owed_to_companies(session: Session, *, now: datetime) -> Standing:
         waiting += _carried(last)
         if claims.get(code):
             waiting.append(Waiting(Why.CLAIMED, -claims[code]))
-        amount_fen = -balances.get(ledger.payable(code), 0)
+        amount_fen = -balances.get(books.payable(code), 0)
         rest_fen = amount_fen - sum(one.amount_fen for one in waiting)
         waiting[:0] = _open(session, code, rest_fen, today=today)
         if amount_fen or waiting or sent.get(code):
@@ -94,7 +94,7 @@ def owed_to_companies(session: Session, *, now: datetime) -> Standing:
 
 
 def _not_arrived(balances: dict[str, int]) -> Iterable[tuple[str, int]]:
-    stem = ledger.gateway("")
+    stem = books.gateway("")
     for code, fen in balances.items():
         if code.startswith(stem) and fen > 0:
             yield code.removeprefix(stem), fen
@@ -164,7 +164,7 @@ def _open(
     """Yield what stands on the account and is of no closed day: it waits for the close."""
     if not amount_fen:
         return
-    closed_on = ledger.last_closed(session)
+    closed_on = books.last_closed(session)
     first = closed_on + timedelta(days=1) if closed_on else today
     due = due_on(first, TermsThrough(session, provider_code).on(first))
     yield Waiting(Why.DAY_OPEN, amount_fen, min(first, today), today, due)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from core import outbox
 from core.clock import billing_date, month_start
 from core.db import transaction
@@ -174,7 +174,7 @@ def _open(
     moves = postings.charged_back(
         chargeback.id, payment.id, chargeback.gateway, chargeback.amount_fen
     )
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     return chargeback
 
 
@@ -194,7 +194,7 @@ def _charge_fee(
     if reply.fee_fen > 0 and known.fee_fen == 0:
         known.fee_fen = reply.fee_fen
         session.flush()
-        ledger.post(session, postings.dispute_fee(*facts, known.fee_fen), now=now)
+        books.post(session, postings.dispute_fee(*facts, known.fee_fen), now=now)
     elif reply.fee_fen > 0 and reply.fee_fen != known.fee_fen:
         raise AmountMismatch(
             "the gateway told of this dispute before, with another fee",
@@ -204,7 +204,7 @@ def _charge_fee(
     if is_ours and reply.fee_fen == 0 and known.fee_returned_fen < known.fee_fen:
         known.fee_returned_fen = known.fee_fen
         session.flush()
-        ledger.post(session, postings.dispute_fee_returned(*facts, known.fee_fen), now=now)
+        books.post(session, postings.dispute_fee_returned(*facts, known.fee_fen), now=now)
 
 
 def _won(session: Session, known: Chargeback, reply: DisputeReply, *, now: datetime) -> bool:
@@ -214,7 +214,7 @@ def _won(session: Session, known: Chargeback, reply: DisputeReply, *, now: datet
     known.state, known.decided_at = ChargebackState.WON, reply.decided_at or now
     session.flush()
     moves = postings.chargeback_won(known.id, known.payment_id, known.gateway, known.amount_fen)
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     outbox.emit(session, "chargeback.won", known.id, now=now)
     return True
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from core import outbox
 from payments.models import (
     Payment,
@@ -73,7 +73,7 @@ def bear(session: Session, payment: Payment, known: Chargeback, *, now: datetime
     moves = postings.chargeback_borne(
         known.id, payment.id, fee_fen=fee_fen, tax_fen=tax_fen, loss_fen=rest_fen
     )
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     known.waiting_fen, known.bills_fen, known.borne_fen = waiting_fen, bills_fen, rest_fen
     known.service_fee_fen, known.service_tax_fen = fee_fen, tax_fen
 
@@ -89,12 +89,12 @@ class _Waiting(NamedTuple):
 
 def _waiting(session: Session, payment: Payment) -> list[_Waiting]:
     receipts = [
-        _Waiting(suspense.return_no(one), one, postings.about(one.id), ledger.suspense(one.source))
+        _Waiting(suspense.return_no(one), one, postings.about(one.id), books.suspense(one.source))
         for one in list_receipts(session, payment.id)
         if one.state is ReceiptState.SUSPENDED
     ]
     return receipts + [
-        _Waiting(one.refund_no, one, (one.account_id, one.bill_id), ledger.RETURNS)
+        _Waiting(one.refund_no, one, (one.account_id, one.bill_id), books.RETURNS)
         for one in list_refunds(session, payment.id)
         if one.status in UNDER_WAY
     ]
@@ -115,7 +115,7 @@ def _take_waiting(
             _end(session, waiting, known, now=now)
         session.flush()
         moves = postings.taken_back(waiting.key, waiting.stands_on, known.id, part_fen)
-        ledger.post(session, moves, now=now)
+        books.post(session, moves, now=now)
         transfers.lessen(session, waiting.number, waiting.row.to_send_fen, now=now)
     return taken_fen
 
@@ -160,7 +160,7 @@ def _take_of_bill(
     moves = postings.chargeback_lost(
         known.id, (item.account_id, item.bill_id), company, part_fen, advance_fen=advance_fen
     )
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     if taken_back_whole(session, item, now=now):
         end_item(session, (item.payment_id, item.account_id, item.bill_id), now=now)
 

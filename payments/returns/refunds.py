@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from core import outbox
 from core.db import transaction
 from core.errors import NotFound
@@ -95,7 +95,7 @@ def give_fee_back(session: Session, payment: Payment, refund: Refund, *, now: da
     refund.fee_fen = fee_fen
     session.flush()
     moves = postings.fee_given_back(payment.id, payment.fee_fen, payment.fee_tax_fen)
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
 
 
 def send(refund_no: str, gateways: dict[str, Gateway], *, now: datetime) -> bool:
@@ -186,7 +186,7 @@ def book(session: Session, refund_no: str, reply: RefundReply, *, now: datetime)
         return
     refund.gateway_ref = reply.refund_ref
     _sent(
-        session, payment, refund, ledger.gateway(payment.gateway), at=reply.refunded_at or now,
+        session, payment, refund, books.gateway(payment.gateway), at=reply.refunded_at or now,
         now=now,
     )  # fmt: skip
 
@@ -229,7 +229,7 @@ def book_transferred(session: Session, transfer: BankTransfer, *, now: datetime)
     """
     payment, refund = lock_refund(session, transfer.number)
     refund.gateway_ref = transfer.bank_ref
-    _sent(session, payment, refund, ledger.BANK, at=now, now=now)
+    _sent(session, payment, refund, books.BANK, at=now, now=now)
 
 
 def _sent(
@@ -244,7 +244,7 @@ def _sent(
     of_fee_fen = refund.to_send_fen - of_item_fen
     moves = postings.returned((refund.account_id, refund.bill_id), way, why, of_item_fen)
     moves += postings.returned(postings.about(payment.id), way, str(payment.id), of_fee_fen)
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     end_item(session, refund.item_key, now=now)
     outbox.emit(session, "refund.succeeded", refund.refund_no, now=now)
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
-from billing import late_fees, ledger, postings
+from billing import late_fees
 from billing.bills import BillRef
+from billing.ledger import books, postings
 from billing.models import Bill, UtilityAccount
 from core import outbox
 from core.clock import billing_date
@@ -248,7 +249,7 @@ def _enter(
         (item.account_id, item.bill_id), company, refund.refund_no, refund.item_fen,
         advance_fen=refund.advance_fen,
     )  # fmt: skip
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     if taken_back_whole(session, item, now=now):
         refunds.give_fee_back(session, payment, refund, now=now)
     outbox.emit(session, "refund.requested", refund.refund_no, now=now)

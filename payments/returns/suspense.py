@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from core import outbox
 from core.clock import billing_date, month_start
 from core.db import transaction
@@ -67,7 +67,7 @@ def suspend(
     session.add(receipt)
     session.flush()
     moves = postings.suspended(receipt.id, receipt.source, receipt.amount_fen)
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     outbox.emit(session, "receipt.suspended", receipt.id, now=now)
     session.flush()
 
@@ -249,7 +249,7 @@ def book_returned(
     if receipt.state is ReceiptState.RETURNED:
         return
     receipt.asked_at = receipt.asked_at or now
-    way = ledger.gateway(receipt.source)
+    way = books.gateway(receipt.source)
     _returned(session, receipt, way, return_ref, at=returned_at or now, now=now)
 
 
@@ -264,7 +264,7 @@ def book_transferred(session: Session, transfer: BankTransfer, *, now: datetime)
     _, receipt = lock_receipt(session, receipt_id)
     if receipt.state is not ReceiptState.SUSPENDED:
         raise Conflict("this money has gone back already", code="refund.sent_twice")
-    _returned(session, receipt, ledger.BANK, transfer.bank_ref, at=now, now=now)
+    _returned(session, receipt, books.BANK, transfer.bank_ref, at=now, now=now)
 
 
 def _returned(
@@ -280,7 +280,7 @@ def _returned(
     receipt.return_ref = return_ref
     session.flush()
     moves = postings.released(receipt.id, receipt.source, way, receipt.to_send_fen)
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
     outbox.emit(session, "receipt.returned", receipt.id, now=now)
 
 

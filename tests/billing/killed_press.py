@@ -4,8 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from billing import batch_papers
-from billing.batch_papers import Press, make_share
+from billing.documents import batch_papers
+from billing.documents.batch_papers import Press, make_share
 from core import db
 from tests.conftest import NOW
 

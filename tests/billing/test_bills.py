@@ -17,7 +17,7 @@ from billing.bills import (
     state_of,
     view,
 )
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from billing.models import Bill, UtilityAccount
 from billing.rules.terms import parse_terms
 from billing.views import BillState

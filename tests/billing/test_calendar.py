@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from billing.calendar import Kind, bill_entries, days_off_calendar, usual_days
 from billing.cycles import is_billed
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
+from billing.homes.spans import Accounts, Span
 from billing.rules.terms import Cycle
 from billing.rules.workdays import holiday_name, is_marked
-from billing.spans import Accounts, Span
 from core.clock import add_months
 from tests.factories import MONTH, Home, a_home, a_record, bring_in, the_terms
 

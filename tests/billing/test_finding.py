@@ -19,10 +19,10 @@ from billing.finding import (
     places_of,
     sum_months,
 )
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
+from billing.homes.spans import Accounts, Span
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Due, Roll
-from billing.spans import Accounts, Span
 from billing.views import BillState
 from core.clock import add_months
 from core.db import transaction

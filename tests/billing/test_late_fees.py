@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from billing import late_fees, ledger, postings
+from billing import late_fees
 from billing.bills import BillRef
 from billing.late_fees import Assessed, BillLateFee, assess, waive_after
+from billing.ledger import books, postings
 from core.clock import day_bounds
 from core.db import transaction
 from core.errors import Conflict
@@ -86,7 +87,7 @@ def posted(ref: BillRef, *, company: str = "water") -> dict[str, int]:
                   AND entry_key ~ '^(once|penalty|interest|waived)'
                 ORDER BY entry_key
             """),
-            {"account": ref[0], "bill": ref[1], "owed": ledger.receivable(company)},
+            {"account": ref[0], "bill": ref[1], "owed": books.receivable(company)},
         )
         return {row.entry_key: row.fen for row in rows}
 
@@ -112,7 +113,7 @@ def pays(ref: BillRef, amount_fen: int, *, paid_on: date, company: str = "water"
             {"fen": amount_fen, "a": ref[0], "b": ref[1]},
         )
         moves = postings.captured(ref, company, "sandbox", number, amount_fen=amount_fen)
-        ledger.post(session, moves, now=now)
+        books.post(session, moves, now=now)
     return back_fen
 
 
@@ -278,7 +279,7 @@ class TestTerms:
         assert run(9) == Assessed(0, 0)
 
         with transaction() as session:
-            assert "gateway" not in {code for code, _, _ in ledger.balances(session)}
+            assert "gateway" not in {code for code, _, _ in books.balances(session)}
         assert topics(like="late_fees.%") == []
 
     def test_within_the_grace_nothing_then_from_the_due_date(self):

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from billing import ledger
+from billing.ledger import books
 from billing.partitions import PARTITIONED, ensure_ahead, ensure_months
 from core.clock import add_months
 from core.db import transaction
@@ -67,8 +67,8 @@ class TestEnsureMonths:
         with transaction() as session:
             ensure_months(session, set(months))
             for month in months:
-                move = ledger.Move(1, month_key(month, 1), "far", "a", "b", 1)
-                assert ledger.post(session, [move], now=NOW) == 1
+                move = books.Move(1, month_key(month, 1), "far", "a", "b", 1)
+                assert books.post(session, [move], now=NOW) == 1
 
         assert names(*months) <= partitions()
 
@@ -88,9 +88,9 @@ class TestEnsureMonths:
 
         for change in ("TRUNCATE ledger_transfer_y2034m01", "DELETE FROM ledger_transfer_y2034m01"):
             with transaction() as session:
-                ledger.post(
+                books.post(
                     session,
-                    [ledger.Move(1, month_key(date(2034, 1, 1), 1), "kept", "a", "b", 1)],
+                    [books.Move(1, month_key(date(2034, 1, 1), 1), "kept", "a", "b", 1)],
                     now=NOW,
                 )
             with pytest.raises(DatabaseError, match="permission denied"), transaction() as session:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing import ledger
 from billing.bills import BillRef, get_bill, resolve_ref
-from billing.households import visible_accounts
-from billing.importing import ImportResult
+from billing.files.importing import ImportResult
+from billing.homes.households import visible_accounts
+from billing.ledger import books
 from billing.models import BillReminder
 from billing.waiting import decide_waiting
 from core.db import transaction
@@ -263,5 +263,5 @@ class TestAfterwards:
         assert payment.amount_fen == 8_650
         assert the_bill(home.refs[0]).adjusted_fen == 500
         with transaction() as session:
-            assert ledger.balance_fen(session, "receivable:water") == 9_150
+            assert books.balance_fen(session, "receivable:water") == 9_150
         assert violations() == []

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from billing.bill_files import get_bill_file, register
-from billing.importing import ImportResult, import_bills
+from billing.files.bill_files import get_bill_file, register
+from billing.files.importing import ImportResult, import_bills
 from core.db import transaction
 from core.errors import BillFileError
 from providers.base import Heading

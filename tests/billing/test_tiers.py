@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from billing.bills import get_bill
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from billing.rules.tiers import Step, Tiers
 from billing.tiers import tier_stands, year_of
 from providers.base import RecordKind

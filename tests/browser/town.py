@@ -7,8 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from billing.bills import format_ref
-from billing.challenges import pass_challenge, read_answer
-from billing.pay_grants import admit
+from billing.homes.challenges import pass_challenge, read_answer
+from billing.homes.pay_grants import admit
 from core.clock import add_months, billing_date, month_start, utc_now
 from core.db import transaction
 from core.settings import settings

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 import pytest
 from pypdfium2 import PdfDocument
 
-from billing import ledger
-from billing.days import list_days
+from billing.ledger import books
+from billing.ledger.days import list_days
 from core.clock import billing_date, day_bounds, utc_now
 from core.db import transaction
 from core.keys import month_key
@@ -25,9 +25,9 @@ def post(
     day: date, *, why: str = "paid", debit: str = "gateway:sandbox",
     credit: str = "receivable:water", fen: int = 8_650,
 ) -> None:  # fmt: skip
-    move = ledger.Move(1, month_key(MONTH, 7), f"{why}:{day.day}", debit, credit, fen)
+    move = books.Move(1, month_key(MONTH, 7), f"{why}:{day.day}", debit, credit, fen)
     with transaction() as session:
-        ledger.post(session, [move], now=day_bounds(day)[0])
+        books.post(session, [move], now=day_bounds(day)[0])
 
 
 def closed_days() -> list[date]:

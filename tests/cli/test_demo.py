@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.bills import list_bills, parse_ref
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from billing.views import BillState, BillView
 from cli import demo
 from core.clock import billing_date

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel
 
-from billing import ledger
-from billing.days import close_day
+from billing.ledger import books
+from billing.ledger.days import close_day
 from cli.migrations import alembic_config, migrate
 from core.db import transaction
 from core.keys import month_key
@@ -111,11 +111,11 @@ class TestAppendOnly:
 
     @pytest.fixture(autouse=True)
     def _a_closed_day(self, city, now):
-        move = ledger.Move(
+        move = books.Move(
             1, month_key(MONTH, 1), "issued.1", "receivable:water", "uncollected:water", 3_240
         )
         with transaction() as session:
-            assert ledger.post(session, [move], now=now) == 1
+            assert books.post(session, [move], now=now) == 1
             close_day(session, NOW.date(), closed_by="li", now=now + timedelta(days=1))
         self.seen = self.rows()
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
 
-from billing.days import close_day
+from billing.ledger.days import close_day
 from core import outbox
 from core.clock import billing_date
 from core.db import transaction

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from billing import home_invitations
+from billing.homes import invitations
 from billing.models import MemberRole
 from core.db import transaction
 from identity.people import get_person, set_name
@@ -30,7 +30,7 @@ def tell_all() -> None:
 
 def invited(home: Home, person_id: int) -> int:
     with transaction() as session:
-        made = home_invitations.invite(
+        made = invitations.invite(
             session, home.owner_id, home.household_id,
             contact=get_person(session, person_id).contact or "", role=MemberRole.PAY, now=NOW,
         )  # fmt: skip
@@ -63,7 +63,7 @@ def test_somebody_who_came_is_told_to_all_who_manage():
     number = invited(home, guest_id)
     tell_all()
     with transaction() as session:
-        home_invitations.accept(session, guest_id, number, now=NOW)
+        invitations.accept(session, guest_id, number, now=NOW)
 
     tell_all()
 
@@ -78,7 +78,7 @@ def test_who_has_no_name_yet_is_called_by_their_masked_contact():
     number = invited(home, guest_id)
     with transaction() as session:
         set_name(session, guest_id, "")
-        home_invitations.accept(session, guest_id, number, now=NOW)
+        invitations.accept(session, guest_id, number, now=NOW)
         last = (get_person(session, guest_id).contact or "")[-4:]
     tell_all()
     assert all(f"+86****{last}" in notice.title for notice in told(like="home.joined"))
@@ -88,6 +88,6 @@ def test_an_invitation_that_was_withdrawn_meanwhile_is_not_told():
     home, guest_id = a_home(100), a_person()
     number = invited(home, guest_id)
     with transaction() as session:
-        home_invitations.withdraw(session, home.owner_id, home.household_id, number, now=NOW)
+        invitations.withdraw(session, home.owner_id, home.household_id, number, now=NOW)
     tell_all()
     assert told(like="home.%") == []

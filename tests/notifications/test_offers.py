@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 from sqlmodel import select
 
-from billing.home_models import HouseholdAccount
+from billing.homes.models import HouseholdAccount
 from billing.models import HouseholdMember, MemberRole
 from core.clock import billing_date
 from core.db import transaction

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from billing.days import close_through
+from billing.ledger.days import close_through
 from billing.terms import propose, withdraw
 from core.clock import billing_date
 from core.db import transaction

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from billing import credits, late_fees
-from billing.limits import MAX_FEN
+from billing.files.limits import MAX_FEN
 from core.clock import add_months, billing_date, day_bounds
 from core.db import transaction
 from payments import write_offs

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing.days import close_day
+from billing.ledger.days import close_day
 from core import db
 from core.db import transaction
 from payments import verification, write_offs

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from billing.staging import ROWS, Staged
+from billing.files.staging import ROWS, Staged
 from core.errors import BillFileError
 from core.money import parse_fen, parse_yuan
 from core.money_columns import fen_to_fen, sure_of_fen, sure_of_yuan, yuan_to_fen

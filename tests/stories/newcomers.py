@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 
-from billing.households import bind_accounts, create_household
+from billing.homes.households import bind_accounts, create_household
 from cli.connect import connected
 from core.clock import billing_date, utc_now
 from core.db import HotStatement, transaction

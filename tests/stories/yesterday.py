@@ -10,8 +10,8 @@ from datetime import date, datetime, time, timedelta
 from sqlmodel import Session, col, select
 
 from billing.bills import list_bills
-from billing.days import close_through
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
+from billing.ledger.days import close_through
 from cli import demo
 from cli.connect import connected, data_dir
 from cli.demo_past import day_file, pay_in_cash, write_off

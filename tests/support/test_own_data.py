@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
-from billing import home_invitations
-from billing.challenges import forget_guests
-from billing.home_models import HouseholdAccount
-from billing.households import visible_accounts
+from billing.homes import invitations
+from billing.homes.challenges import forget_guests
+from billing.homes.households import visible_accounts
+from billing.homes.models import HouseholdAccount
 from billing.models import Household, HouseholdMember, MemberRole, UtilityAccount
 from core.clock import utc_now
 from core.db import transaction
@@ -64,7 +64,7 @@ def a_full_life() -> Home:
         preferences.change_settings(
             session, home.owner_id, preferences.USUALLY._replace(texts_per_day=5), now=NOW
         )
-        home_invitations.invite(
+        invitations.invite(
             session, home.owner_id, home.household_id, contact="+8613700000001",
             role=MemberRole.SEE, now=NOW,
         )  # fmt: skip
@@ -258,7 +258,7 @@ class TestErased:
         erase(home.owner_id)
         other = a_home(200)
         with transaction() as session:
-            made = home_invitations.invite(
+            made = invitations.invite(
                 session, other.owner_id, other.household_id, contact=contact or "",
                 role=MemberRole.SEE, now=NOW,
             )  # fmt: skip

@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 
-from billing import batches
-from billing.batches import BatchKind
 from billing.bills import format_ref
+from billing.documents import batches
+from billing.documents.batches import BatchKind
 from core.clock import utc_now
 from core.db import transaction
 from identity.duties import Duty

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing.bill_files import get_bill_file
 from billing.bills import format_ref
-from billing.importing import import_bills
+from billing.files.bill_files import get_bill_file
+from billing.files.importing import import_bills
 from core.clock import utc_now
 from core.db import transaction
 from identity.models import Role

@@ -9,7 +9,7 @@ from lxml import html
 from pypdfium2 import PdfDocument
 from sqlalchemy import text
 
-from billing import days
+from billing.ledger import days
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from identity.models import Role

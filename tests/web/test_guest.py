@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from billing.bills import format_ref
-from billing.challenges import CLIENT_TRIES
+from billing.homes.challenges import CLIENT_TRIES
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import NotFound

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlmodel import select
 
-from billing import moving
 from billing.bills import format_ref
-from billing.challenges import PERSON_TRIES
-from billing.households import create_household
+from billing.homes import moving
+from billing.homes.challenges import PERSON_TRIES
+from billing.homes.households import create_household
 from billing.models import MemberRole
 from core.clock import billing_date, month_start, utc_now
 from core.db import transaction

@@ -7,8 +7,8 @@ import pytest
 from sqlmodel import select
 
 from billing.bills import format_ref
-from billing.home_people import add_home
-from billing.households import create_household
+from billing.homes.households import create_household
+from billing.homes.people import add_home
 from billing.models import HomeKind, HouseholdMember, MemberRole
 from core.clock import billing_date, utc_now
 from core.db import transaction

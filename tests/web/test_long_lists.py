@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing.bill_files import FileFilter, list_bill_files
+from billing.files.bill_files import FileFilter, list_bill_files
 from billing.models import BillFileStatus
 from core.db import transaction
 from identity import audit, colleagues

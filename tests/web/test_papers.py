@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from pypdf import PdfReader
 from sqlalchemy import text
 
-from billing import batches
-from billing.batches import BatchKind
+from billing.documents import batches
+from billing.documents.batches import BatchKind
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings

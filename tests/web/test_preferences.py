@@ -7,7 +7,7 @@ import pytest
 from lxml import html
 from sqlmodel import select
 
-from billing.households import create_household
+from billing.homes.households import create_household
 from core.clock import utc_now
 from core.db import transaction
 from identity.models import Person

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing import pushed_bills
-from billing.bill_files import get_bill_file
+from billing.files import pushed_bills
+from billing.files.bill_files import get_bill_file
 from core.clock import utc_now
 from core.db import transaction
 from payments.verification import verify

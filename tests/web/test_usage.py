@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.bills import format_ref
-from billing.usage_levels import count_month
+from billing.usage.levels import count_month
 from core.clock import add_months, billing_date, month_start, utc_now
 from core.db import transaction
 from providers.base import BillRecord

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing.webhooks import process
+from billing.files.webhooks import process
 from core.clock import utc_now
 from core.db import transaction
 from tests.threads import at_once

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from billing.bill_files import register
 from billing.bills import BillRef
-from billing.households import bind_accounts, create_household
-from billing.importing import import_bills
+from billing.files.bill_files import register
+from billing.files.importing import import_bills
+from billing.homes.households import bind_accounts, create_household
 from billing.models import HouseholdMember, MemberRole
 from billing.terms import ProviderTerms
 from core.clock import add_months, utc_now

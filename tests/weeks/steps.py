@@ -5,7 +5,7 @@ Each is a function of the week. What runs as a process of ours may die; what oth
 
 from datetime import timedelta
 
-from billing import days
+from billing.ledger import days
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import Conflict, Invalid, NotAllowed, UpstreamUnavailable

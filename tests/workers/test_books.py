@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing.drop_folders import drop_folder, sender_folder
+from billing.files.drop_folders import drop_folder, sender_folder
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import Invalid
@@ -24,7 +24,7 @@ from payments.reconciliation.intake.receiving import Given
 from payments.reconciliation.intake.senders import fetching_fails
 from payments.reconciliation.models import Leg
 from providers.delivery import Delivery
-from tests.billing.test_deliveries import site  # noqa: F401
+from tests.billing.files.test_deliveries import site  # noqa: F401
 from tests.conftest import ROOT
 from tests.payments.reconciliation.results import list_results
 from tests.payments.reconciliation.test_intake import GATEWAYS, STATEMENT, bring

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from billing.drop_folders import drop_folder
+from billing.files.drop_folders import drop_folder
 from core.clock import utc_now
 from core.settings import settings
 from providers.delivery import Delivery

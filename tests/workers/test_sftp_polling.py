@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from billing.drop_folders import drop_folder
+from billing.files.drop_folders import drop_folder
 from core.clock import utc_now
 from core.settings import settings
 from providers.delivery import Delivery
 from providers.profiles import Profile
 from providers.registry import PROVIDERS
-from tests.billing.test_deliveries import site  # noqa: F401
+from tests.billing.files.test_deliveries import site  # noqa: F401
 from tests.workers import company_side as company
 from tests.workers.company_side import a_file, work
 from workers.pickup import forget_old, sweep

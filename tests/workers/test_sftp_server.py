@@ -7,7 +7,7 @@ import signal
 import asyncssh
 import pytest
 
-from billing.drop_folders import drop_folder
+from billing.files.drop_folders import drop_folder
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import Conflict, Invalid

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing.bill_files import get_bill_file, receive
+from billing.files.bill_files import get_bill_file, receive
 from core.clock import utc_now
 from core.db import transaction
 from notifications.models import NoticeState

@@ -9,10 +9,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from billing.bill_files import MAX_FILE_BYTES, receive
+from billing.files.bill_files import MAX_FILE_BYTES, receive
+from billing.files.reject_files import csv_lines
+from billing.files.resending import company_file
 from billing.models import BillFileStatus
-from billing.reject_files import csv_lines
-from billing.resending import company_file
 from core.clock import utc_now
 from core.db import transaction
 from providers.registry import get_provider

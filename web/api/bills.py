@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from billing import bills
 from billing.finding import Wanted, find_bills
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from billing.rules.payable import Offer
 from billing.views import BillState, BillView
 from core.clock import billing_date, utc_now

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, Field
 
-from billing.households import find_household
+from billing.homes.households import find_household
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import Invalid, NotFound, UpstreamUnavailable

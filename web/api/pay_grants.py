@@ -5,8 +5,8 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from billing.challenges import pass_challenge, read_answer
-from billing.pay_grants import GRANT_TIME, admit, list_granted_bills
+from billing.homes.challenges import pass_challenge, read_answer
+from billing.homes.pay_grants import GRANT_TIME, admit, list_granted_bills
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings

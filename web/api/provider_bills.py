@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from billing import pushed_bills
-from billing.pushed_bills import MAX_BODY_BYTES, Verdict
+from billing.files import pushed_bills
+from billing.files.pushed_bills import MAX_BODY_BYTES, Verdict
 from core.clock import utc_now
 from providers.own_schema import PushedBills
 from providers.registry import get_provider

@@ -6,11 +6,11 @@ from decimal import Decimal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from billing.usage_forecast import Forecast
-from billing.usage_hints import Hint
-from billing.usage_history import UsageMonth
-from billing.usage_models import PlaceReach
-from billing.usage_reports import AccountUsage, Compared, Emission
+from billing.usage.forecast import Forecast
+from billing.usage.hints import Hint
+from billing.usage.history import UsageMonth
+from billing.usage.models import PlaceReach
+from billing.usage.reports import AccountUsage, Compared, Emission
 from web.access import Db, Resident
 from web.pages.usage import usage_of_person
 

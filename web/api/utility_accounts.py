@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from billing import home_accounts
-from billing.challenges import pass_challenge, read_answer
-from billing.home_accounts import HomeAccount
-from billing.home_people import list_standings, manage
+from billing.homes import accounts
+from billing.homes.accounts import HomeAccount
+from billing.homes.challenges import pass_challenge, read_answer
+from billing.homes.people import list_standings, manage
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import Conflict, NotFound
@@ -75,8 +75,8 @@ def bind(request: Request, body: BindIn, db: Db, caller: Resident) -> AccountOut
         told, client=client_of(request), person_id=caller.id, secret=secret, now=now
     )
     with transaction() as session:
-        bound = home_accounts.bind(session, caller.id, home_id, passed, now=now)
-        found = home_accounts.find_account(session, caller.id, home_id, bound.account_id, now=now)
+        bound = accounts.bind(session, caller.id, home_id, passed, now=now)
+        found = accounts.find_account(session, caller.id, home_id, bound.account_id, now=now)
     return _out(found)
 
 
@@ -93,7 +93,7 @@ def _only_home(caller: Caller) -> int:
 @router.get("/utility-accounts")
 def list_all(db: Db, caller: Resident) -> list[AccountOut]:
     """Return the accounts of all the caller's homes; one that is of two homes is there twice."""
-    return [_out(one) for one in home_accounts.list_accounts(db, caller.id, now=utc_now())]
+    return [_out(one) for one in accounts.list_accounts(db, caller.id, now=utc_now())]
 
 
 @router.delete("/utility-accounts/{account_id}", status_code=204, response_class=Response)
@@ -109,7 +109,7 @@ def remove(
     """
     homes = [
         one.household_id
-        for one in home_accounts.list_accounts(db, caller.id, now=utc_now())
+        for one in accounts.list_accounts(db, caller.id, now=utc_now())
         if one.account.account_id == account_id and household_id in (None, one.household_id)
     ]
     if not homes:

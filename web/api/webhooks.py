@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from billing import webhooks
-from billing.webhooks import MAX_BODY_BYTES
+from billing.files import webhooks
+from billing.files.webhooks import MAX_BODY_BYTES
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import Invalid

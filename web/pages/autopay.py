@@ -13,8 +13,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from billing.home_people import list_standings
-from billing.households import account_view, visible_accounts
+from billing.homes.households import account_view, visible_accounts
+from billing.homes.people import list_standings
 from billing.models import Household
 from core.clock import utc_now
 from core.db import transaction

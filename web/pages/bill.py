@@ -11,7 +11,7 @@ from billing import bills
 from billing.documents.barcodes import barcode_digits, code_128_svg, grouped
 from billing.documents.charts import usage_chart_svg
 from billing.documents.pdf import bill_pdf
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from billing.models import UtilityAccount
 from billing.papers import BillPaper, PaperKind, get_paper, list_papers
 from billing.readings import get_reading

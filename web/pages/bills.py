@@ -12,8 +12,8 @@ from sqlmodel import Session
 from billing import finding
 from billing.bills import BillRef, parse_ref
 from billing.finding import STATES, Shown, Wanted, by_month
-from billing.households import list_households, visible_accounts
-from billing.spans import Accounts
+from billing.homes.households import list_households, visible_accounts
+from billing.homes.spans import Accounts
 from billing.views import BillView
 from core.clock import billing_date, utc_now
 from core.errors import Invalid, NotFound

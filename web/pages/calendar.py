@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from billing.bills import ONLINE_MONTHS
 from billing.calendar import Entry, Kind, days_off_calendar
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from billing.rules.workdays import holiday_name, is_marked, is_working_day
 from core.clock import add_months, billing_date, month_start, utc_now
 from core.errors import Invalid

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 from sqlmodel import Session
 
-from billing import resending
-from billing.bill_files import MAX_FILE_BYTES, receive
+from billing.files import resending
+from billing.files.bill_files import MAX_FILE_BYTES, receive
+from billing.files.resending import company_file
 from billing.models import BillFile, BillFileStatus
-from billing.resending import company_file
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import CityBillError, Conflict

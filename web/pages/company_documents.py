@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 from sqlmodel import Session
 
-from billing.batches import BatchKind, DocumentBatch, get_batch
+from billing.documents.batches import BatchKind, DocumentBatch, get_batch
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid
 from web.access import Caller, Db, Operator

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
-from billing import moving
+from billing.homes import moving
 from core.clock import utc_now
 from core.db import transaction
 from web.access import Caller, Db, Operator

@@ -10,8 +10,8 @@ from fastapi import Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from sqlmodel import Session
 
-from billing import batches
-from billing.batches import LIVE, BatchKind, BatchState, DocumentBatch, DocumentShare
+from billing.documents import batches
+from billing.documents.batches import LIVE, BatchKind, BatchState, DocumentBatch, DocumentShare
 from core.clock import add_months, billing_date, utc_now
 from core.errors import CityBillError, Invalid, NotFound
 from core.settings import settings

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from billing.bill_files import iter_rejects
+from billing.files.bill_files import iter_rejects
 from billing.models import BillFile, BillFileStatus
 from billing.waiting import list_corrections
 from providers.registry import get_provider

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from billing.challenges import pass_challenge, read_answer
-from billing.households import account_view
-from billing.pay_grants import admit, granted_accounts, list_granted_bills
+from billing.homes.challenges import pass_challenge, read_answer
+from billing.homes.households import account_view
+from billing.homes.pay_grants import admit, granted_accounts, list_granted_bills
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import CityBillError, Invalid, NotFound, TooMany

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 from sqlmodel import Session
 
-from billing import home_accounts
-from billing.challenges import pass_challenge, read_answer
-from billing.home_accounts import UNDO_FOR, HomeAccount
-from billing.home_people import list_standings, manage
+from billing.homes import accounts
+from billing.homes.accounts import UNDO_FOR, HomeAccount
+from billing.homes.challenges import pass_challenge, read_answer
+from billing.homes.people import list_standings, manage
 from billing.terms import terms_of
 from core.clock import billing_date, utc_now
 from core.db import transaction
@@ -44,8 +44,8 @@ class Typed(NamedTuple):
 def show_accounts(request: Request, db: Db, caller: Resident, did: At = "") -> Response:
     now = utc_now()
     standings = list_standings(db, caller.id)
-    listed = home_accounts.list_accounts(db, caller.id, now=now)
-    owed = {one.home.id: home_accounts.standings_of(db, one.home.id or 0) for one in standings}
+    listed = accounts.list_accounts(db, caller.id, now=now)
+    owed = {one.home.id: accounts.standings_of(db, one.home.id or 0) for one in standings}
     return page(
         request,
         "home_accounts.html",
@@ -53,7 +53,7 @@ def show_accounts(request: Request, db: Db, caller: Resident, did: At = "") -> R
                for one in standings],
         owed=owed,
         manages=any(one.manages for one in standings),
-        removed=home_accounts.list_removed(db, caller.id, now=now),
+        removed=accounts.list_removed(db, caller.id, now=now),
         today=billing_date(now),
         did=did,
         undo_minutes=int(UNDO_FOR.total_seconds()) // 60,
@@ -99,7 +99,7 @@ def add(
             secret=settings().secret_key.get_secret_value(), now=now,
         )  # fmt: skip
         with transaction() as session:
-            bound = home_accounts.bind(session, caller.id, chosen, passed, now=now)
+            bound = accounts.bind(session, caller.id, chosen, passed, now=now)
     except (Invalid, NotFound, TooMany, Conflict) as refused:
         return _form(request, db, caller, typed, refused)
     did = "bound" if bound.new else "same"
@@ -147,7 +147,7 @@ def rename(
 ) -> Response:
     check_form(request, csrf)
     with transaction() as session:
-        home_accounts.rename(session, caller.id, household_id, account_id, name)
+        accounts.rename(session, caller.id, household_id, account_id, name)
     return go(f"/household/accounts?did=named#a{household_id}-{account_id}")
 
 
@@ -157,12 +157,12 @@ def ask_to_remove(
 ) -> Response:
     """Show what ends and what stays when an account is taken off."""
     manage(db, caller.id, household_id)
-    one = home_accounts.find_account(db, caller.id, household_id, account_id, now=utc_now())
+    one = accounts.find_account(db, caller.id, household_id, account_id, now=utc_now())
     return page(
         request,
         "home_accounts_remove.html",
         one=one,
-        standing=home_accounts.standings_of(db, household_id).get(account_id),
+        standing=accounts.standings_of(db, household_id).get(account_id),
         mandates=leaving.count_live(db, account_id),
         elsewhere=_elsewhere(db, caller, one),
         undo_minutes=int(UNDO_FOR.total_seconds()) // 60,
@@ -171,7 +171,7 @@ def ask_to_remove(
 
 def _elsewhere(session: Session, caller: Caller, one: HomeAccount) -> bool:
     """Tell whether somebody keeps seeing the account in another home of theirs."""
-    listed = home_accounts.list_accounts(session, caller.id, now=utc_now())
+    listed = accounts.list_accounts(session, caller.id, now=utc_now())
     same = [each for each in listed if each.account.account_id == one.account.account_id]
     return len(same) >= _MANY_HOMES
 
@@ -190,7 +190,7 @@ def take_off(person_id: int, household_id: int, account_id: int) -> None:
     """Take an account off a home, and end the autopay that depended on it."""
     now = utc_now()
     with transaction() as session:
-        home_accounts.remove(session, person_id, household_id, account_id, now=now)
+        accounts.remove(session, person_id, household_id, account_id, now=now)
         leaving.end_without_right(session, [account_id], by=person_id, now=now)
 
 
@@ -201,7 +201,7 @@ def restore(
     check_form(request, csrf)
     try:
         with transaction() as session:
-            home_accounts.restore(session, caller.id, household_id, account_id, now=utc_now())
+            accounts.restore(session, caller.id, household_id, account_id, now=utc_now())
     except (Conflict, NotFound):
         return go("/household/accounts?did=too_late")
     return go(f"/household/accounts?did=restored#a{household_id}-{account_id}")

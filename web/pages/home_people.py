@@ -7,9 +7,9 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 from sqlmodel import Session
 
-from billing import home_invitations, home_people
-from billing.home_people import Standing
-from billing.households import account_view, visible_accounts
+from billing.homes import invitations, people
+from billing.homes.households import account_view, visible_accounts
+from billing.homes.people import Standing
 from billing.models import HomeKind, MemberRole
 from core.clock import billing_date, utc_now
 from core.errors import CityBillError, Invalid
@@ -51,10 +51,10 @@ def _home_page(
 ) -> Response:
     """Show a home, or the first; of who has none, how to make one."""
     now = utc_now()
-    mine = home_people.list_standings(session, caller.id)
+    mine = people.list_standings(session, caller.id)
     chosen = None
     if home is not None:
-        chosen = home_people.standing(session, caller.id, home)
+        chosen = people.standing(session, caller.id, home)
     elif mine:
         chosen = mine[0]
     return page(
@@ -63,7 +63,7 @@ def _home_page(
         status_code=status_of(refused) if refused else 200,
         homes=[one.home for one in mine],
         chosen=chosen.home if chosen else None,
-        waiting=home_invitations.list_waiting(session, caller.id, now=now),
+        waiting=invitations.list_waiting(session, caller.id, now=now),
         done=done,
         problem=in_words(locale_of(request), refused) if refused else "",
         typed={"name": chosen.home.name if chosen else "", **_NOTHING_TYPED, **(typed or {})},
@@ -76,7 +76,7 @@ def _about(session: Session, caller: Caller, chosen: Standing) -> dict[str, Any]
     """Return what the page says of a home."""
     now, home_id = utc_now(), chosen.home.id or 0
     accounts = visible_accounts(session, caller.id, household_id=home_id)
-    members = home_people.list_members(session, home_id, now=now)
+    members = people.list_members(session, home_id, now=now)
     return {
         "role": chosen.role, "manages": chosen.manages, "pays": chosen.pays, "me": caller.id,
         "members": members,
@@ -84,14 +84,14 @@ def _about(session: Session, caller: Caller, chosen: Standing) -> dict[str, Any]
             one.role is MemberRole.MANAGE and one.person_id != caller.id for one in members
         ),
         "invited": (
-            home_invitations.list_invited(session, home_id, now=now) if chosen.manages else []
+            invitations.list_invited(session, home_id, now=now) if chosen.manages else []
         ),
         "accounts": [account_view(one) for one in accounts.values()],
         "televisions": len(televisions.list_televisions(session, caller.id, now=now)),
         "mandates": sum(
             one.status in LIVE for one in list_mandates(session, caller.id)
         ),
-        "roles": home_people.ROLES,
+        "roles": people.ROLES,
     }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def make_home(
     check_form(request, csrf)
     known = HomeKind(kind) if kind in {*HomeKind} else HomeKind.OWN
     try:
-        made = home_people.add_home(db, caller.id, name=name, kind=known, now=utc_now())
+        made = people.add_home(db, caller.id, name=name, kind=known, now=utc_now())
     except CityBillError as refused:
         return _new_page(request, kind, name=name, refused=refused)
     return _to(made.id or 0, "made")
@@ -152,7 +152,7 @@ def rename(
 ) -> Response:
     check_form(request, csrf)
     try:
-        home_people.rename(db, caller.id, home, name)
+        people.rename(db, caller.id, home, name)
     except Invalid as refused:
         return _home_page(request, db, caller, home, refused=refused, typed={"name": name})
     return _to(home, "named")
@@ -162,7 +162,7 @@ def rename(
 def remove_home(request: Request, db: Db, caller: Resident, csrf: Csrf, home: FormId) -> Response:
     check_form(request, csrf)
     try:
-        home_people.remove_home(db, caller.id, home, now=utc_now())
+        people.remove_home(db, caller.id, home, now=utc_now())
     except CityBillError as refused:
         return _home_page(request, db, caller, home, refused=refused)
     return go("/household?done=removed")
@@ -182,7 +182,7 @@ def invite(
 ) -> Response:
     check_form(request, csrf)
     try:
-        home_invitations.invite(
+        invitations.invite(
             db, caller.id, home, contact=contact, role=_role(role),
             from_on=_day(from_on), until_on=_day(until_on), now=utc_now(),
         )  # fmt: skip
@@ -197,7 +197,7 @@ def withdraw(
     request: Request, db: Db, caller: Resident, csrf: Csrf, home: FormId, invitation: FormId
 ) -> Response:
     check_form(request, csrf)
-    home_invitations.withdraw(db, caller.id, home, invitation, now=utc_now())
+    invitations.withdraw(db, caller.id, home, invitation, now=utc_now())
     return _to(home, "withdrawn")
 
 
@@ -208,10 +208,10 @@ def answer(
     """Take up an invitation, or not."""
     check_form(request, csrf)
     if choice != "accept":
-        home_invitations.decline(db, caller.id, invitation, now=utc_now())
+        invitations.decline(db, caller.id, invitation, now=utc_now())
         return go("/household?done=declined")
     try:
-        home = home_invitations.accept(db, caller.id, invitation, now=utc_now())
+        home = invitations.accept(db, caller.id, invitation, now=utc_now())
     except CityBillError as refused:
         return _home_page(request, db, caller, None, refused=refused)
     return _to(home, "joined")
@@ -231,7 +231,7 @@ def change_role(
 ) -> Response:
     check_form(request, csrf)
     try:
-        home_people.change_role(
+        people.change_role(
             db, caller.id, home, person, role=_role(role), from_on=_day(from_on),
             until_on=_day(until_on), now=utc_now(),
         )  # fmt: skip
@@ -247,7 +247,7 @@ def take_out(
 ) -> Response:
     check_form(request, csrf)
     try:
-        home_people.remove(db, caller.id, home, person)
+        people.remove(db, caller.id, home, person)
     except CityBillError as refused:
         return _home_page(request, db, caller, home, refused=refused)
     end_lost(db, person, by=caller.id, now=utc_now())
@@ -258,7 +258,7 @@ def take_out(
 def leave(request: Request, db: Db, caller: Resident, csrf: Csrf, home: FormId) -> Response:
     check_form(request, csrf)
     try:
-        home_people.leave(db, caller.id, home)
+        people.leave(db, caller.id, home)
     except CityBillError as refused:
         return _home_page(request, db, caller, home, refused=refused)
     end_lost(db, caller.id, by=caller.id, now=utc_now())

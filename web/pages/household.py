@@ -7,10 +7,10 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from billing import bills
-from billing.home_invitations import list_waiting
-from billing.home_people import Standing, list_standings, names_by_account
-from billing.households import account_view, find_household, visible_accounts
-from billing.usage_hints import hints_of
+from billing.homes.households import account_view, find_household, visible_accounts
+from billing.homes.invitations import list_waiting
+from billing.homes.people import Standing, list_standings, names_by_account
+from billing.usage.hints import hints_of
 from billing.views import BillState, BillView
 from core.clock import billing_date, utc_now
 from core.errors import NotFound

@@ -8,10 +8,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from billing import home_accounts, moving
 from billing.bills import format_ref
-from billing.home_people import Standing, list_standings
-from billing.moving import Plan
+from billing.homes import accounts, moving
+from billing.homes.moving import Plan
+from billing.homes.people import Standing, list_standings
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid
@@ -96,10 +96,10 @@ def _page(
 
 def _to_close(
     session: Session, caller: Caller, chosen: Standing | None
-) -> list[home_accounts.HomeAccount]:
+) -> list[accounts.HomeAccount]:
     if chosen is None:
         return []
-    listed = home_accounts.list_accounts(session, caller.id, now=utc_now())
+    listed = accounts.list_accounts(session, caller.id, now=utc_now())
     return [
         one for one in listed if one.household_id == chosen.home.id and one.left_on is None
     ]  # fmt: skip

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from sqlmodel import Session
 
 from billing.bills import parse_ref
-from billing.households import visible_accounts
-from billing.pay_grants import granted_accounts
+from billing.homes.households import visible_accounts
+from billing.homes.pay_grants import granted_accounts
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid, UpstreamUnavailable

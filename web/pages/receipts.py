@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from billing.households import visible_accounts
+from billing.homes.households import visible_accounts
 from core.clock import billing_date, utc_now
 from core.errors import NotFound
 from core.settings import settings

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from billing import finding
 from billing.finding import Wanted
-from billing.households import account_view, visible_accounts
+from billing.homes.households import account_view, visible_accounts
 from core.clock import billing_date, utc_now
 from notifications import inbox
 from payments import own

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from sqlmodel import Session
 
-from billing.home_people import list_standings
+from billing.homes.people import list_standings
 from billing.household_statement import months_of
 from billing.models import Household
 from core.clock import billing_date, utc_now

@@ -9,10 +9,10 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from billing import bills
-from billing.households import account_view, visible_accounts
-from billing.usage_factors import BUILT_IN, Factors, load_factors
-from billing.usage_hints import bring_back, put_aside
-from billing.usage_reports import HomeUsage, usage_of
+from billing.homes.households import account_view, visible_accounts
+from billing.usage.factors import BUILT_IN, Factors, load_factors
+from billing.usage.hints import bring_back, put_aside
+from billing.usage.reports import HomeUsage, usage_of
 from core.clock import billing_date, utc_now
 from core.errors import NotFound
 from core.money import format_yuan

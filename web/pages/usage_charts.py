@@ -20,8 +20,8 @@ from billing.documents.usage_charts import (
     months_drawing,
     years_drawing,
 )
-from billing.usage_history import History, year_on_year
-from billing.usage_reports import Compared
+from billing.usage.history import History, year_on_year
+from billing.usage.reports import Compared
 from core.clock import add_months
 from web import look
 

@@ -4,10 +4,11 @@ import io
 from datetime import date, timedelta
 from typing import BinaryIO, cast
 
-from billing import credits, cycles, pushed_bills, webhooks
+from billing import credits, cycles
 from billing import late_fees as lateness
-from billing.bill_files import StoredFile, get_bill_file
-from billing.importing import import_bills
+from billing.files import pushed_bills, webhooks
+from billing.files.bill_files import StoredFile, get_bill_file
+from billing.files.importing import import_bills
 from core.clock import day_bounds, utc_now
 from core.db import transaction
 from core.errors import BillFileError, Conflict

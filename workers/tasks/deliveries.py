@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from billing.bill_files import MAX_FILE_BYTES, get_bill_file
-from billing.deliveries import plan_polls
-from billing.drop_folders import drop_folder
-from billing.fetching import poll
+from billing.files.bill_files import MAX_FILE_BYTES, get_bill_file
+from billing.files.deliveries import plan_polls
+from billing.files.drop_folders import drop_folder
+from billing.files.fetching import poll
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.settings import settings

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlmodel import Session
 
-from billing import batches
-from billing.batch_papers import Press, make_share
+from billing.documents import batches
+from billing.documents.batch_papers import Press, make_share
 from billing.rules.payable import Offer
 from billing.views import BillView
 from core.clock import utc_now

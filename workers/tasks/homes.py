@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from billing import home_invitations, home_people
+from billing.homes import invitations, people
 from core import log
 from core.clock import utc_now
 from core.db import transaction
@@ -54,15 +54,15 @@ def leave(_day: str) -> None:
     """
     now = utc_now()
     with transaction() as session:
-        for person_id in home_people.list_over(session, now=now):
+        for person_id in people.list_over(session, now=now):
             end_lost(session, person_id, by=None, now=now)
     with transaction() as session:
         due = leaving.list_due(session, limit=_AT_ONCE, now=now)
-        strangers = home_invitations.end_old(session, limit=_AT_ONCE, now=now)
+        strangers = invitations.end_old(session, limit=_AT_ONCE, now=now)
     for person_id in due:
         _erase(person_id, leaving.is_due, now=now)
     for person_id in strangers:
-        _erase(person_id, home_invitations.never_came, now=now)
+        _erase(person_id, invitations.never_came, now=now)
 
 
 def _erase(person_id: int, still: Callable[..., bool], *, now: datetime) -> None:

@@ -4,12 +4,12 @@ from datetime import date, timedelta
 
 from sqlalchemy import text
 
-from billing.batches import forget as forget_documents
-from billing.challenges import forget_challenges, forget_guests
-from billing.home_accounts import forget_removed
-from billing.moving import let_go
+from billing.documents.batches import forget as forget_documents
+from billing.files.resending import forget_refused
+from billing.homes.accounts import forget_removed
+from billing.homes.challenges import forget_challenges, forget_guests
+from billing.homes.moving import let_go
 from billing.partitions import ensure_ahead
-from billing.resending import forget_refused
 from core import log
 from core.clock import utc_now
 from core.db import transaction

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from billing.usage_levels import count_month, forget_levels, months_to_count
+from billing.usage.levels import count_month, forget_levels, months_to_count
 from core.clock import utc_now
 from core.db import transaction
 from providers.registry import PROVIDERS

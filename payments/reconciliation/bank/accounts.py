@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import ledger
+from billing.ledger import books
 from core.errors import Invalid, NotFound
 from core.masking import mask_no
 from payments.reconciliation.bank.models import SAID_BEFORE, BankAccount
@@ -207,4 +207,4 @@ _POSITION = text("""
 def position(session: Session) -> Position:
     """Return how the ledger's bank account and the statements stand to one another."""
     found = session.execute(_POSITION, {"said": sorted(SAID_BEFORE)}).one()
-    return Position(ledger.balance_fen(session, ledger.BANK), *found)
+    return Position(books.balance_fen(session, books.BANK), *found)

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import exists, text
 from sqlmodel import Session, col, select
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from core.clock import billing_date, month_start
 from core.errors import Conflict, NotFound
 from core.keys import month_key
@@ -75,7 +75,7 @@ def suspend(
     )  # fmt: skip
     session.add(made)
     session.flush()
-    ledger.post(session, postings.credit_suspended(made.id, made.amount_fen), now=now)
+    books.post(session, postings.credit_suspended(made.id, made.amount_fen), now=now)
     return made
 
 
@@ -110,7 +110,7 @@ def unsuspend(session: Session, act: BreakAct, *, now: datetime) -> None:
     made.ended_at = now
     session.flush()
     moves = postings.credit_suspended(made.id, made.amount_fen, undone=True)
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
 
 
 def suspense_of(number: str) -> int | None:
@@ -136,8 +136,8 @@ def book_transferred(session: Session, transfer: BankTransfer, *, now: datetime)
     made = session.get_one(BankSuspense, suspense_of(transfer.number), with_for_update=True)
     made.ended_at, made.is_returned = now, True
     session.flush()
-    moves = postings.released(made.id, ledger.BANK, ledger.BANK, made.amount_fen)
-    ledger.post(session, moves, now=now)
+    moves = postings.released(made.id, books.BANK, books.BANK, made.amount_fen)
+    books.post(session, moves, now=now)
 
 
 def write_off(

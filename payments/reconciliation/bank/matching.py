@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import ledger, postings
-from billing.ledger import Move
+from billing.ledger import books, postings
+from billing.ledger.books import Move
 from core.clock import billing_date, month_start
 from core.keys import month_key
 from payments.reconciliation import breaks
@@ -175,13 +175,13 @@ def _make(session: Session, values: Mapping[str, Any]) -> list[Posted]:
 def post_made(session: Session, matches: Iterable[Posted], *, now: datetime) -> None:
     """Post what gateways and companies paid us; what we sent was posted when we did."""
     moves = [move for one in matches for move in _moves(one)]
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
 
 
 def post_undone(session: Session, matches: Iterable[Posted], *, now: datetime) -> None:
     """Post the counter-transfers of what ``post_made`` posted."""
     moves = [move for one in matches for move in _moves(one, undone=True)]
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
 
 
 def _moves(one: Posted, *, undone: bool = False) -> list[Move]:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing.day_checks import wrong_with
-from billing.days import next_to_close
+from billing.ledger.day_checks import wrong_with
+from billing.ledger.days import next_to_close
 from core.clock import billing_date, day_bounds
 from payments.gateways.base import Gateway
 from payments.reconciliation.gateway.arrivals import LATE_AFTER, due_at

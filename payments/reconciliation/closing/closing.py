@@ -1,7 +1,7 @@
 """Closing a day with its checklist: nothing is left open that nobody gave a reason for.
 
-``billing.days.close_day`` sums up and seals, and holds what no reason helps against: a day that is
-not over, and one before which another is open.
+``billing.ledger.days.close_day`` sums up and seals, and holds what no reason helps against: a day
+that is not over, and one before which another is open.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from typing import NamedTuple
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from billing.days import close_day, next_to_close
-from billing.ledger import last_closed
-from billing.ledger_models import LedgerDay
+from billing.ledger.books import last_closed
+from billing.ledger.days import close_day, next_to_close
+from billing.ledger.models import LedgerDay
 from core.clock import billing_date
 from core.db import transaction
 from core.errors import Conflict, Invalid

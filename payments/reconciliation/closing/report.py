@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing.days import DayAccount, DayView, show_day
+from billing.ledger.days import DayAccount, DayView, show_day
 from core.clock import billing_date
 from payments.gateways import gateway_label
 from payments.gateways.base import Gateway

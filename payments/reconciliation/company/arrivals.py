@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 
 from sqlmodel import Session
 
-from billing import ledger
+from billing.ledger import books
 from core import outbox
 from core.clock import BILLING_ZONE, billing_date
 from core.db import HotStatement, transaction
@@ -58,7 +58,7 @@ def expect(session: Session, clients: Mapping[str, UtilityClient], *, now: datet
         client = clients[source]
         if not (isinstance(client, ConfirmationSource) and client.gives_confirmations):
             continue
-        first = _FIRST.rows(session, {"source": source, "payable": ledger.payable(source)})
+        first = _FIRST.rows(session, {"source": source, "payable": books.payable(source)})
         days = days_over(billing_date(first[0][0]), billing_date(now)) if first else []
         values = {"source": source, "days": days, "due_ats": [due_at(day) for day in days]}
         for (day,) in sorted(_EXPECT.rows(session, values)):

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 from sqlmodel import Session, col, select
 
-from billing.deliveries import polls
+from billing.files.deliveries import polls
 from core.errors import Invalid
 from payments.reconciliation.intake.models import OVER, BookArrival, BookFile, CameBy
 from payments.reconciliation.intake.receiving import Given, Way, receive

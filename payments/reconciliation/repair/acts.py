@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, select
 
-from billing import ledger, postings
+from billing.ledger import books, postings
 from core import outbox
 from core.db import HotStatement
 from core.errors import AmountMismatch, Conflict, Invalid, NotFound
@@ -149,7 +149,7 @@ def _post(
     moves = postings.difference_written_off(
         act.id, payment_id_of(session, found), found.source, more_fen, undone=undone
     )
-    ledger.post(session, moves, now=now)
+    books.post(session, moves, now=now)
 
 
 def _return_taken(session: Session, found: ReconciliationBreak, *, now: datetime) -> None:
@@ -230,7 +230,7 @@ def _reroute(
         moves = postings.rerouted(
             act.id, way.payment_id, way.source, found.source, act.theirs_fen or 0, undone=undone
         )
-        ledger.post(session, moves, now=now)
+        books.post(session, moves, now=now)
 
 
 _REROUTED = text("""

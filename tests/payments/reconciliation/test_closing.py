@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import workers.tasks
-from billing import days
-from billing.ledger_models import LedgerDay
+from billing.ledger import days
+from billing.ledger.models import LedgerDay
 from core.clock import day_bounds
 from core.db import transaction
 from core.errors import Conflict, Invalid

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from billing.households import bind_accounts, create_household
+from billing.homes.households import bind_accounts, create_household
 from core.db import transaction
 from core.keys import named_key
 from payments import write_offs

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 import pytest
 from pypdfium2 import PdfDocument
 
-from billing.days import close_through
+from billing.ledger.days import close_through
 from core.db import transaction
 from payments import write_offs
 from payments.reconciliation.closing import closing

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from billing.days import close_through
+from billing.ledger.days import close_through
 from core.clock import billing_date
 from core.db import transaction
 from identity.models import Role

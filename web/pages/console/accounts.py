@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from billing import bills
-from billing.households import account_view
+from billing.homes.households import account_view
 from core.clock import billing_date, utc_now
 from core.masking import mask_address, mask_name
 from identity.audit import Deed, person_subject

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from sqlmodel import Session
 
-from billing import days
-from billing.ledger_models import LedgerDay
+from billing.ledger import days
+from billing.ledger.models import LedgerDay
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import Conflict

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 from sqlmodel import Session
 
-from billing.batches import BatchKind, get_batch
+from billing.documents.batches import BatchKind, get_batch
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid
 from providers.registry import get_provider, provider_codes

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 from sqlmodel import Session
 
-from billing.bill_files import (
+from billing.files.bill_files import (
     MAX_FILE_BYTES,
     PAGE,
     FileFilter,

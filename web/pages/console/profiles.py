@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response
 
-from billing.bill_files import MAX_FILE_BYTES
+from billing.files.bill_files import MAX_FILE_BYTES
 from core.errors import CityBillError, Invalid, NotFound
 from core.masking import mask_name, mask_no
 from providers.base import BillRecord

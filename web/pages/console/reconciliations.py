@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Form, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 from sqlmodel import Session
 
-from billing import ledger
+from billing.ledger import books
 from core.clock import billing_date, utc_now
 from core.errors import SettlementFileError
 from identity import audit
@@ -232,7 +232,7 @@ def show_ledger(request: Request, db: Db, _caller: Finance) -> Response:
                 "credit_fen": credit_fen,
                 "balance_fen": debit_fen - credit_fen,
             }
-            for code, debit_fen, credit_fen in ledger.balances(db)
+            for code, debit_fen, credit_fen in books.balances(db)
         ],
         verified_at=utc_now(),
     )

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 from sqlmodel import Session
 
-from billing.households import account_view
+from billing.homes.households import account_view
 from billing.models import UtilityAccount
 from core.clock import utc_now
 from core.db import transaction

@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from billing import bills
 from billing.documents.charts import usage_chart_svg
-from billing.households import find_household, visible_accounts
+from billing.homes.households import find_household, visible_accounts
 from billing.views import BillView
 from core.clock import billing_date, utc_now
 from core.errors import NotSignedIn

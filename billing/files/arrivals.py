@@ -1,0 +1,179 @@
+"""A chunk's new bills, with their accounts and first postings: in sets, never row by row."""
+
+import io
+from collections.abc import Iterable
+from typing import Any, Final
+
+import polars as pl
+import psycopg
+from sqlalchemy import text
+from sqlmodel import Session
+
+from billing.corrections import BY_INDEX, Chunk
+from billing.files.first_postings import COPY_TRANSFERS, binary_transfers
+from core.clock import billing_date
+from core.db import driver
+from providers.base import RecordKind
+
+_TEXTS: Final = pl.selectors.string()
+
+
+def may_be_new(chunk: Chunk) -> bool:
+    """Tell whether a chunk has nothing but bills of today or earlier, each of them once."""
+    rows = chunk.rows
+    return bool(
+        (rows["kind"] == RecordKind.BILL.value).all()
+        and (rows["issued_on"] <= billing_date(chunk.now)).all()
+        and not rows.select("account_no", "id").is_duplicated().any()
+    )
+
+
+def copy_in(session: Session, chunk: Chunk) -> tuple[int, int]:
+    """Take a chunk in as new bills; returns how many and their sum in fen.
+
+    Raises:
+        psycopg.errors.UniqueViolation: one of them is not new.
+    """
+    connection = driver(session)
+    known = _accounts(connection, chunk)
+    bills = chunk.rows.join(known, on="account_no", how="left").sort("account_id", "id")
+    assert bills["account_id"].null_count() == 0, "every account was looked up or made"
+    _copy(connection, "bill", bills.select(*_bill_columns(chunk)))
+    with connection.cursor().copy(COPY_TRANSFERS) as copy:
+        copy.write(binary_transfers(bills, chunk))
+    return bills.height, int(bills["amount_fen"].sum())
+
+
+def _bill_columns(chunk: Chunk) -> Iterable[pl.Expr]:
+    said = (
+        "id", "amount_fen", "billing_month", "period_from_on", "period_to_on", "issued_on",
+        "due_on", "version", "usage", "bill_no", "usage_unit", "items", "pay_terms",
+    )  # fmt: skip
+    return (
+        pl.col("account_id"),
+        *map(pl.col, said),
+        pl.lit(chunk.bill_file_id).alias("bill_file_id"),
+        pl.lit(chunk.now.isoformat()).alias("recorded_at"),
+        pl.col("line_no").alias("file_line_no"),
+    )
+
+
+def _copy(connection: psycopg.Connection[Any], table: str, rows: pl.DataFrame) -> None:
+    """COPY rows into a table whose columns have the frame's names."""
+    buffer = io.BytesIO()
+    rows.with_columns(_TEXTS.str.replace_all("\\", "\\\\", literal=True)).write_csv(
+        buffer, include_header=False, separator="\t", quote_style="never", null_value="\\N"
+    )
+    query = f"COPY {table} ({', '.join(rows.columns)}) FROM STDIN"
+    with connection.cursor().copy(query.encode()) as copy:
+        copy.write(buffer.getbuffer())
+
+
+_KNOWN: Final = """
+    SELECT string_agg(account_no, E'\\n'), string_agg(id::text, E'\\n') FROM utility_account
+    WHERE provider_code = %s AND account_no = ANY (string_to_array(%s, E'\\n'))
+"""
+
+_MAKE: Final = """
+    INSERT INTO utility_account (provider_code, account_no, holder_name, address, created_at)
+    SELECT %s, *, %s FROM unnest(%s::text[], %s::text[], %s::text[])
+    ON CONFLICT (provider_code, account_no) DO NOTHING
+"""
+
+
+def _accounts(connection: psycopg.Connection[Any], chunk: Chunk) -> pl.DataFrame:
+    """Return the ids of a chunk's accounts, making those that are new."""
+    nos = chunk.rows["account_no"].unique(maintain_order=True)
+    known = _known(connection, chunk.provider_code, nos)
+    if known.height == nos.len():
+        return known
+    missing = (
+        chunk.rows.unique("account_no", keep="first", maintain_order=True)
+        .join(known, on="account_no", how="anti")
+        .sort("account_no")
+    )
+    told = [missing[name].to_list() for name in ("account_no", "holder_name", "address")]
+    connection.execute(_MAKE, [chunk.provider_code, chunk.now, *told])
+    made = _known(connection, chunk.provider_code, missing["account_no"])
+    return pl.concat([known, made])
+
+
+def _known(connection: psycopg.Connection[Any], provider_code: str, nos: pl.Series) -> pl.DataFrame:
+    """Look accounts up; their numbers hold no line break, which is what parts them here."""
+    asked = "\n".join(nos.to_list())
+    found = connection.execute(_KNOWN, [provider_code, asked]).fetchone()
+    texts, ids = found if found is not None and found[0] is not None else ("", "")
+    return pl.DataFrame(
+        {
+            "account_no": texts.split("\n") if ids else [],
+            "account_id": pl.Series(ids.split("\n") if ids else [], dtype=pl.String).cast(pl.Int64),
+        },
+        schema={"account_no": pl.String, "account_id": pl.Int64},
+    )
+
+
+_INCOMING: Final = text("""
+    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
+        row_no int, line_no int, kind text, account_no text, holder_name text, address text,
+        id bigint, bill_no text, billing_month date, version smallint, period_from_on date,
+        period_to_on date, issued_on date, due_on date, usage numeric(12,3), usage_unit text,
+        amount_fen bigint, items text, original_no text, original_id bigint, pay_terms text,
+        reading text
+    );
+    TRUNCATE incoming
+""")
+
+
+def load(session: Session, chunk: Chunk) -> None:
+    """Bring a chunk into the temporary table ``incoming``, which nobody else sees."""
+    session.execute(_INCOMING)
+    numbered = chunk.rows.with_row_index("row_no", offset=chunk.after + 1)
+    _copy(driver(session), "incoming", numbered)
+    session.execute(text("ANALYZE incoming (row_no, account_no, id)"))
+
+
+_ACCOUNTS = text("""
+    INSERT INTO utility_account (provider_code, account_no, holder_name, address, created_at)
+    SELECT DISTINCT ON (i.account_no) :provider_code, i.account_no, i.holder_name, i.address, :now
+    FROM incoming i
+    LEFT JOIN utility_account a
+      ON a.provider_code = :provider_code AND a.account_no = i.account_no
+    WHERE i.kind = 'bill' AND a.id IS NULL AND i.issued_on <= :posted_on
+    ORDER BY i.account_no, i.row_no
+    ON CONFLICT (provider_code, account_no) DO NOTHING
+""")
+
+_BILLS = text("""
+    WITH fresh AS (
+        INSERT INTO bill (account_id, id, bill_file_id, amount_fen, recorded_at, billing_month,
+                          period_from_on, period_to_on, issued_on, due_on, file_line_no, version,
+                          usage, bill_no, usage_unit, items, pay_terms)
+        SELECT a.id, i.id, :bill_file_id, i.amount_fen, :now, i.billing_month, i.period_from_on,
+               i.period_to_on, i.issued_on, i.due_on, i.line_no, i.version, i.usage, i.bill_no,
+               i.usage_unit, i.items::json, i.pay_terms::json
+        FROM incoming i
+        JOIN utility_account a
+          ON a.provider_code = :provider_code AND a.account_no = i.account_no
+        WHERE i.kind = 'bill' AND i.issued_on <= :posted_on
+        ORDER BY a.id, i.id, i.row_no
+        ON CONFLICT DO NOTHING
+        RETURNING account_id, id, version, amount_fen
+    ), posted AS (
+        INSERT INTO ledger_transfer (account_id, subject_id, entry_key, debit_account_id,
+                                     credit_account_id, amount_fen, posted_on, posted_at)
+        SELECT account_id, id, 'issued.' || version,
+               CASE WHEN amount_fen > 0 THEN CAST(:receivable_id AS int) ELSE :uncollected_id END,
+               CASE WHEN amount_fen > 0 THEN CAST(:uncollected_id AS int) ELSE :receivable_id END,
+               abs(amount_fen), :posted_on, :now
+        FROM fresh WHERE amount_fen <> 0
+    )
+    SELECT count(*), coalesce(sum(amount_fen), 0)::bigint FROM fresh
+""")
+
+
+def insert_new(session: Session, chunk: Chunk) -> tuple[int, int]:
+    """Take in those bills of ``incoming`` that are new; returns how many and their sum in fen."""
+    session.execute(BY_INDEX)
+    session.execute(_ACCOUNTS, chunk.values())
+    created, total_fen = session.execute(_BILLS, chunk.values()).one()
+    return created, total_fen

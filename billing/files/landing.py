@@ -1,0 +1,248 @@
+"""Staged rows into the books, chunk by chunk, each chunk one transaction.
+
+A chunk lands in one of three ways:
+
+1. *As new*: COPY straight into bills and transfers, in two lanes side by side. Most chunks of most
+   files end here. A key that exists already undoes it, and nothing has happened.
+2. *As known*, once bills we hold have been met: is every row exactly what we hold? Nothing is
+   locked, and nothing written but the count.
+3. *Alone*, when neither will do: new bills by ``INSERT … ON CONFLICT``, the others by
+   ``billing.corrections``.
+
+``billing.files.turns`` keeps the chunks in the order of the file.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import psycopg
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+from billing import corrections, readings
+from billing.files import arrivals
+from billing.files.staging import Staged
+from billing.files.turns import GiveWay, Stopped, Turns
+from core import outbox
+from core.db import connection, count_changed, transaction
+from core.errors import Conflict
+
+LANES: Final = 2  # beside two, the database has no core left
+Progress = Callable[[int, int], None]
+
+# Another's key, or a wait for one that may be a lane's of ours: such a chunk is landed alone.
+_MET = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+)
+
+
+class LandingFailed(Exception):
+    """The database would not take rows that their reader let pass: a fault of ours."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Landing:
+    """What the chunks of one import share; ``meets`` tells that the latest met bills we hold."""
+
+    staged: Staged
+    bill_file_id: int
+    provider_code: str
+    receivable_id: int
+    uncollected_id: int
+    now: datetime
+    meets: bool = False
+
+    def chunk(self, chunk_no: int) -> corrections.Chunk:
+        """Return a chunk as corrections know it."""
+        after = self.staged.landed + chunk_no * self.staged.chunk_rows
+        rows = self.staged.chunk(chunk_no)
+        ids = rows["id"].append(rows["original_id"].drop_nulls())
+        return corrections.Chunk(
+            bill_file_id=self.bill_file_id,
+            provider_code=self.provider_code,
+            rows=rows,
+            after=after,
+            upto=after + rows.height,
+            first_id=ids.min(),  # type: ignore[arg-type]
+            last_id=ids.max(),  # type: ignore[arg-type]
+            receivable_id=self.receivable_id,
+            uncollected_id=self.uncollected_id,
+            now=self.now,
+        )
+
+
+def land(landing: Landing, held: Connection, *, progress: Progress) -> None:
+    """Land every chunk, on ``held`` if one lane is enough; ``progress`` is told of each.
+
+    Raises:
+        Exception: whatever a lane failed with; the chunks before are in the books.
+    """
+    turns = Turns(landing.staged.chunks)
+    if landing.staged.chunks <= 1:
+        _run_lane(landing, turns, held)
+        _tell(landing, turns, progress)
+        return
+    with ThreadPoolExecutor(LANES, thread_name_prefix="lane") as pool:
+        lanes = [pool.submit(_lane, landing, turns) for _ in range(LANES)]
+        for lane in lanes:
+            lane.add_done_callback(lambda done: turns.stop() if done.exception() else None)
+        try:
+            _tell(landing, turns, progress)
+        finally:
+            turns.stop()
+    for lane in lanes:
+        lane.result()
+
+
+def _tell(landing: Landing, turns: Turns, progress: Progress) -> None:
+    staged = landing.staged
+    for done in turns.progress():
+        progress(min(staged.landed + done * staged.chunk_rows, staged.rows), staged.rows)
+
+
+def _lane(landing: Landing, turns: Turns) -> None:
+    """Work as one of several lanes, on a connection of its own."""
+    try:
+        with connection() as own:
+            _run_lane(landing, turns, own)
+    except Stopped:
+        return
+
+
+def _run_lane(landing: Landing, turns: Turns, own: Connection) -> None:
+    while (chunk_no := turns.take()) is not None:
+        chunk = landing.chunk(chunk_no)
+        ways = _ways(landing, chunk)
+        if not any(_try(way, landing, turns, own, chunk, chunk_no) for way in ways):
+            _land_alone(landing, turns, own, chunk, chunk_no)
+        turns.committed(chunk_no)
+
+
+Way = Callable[[Session, corrections.Chunk], dict[str, int] | None]
+
+
+def _ways(landing: Landing, chunk: corrections.Chunk) -> tuple[Way, ...]:
+    if not arrivals.may_be_new(chunk):
+        return ()
+    return (_land_as_known,) if landing.meets else (_land_as_new, _land_as_known)
+
+
+def _try(
+    way: Way, landing: Landing, turns: Turns, own: Connection, chunk: corrections.Chunk, no: int
+) -> bool:
+    """Land a chunk one way if that will do, and count it; tells whether it did."""
+    while True:
+        try:
+            with turns.opened(no), transaction(on=own) as session:
+                session.execute(_LIGHTLY)
+                counts = way(session, chunk)
+                if counts is None:
+                    return False
+                turns.await_turn(no)
+                readings.keep(session, chunk.provider_code, chunk.rows, now=chunk.now)
+                _note(session, chunk, counts)
+                landing.meets = not counts["created"]
+                return True
+        except GiveWay:
+            continue
+        except _MET:
+            landing.meets = True
+            return False
+        except DBAPIError as wrong:
+            if not isinstance(wrong.orig, _MET):
+                raise
+            landing.meets = True
+            return False
+        except psycopg.Error as wrong:  # its full text quotes the row: somebody's bill
+            told = f"rows {chunk.after + 1} to {chunk.upto}: {wrong.diag.message_primary}"
+            raise LandingFailed(told) from None
+
+
+# What blocks a lane may be the other one, waiting for this one: better to give up early. And a
+# chunk lost in a crash is lost with its count: only the import's last word waits for the disk.
+_LIGHTLY = text("SET LOCAL lock_timeout = '500ms'; SET LOCAL synchronous_commit = off")
+
+
+def _land_as_new(session: Session, chunk: corrections.Chunk) -> dict[str, int] | None:
+    created, total_fen = arrivals.copy_in(session, chunk)
+    return _counts(created=created, total_fen=total_fen)
+
+
+def _land_as_known(session: Session, chunk: corrections.Chunk) -> dict[str, int] | None:
+    arrivals.load(session, chunk)
+    rows = chunk.upto - chunk.after
+    if corrections.count_unchanged(session, chunk) < rows:
+        return None
+    return _counts(unchanged=rows)
+
+
+def _land_alone(
+    landing: Landing, turns: Turns, own: Connection, chunk: corrections.Chunk, no: int
+) -> None:
+    """Land a chunk while nothing of this file is in its way: new bills, then all the others."""
+    turns.await_alone(no)
+    with transaction(on=own) as session:
+        _claim(session, chunk)
+        arrivals.load(session, chunk)
+        created, total_fen = arrivals.insert_new(session, chunk)
+        counts = _counts(created=created, total_fen=total_fen)
+        met = chunk.upto - chunk.after - created
+        if met:
+            counts |= corrections.settle(session, chunk, met=met)
+        readings.keep(session, chunk.provider_code, chunk.rows, now=chunk.now)
+        _note(session, chunk, counts)
+    landing.meets = counts["unchanged"] > created
+
+
+def _counts(**found: int) -> dict[str, int]:
+    return dict.fromkeys((*corrections.COUNTED, "created", "total_fen"), 0) | found
+
+
+_TAKEN_UP: Final = "another process has taken this file up"
+_COUNT = text("""
+    UPDATE bill_file SET rows_done = :upto, created = created + :created,
+        unchanged = unchanged + :unchanged, superseded = superseded + :superseded,
+        cancelled = cancelled + :cancelled, reminded = reminded + :reminded,
+        waiting = waiting + :waiting, rejected = rejected + :rejected,
+        total_fen = total_fen + :total_fen
+    WHERE id = :bill_file_id AND rows_done = :after
+""")
+
+
+_CLAIM = text("""
+    SELECT FROM bill_file WHERE id = :bill_file_id AND rows_done = :after FOR UPDATE
+""")
+
+
+def _claim(session: Session, chunk: corrections.Chunk) -> None:
+    """Make sure that a chunk is ours to land, before a row of it is judged; see `_note`.
+
+    Raises:
+        Conflict: it is counted already.
+    """
+    place = {"bill_file_id": chunk.bill_file_id, "after": chunk.after}
+    if session.execute(_CLAIM, place).first() is None:
+        raise Conflict(_TAKEN_UP, code="bill_file.busy")
+
+
+def _note(session: Session, chunk: corrections.Chunk, counts: dict[str, int]) -> None:
+    """Count a chunk on its file and tell of it, in the transaction that lands it.
+
+    Raises:
+        Conflict: it is counted already. Who loses the connection that holds the file's lock may
+            find that another has taken the file up.
+    """
+    place = {"bill_file_id": chunk.bill_file_id, "after": chunk.after, "upto": chunk.upto}
+    if count_changed(session.execute(_COUNT, place | counts)) != 1:
+        raise Conflict(_TAKEN_UP, code="bill_file.busy")
+    facts = {name: count for name, count in counts.items() if name != "total_fen"}
+    outbox.emit(
+        session, "bills.recorded", chunk.bill_file_id, now=chunk.now,
+        after_row=chunk.after, upto_row=chunk.upto, **facts,
+    )  # fmt: skip
