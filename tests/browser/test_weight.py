@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("city")
 
 MOST_BYTES = 100_000
 ROUND_TRIPS = 2  # the page, then at once all it needs to be drawn
+SLOW_DOWN = 4  # a phone's processor draws what has come while the rest is still on its way
 SLOW = {"offline": False, "latency": 60, "downloadThroughput": 400_000, "uploadThroughput": 90_000}
 PARTS = """() => performance.getEntriesByType("resource").map(one => ({
     name: new URL(one.name).pathname, by: one.initiatorType, bytes: one.encodedBodySize,
@@ -39,6 +40,7 @@ def watched(context: BrowserContext) -> tuple[Page, CDPSession, list[int]]:
     tab, received = context.new_page(), list[int]()
     line = context.new_cdp_session(tab)
     line.send("Network.enable")
+    line.send("Emulation.setCPUThrottlingRate", {"rate": SLOW_DOWN})
     line.on("Network.loadingFinished", lambda one: received.append(int(one["encodedDataLength"])))
     return tab, line, received
 
