@@ -8,7 +8,7 @@ UV := 0.13.8
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate pyproject.toml --override overrides.txt --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench prove weeks kill tell plant runs fuzz shots lock up clean
+.PHONY: help setup run test check format bench prove weeks kill tell waits plant runs fuzz shots lock up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ kill: setup ## Kill imports at random moments; what is left must be what a clean
 
 tell: setup ## Tell a city of its bills while workers are killed and Redis is flushed and hung (TIMES=100, ROWS=100000)
 	@$(BIN)/python -m tests.told --times $(or $(TIMES),100) --rows $(or $(ROWS),100000)
+
+waits: setup ## See how long notices wait, alone and behind a night's bills, where carriers take 0.1 to 1 s (NOTICES=20000, ROWS=16000)
+	@$(BIN)/python -m bench.notice_waits --rows $(or $(ROWS),16000) --notices $(or $(NOTICES),20000)
 
 plant: setup ## Plant differences of every class among clean rows; exactly those must be found (ROWS=1000000)
 	@$(BIN)/python -m tests.planted --rows $(or $(ROWS),1000000)

@@ -4,10 +4,13 @@ It counts by what it would know a message again by, so that what was sent twice 
 /counts`` tells of each channel how many came, and how many of them more than once.
 
     python -m bench.far_carriers --port P --smtp-port S --delay-ms 3
+
+``--delay-ms 100-1000`` draws each answer's delay evenly between the two.
 """
 
 import argparse
 import asyncio
+import random
 import re
 from collections import Counter
 from typing import Any
@@ -25,12 +28,12 @@ _MESSAGE_ID = re.compile(rb"^message-id: *<([^@>]+)", re.IGNORECASE | re.MULTILI
 class Far:
     """What came, by channel and by what names it."""
 
-    def __init__(self, delay_ms: int) -> None:
-        self._delay_seconds = delay_ms / 1000
+    def __init__(self, delays_ms: tuple[int, int]) -> None:
+        self._delays_ms, self._chance = delays_ms, random.Random(1)  # noqa: S311
         self.came: dict[str, Counter[str]] = {}
 
     async def take(self, channel: str, name: str) -> None:
-        await asyncio.sleep(self._delay_seconds)
+        await asyncio.sleep(self._chance.uniform(*self._delays_ms) / 1000)
         self.came.setdefault(channel, Counter())[name] += 1
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
@@ -70,8 +73,8 @@ class Far:
         return Response()
 
 
-async def serve(port: int, smtp_port: int, delay_ms: int) -> None:
-    far = Far(delay_ms)
+async def serve(port: int, smtp_port: int, delays_ms: tuple[int, int]) -> None:
+    far = Far(delays_ms)
     loop = asyncio.get_running_loop()
     mail = await loop.create_server(
         lambda: SMTP(far, enable_SMTPUTF8=True, loop=loop), "127.0.0.1", smtp_port
@@ -90,11 +93,19 @@ async def serve(port: int, smtp_port: int, delay_ms: int) -> None:
         await uvicorn.Server(config).serve()
 
 
+def delays(said: str) -> tuple[int, int]:
+    """Return the shortest and the longest delay of ``3`` or ``100-1000``."""
+    least, _, most = said.partition("-")
+    if int(most or least) < int(least):
+        raise ValueError(f"{said} begins with the longer one")
+    return int(least), int(most or least)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--smtp-port", type=int, required=True)
-    parser.add_argument("--delay-ms", type=int, default=3)
+    parser.add_argument("--delay-ms", type=delays, default="3")
     chosen = parser.parse_args()
     asyncio.run(serve(chosen.port, chosen.smtp_port, chosen.delay_ms))
 

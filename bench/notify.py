@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -98,14 +100,18 @@ _CITY = """
 
 
 class City:
-    """A city whose people are reached over four channels, and its processes."""
+    """A city whose people are reached over four channels, and its processes.
 
-    def __init__(self, servers: Servers, scratch: Path, rows: int) -> None:
+    ``delay_ms``: how long a carrier takes, as ``bench.far_carriers`` is told.
+    """
+
+    def __init__(self, servers: Servers, scratch: Path, rows: int, *, delay_ms: str = "3") -> None:
         self.servers, self.scratch, self.rows = servers, scratch, rows
+        self.delay_ms = delay_ms
         self.url = servers.database_url("bench")
         self.family = Family(ROOT, out=subprocess.DEVNULL)
         self.files = 0
-        self.run(_CITY, rows=rows, browser=_browser())
+        self.run(_CITY, rows=rows, browser=browser())
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
 
@@ -152,7 +158,8 @@ class City:
             }),
         }  # fmt: skip
         self.family.start(
-            "far", "bench.far_carriers", "--port", str(FAR), "--smtp-port", str(MAIL)
+            "far", "bench.far_carriers", "--port", str(FAR), "--smtp-port", str(MAIL),
+            "--delay-ms", self.delay_ms,
         )  # fmt: skip
         self.family.start("scheduler", "workers.scheduler")
         db.bind(self.url)
@@ -175,6 +182,12 @@ class City:
         )  # fmt: skip
         assert json.loads(done.stdout)["created"] == self.rows, done.stdout
         return time.monotonic()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return what the far side has counted, by channel."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{FAR}/counts") as answer:
+            found: dict[str, dict[str, int]] = json.load(answer)
+        return found
 
     def handed_over(self) -> int:
         """Return how many of all bills somebody was told of outside their inbox."""
@@ -224,7 +237,7 @@ class Codes:
                 tell(session, telling, now=utc_now())
 
 
-def _browser() -> str:
+def browser() -> str:
     """Return a browser's address; its path ends in /n, which becomes each person's own."""
     point = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
         Encoding.X962, PublicFormat.UncompressedPoint
@@ -260,7 +273,9 @@ def limit(servers: Servers) -> float:
     return rate
 
 
-def measure(rows: int, repeats: int) -> dict[str, Any]:
+@contextmanager
+def a_city(rows: int, *, delay_ms: str = "3") -> Iterator[City]:
+    """Have a city that is about to start; nothing of it stays."""
     base = default_data_dir(ROOT)
     folder = base.with_name(f"{base.name}-notify-{os.getpid()}")
     shutil.rmtree(folder, ignore_errors=True)
@@ -269,34 +284,38 @@ def measure(rows: int, repeats: int) -> dict[str, Any]:
             os.environ["CITYBILL_REDIS_URL"] = servers.redis_url
             servers.create_database("bench")
             migrate(servers.database_url("bench"), today=billing_date(datetime.now(UTC)))
-            city = City(servers, Path(scratch), rows)
-            return _compare(city, servers, rows, repeats)
+            city = City(servers, Path(scratch), rows, delay_ms=delay_ms)
+            try:
+                yield city
+            finally:
+                city.family.stop()
+                db.engine().dispose()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _compare(city: City, servers: Servers, rows: int, repeats: int) -> dict[str, Any]:
+def measure(rows: int, repeats: int) -> dict[str, Any]:
+    with a_city(rows) as city:
+        return _compare(city, rows, repeats)
+
+
+def _compare(city: City, rows: int, repeats: int) -> dict[str, Any]:
     limits, ours, seconds = [], [], []
     city.start()
-    try:
-        for _ in range(repeats):
-            limits.append(limit(servers))
-            told(f"Celery alone {limits[-1]:,.0f}/s")
-            with Codes(rows):
-                started = city.publish()
-                city.wait()
-            seconds.append(time.monotonic() - started)
-            ours.append(rows / seconds[-1])
-            told(f"{rows:,} in {seconds[-1]:,.0f} s, {ours[-1]:,.0f}/s")
-        waited = city.run(
-            "SELECT extract(epoch FROM accepted_at - created_at) FROM notice"
-            " WHERE event = 'sign_in.code' AND accepted_at IS NOT NULL"
-        )
-        with urllib.request.urlopen(f"http://127.0.0.1:{FAR}/counts") as answer:
-            counts = json.load(answer)
-    finally:
-        city.family.stop()
-        db.engine().dispose()
+    for _ in range(repeats):
+        limits.append(limit(city.servers))
+        told(f"Celery alone {limits[-1]:,.0f}/s")
+        with Codes(rows):
+            started = city.publish()
+            city.wait()
+        seconds.append(time.monotonic() - started)
+        ours.append(rows / seconds[-1])
+        told(f"{rows:,} in {seconds[-1]:,.0f} s, {ours[-1]:,.0f}/s")
+    waited = city.run(
+        "SELECT extract(epoch FROM accepted_at - created_at) FROM notice"
+        " WHERE event = 'sign_in.code' AND accepted_at IS NOT NULL"
+    )
+    counts = city.counts()
     cuts = statistics.quantiles([float(one) for (one,) in waited], n=100)
     return {
         "name": "notify", "rows": rows, "ours": spread(ours, "notices/s, over four channels"),

@@ -70,7 +70,9 @@ def write_off(write_off_nos: Collection[str], memory: Path) -> None:
     """
     with transaction() as session:
         found = (prepare(session, number) for number in write_off_nos)
-        orders = {order.write_off_no: (code, order) for code, order in filter(None, found)}
+        orders = {
+            one.order.write_off_no: (one.provider_code, one.order) for one in filter(None, found)
+        }
     told = "".join(json.dumps(_asked(code, order)) + "\n" for code, order in orders.values())
     answers = simulate("write-offs", "--data", str(memory), told=told)
     with transaction() as session:

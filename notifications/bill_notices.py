@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlmodel import Session, col, select
 
 from billing.cycles import MissingBill
-from billing.homes.spans import SEEN
+from billing.homes.spans import SEEN, seen_by
 from billing.rules.calendars import pay_by
 from billing.terms import terms_of
 from billing.usage.unusual import Unusual, unusual_usage
@@ -118,7 +118,7 @@ _PEOPLE = """
     WHERE h.account_id = a.id AND {among}
     GROUP BY m.person_id
 """
-_WHO_SEE = _PEOPLE.format(among=SEEN)
+_WHO_SEE = _PEOPLE.format(among=seen_by("m"))
 _WHO_STAY = _PEOPLE.format(among="h.left_on IS NULL")
 
 _CURRENT = HotStatement(f"""

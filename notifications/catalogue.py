@@ -65,6 +65,7 @@ class Event:
 
     ``keeps``: after it, the notice is of no use and is dropped. ``wakes``: it is handed over in
     quiet hours too. ``gathers``: several of a household are told at once, as ``<code>.many``.
+    ``answers``: it answers a text of theirs, and is none of the texts they allow a day.
     """
 
     code: str
@@ -74,6 +75,7 @@ class Event:
     keeps: timedelta = timedelta(days=3)
     wakes: bool = False
     gathers: bool = False
+    answers: bool = False
     places: frozenset[str] = frozenset()  # what its words may be filled with
 
 
@@ -163,8 +165,8 @@ _EVENTS = (
         places=frozenset({"company", "text"}),
     ),
     # Answers to what somebody answered to a text, by text alone: they have the phone in hand.
-    Event("offers.stopped", Subject.OFFERS, keeps=timedelta(days=1), wakes=True),
-    Event("reply.unread", Subject.OFFERS, keeps=timedelta(days=1), wakes=True),
+    Event("offers.stopped", Subject.OFFERS, keeps=timedelta(days=1), wakes=True, answers=True),
+    Event("reply.unread", Subject.OFFERS, keeps=timedelta(days=1), wakes=True, answers=True),
 )  # fmt: skip
 _MANY = tuple(
     replace(

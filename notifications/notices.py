@@ -3,28 +3,25 @@
 Repeating an event makes no second notice: the row is unique by event, person, subject and channel.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
-from billing.bills import BillRef, format_ref
 from core.clock import billing_date
 from identity.models import Person, Role
 from identity.sign_in import CODE_MINUTES, issue_code
+from notifications import payment_facts
 from notifications.models import Notice, NoticeState
-from notifications.payment_words import item_facts, receipt_facts, returned_facts
-from notifications.refund_words import why_back
-from notifications.telling import Telling, tell
+from notifications.payment_facts import Seen
+from notifications.telling import Telling, tell, tell_all
 from notifications.wording.rendering import Facts
-from payments.autopay.mandates import CHANNEL
 from payments.models import Payment, PaymentItem
 from payments.receipt_links import receipt_path
 from payments.returns.models import Refund
-from payments.returns.transfers import find_transfer
 from payments.states import Outcome
-from payments.views import PaymentItemView, PaymentView
-from payments.views import view as payment_view
+from payments.views import views
 
 
 def send_sign_in_code(session: Session, contact: str, *, secret: str, now: datetime) -> None:
@@ -46,54 +43,64 @@ def send_sign_in_code(session: Session, contact: str, *, secret: str, now: datet
 
 
 class Payer(NamedTuple):
-    """A payment's payer, with what they are told of: the payment, and where they see it."""
+    """A payment's payer, with the payment as they are told of it."""
 
     person: Person
-    shown: PaymentView
-    link: str
-
-    @property
-    def locale(self) -> str:
-        return self.person.locale
-
-    def item(self, ref: BillRef) -> PaymentItemView:
-        return next(one for one in self.shown.items if one.bill_ref == format_ref(ref))
+    seen: Seen
 
 
 def payer_of(
     session: Session, payment: Payment, *, public_url: str, secret: str, now: datetime
 ) -> Payer | None:
     """Return whom to tell of a payment; None: cash at a counter, whose shop gave the receipt."""
-    if payment.payer_id is None:
-        return None
-    person = session.get_one(Person, payment.payer_id)
-    shown = payment_view(session, payment, gateway_name="", today=billing_date(now))
-    link = f"{public_url}/payments/{payment.id}"
-    if person.role is Role.GUEST and secret:
-        link = public_url + receipt_path(payment.id, secret=secret, now=now)
-    return Payer(person, shown, link)
+    found = payers_of(session, [payment.id], public_url=public_url, secret=secret, now=now)
+    return found.get(payment.id)
+
+
+def payers_of(
+    session: Session, payment_ids: Sequence[int], *, public_url: str, secret: str, now: datetime
+) -> dict[int, Payer]:
+    """Return whom to tell of payments, by payment, in their order; without cash at a counter."""
+    rows = session.exec(
+        select(Payment, Person)
+        .join(Person, col(Person.id) == col(Payment.payer_id))
+        .where(col(Payment.id).in_(payment_ids))
+        .order_by(col(Payment.id))
+    ).all()
+    if not rows:
+        return {}
+    shown = views(
+        session, [payment for payment, _ in rows], gateway_name="", today=billing_date(now)
+    )
+    payers = {}
+    for payment, person in rows:
+        link = f"{public_url}/payments/{payment.id}"
+        if person.role is Role.GUEST and secret:
+            link = public_url + receipt_path(payment.id, secret=secret, now=now)
+        seen = payment_facts.seen(
+            payment, shown[payment.id], person.locale, link=link, name=person.name
+        )
+        payers[payment.id] = Payer(person, seen)
+    return payers
 
 
 def tell_paid(
-    session: Session, payment_id: int, *, public_url: str, now: datetime, secret: str = ""
+    session: Session, *payment_ids: int, public_url: str, now: datetime, secret: str = ""
 ) -> None:
-    """Send the payer a receipt.
+    """Send the payers of some payments their receipts.
 
     Args:
         secret: the installation's, which signs a guest's link; empty: the link asks to sign in.
     """
-    payment = session.get_one(Payment, payment_id)
-    to = payer_of(session, payment, public_url=public_url, secret=secret, now=now)
-    if to is None:
-        return
-    facts = receipt_facts(
-        to.shown, name=to.person.name, link=to.link, locale=to.locale,
-        by_autopay=payment.channel == CHANNEL,
-    )  # fmt: skip
-    receipt = Telling(
-        event="payment.receipt", person=to.person, subject_ref=str(payment_id), facts=facts
-    )
-    tell(session, receipt, now=now)
+    payers = payers_of(session, payment_ids, public_url=public_url, secret=secret, now=now)
+    receipts = [
+        Telling(
+            event="payment.receipt", person=to.person, subject_ref=str(payment_id),
+            facts=payment_facts.paid(to.seen),
+        )
+        for payment_id, to in payers.items()
+    ]  # fmt: skip
+    tell_all(session, receipts, now=now)
 
 
 def tell_not_taken(
@@ -105,11 +112,10 @@ def tell_not_taken(
     to = payer_of(session, payment, public_url=public_url, secret=secret, now=now)
     if to is None or item.outcome is Outcome.RETURNED:
         return
-    shown = to.item((item.account_id, item.bill_id))
-    facts = item_facts(shown, item.amount_fen, link=to.link, locale=to.locale)
     refused = Telling(
-        event="write_off.refused", person=to.person, subject_ref=write_off_no, facts=facts
-    )
+        event="write_off.refused", person=to.person, subject_ref=write_off_no,
+        facts=payment_facts.not_taken(item, to.seen),
+    )  # fmt: skip
     tell(session, refused, now=now)
 
 
@@ -122,14 +128,10 @@ def tell_returned(
     to = payer_of(session, payment, public_url=public_url, secret=secret, now=now)
     if to is None:
         return
-    transfer = find_transfer(session, refund_no)
-    facts = returned_facts(
-        refund.to_send_fen, why_back(refund, to.locale), link=to.link, locale=to.locale,
-        by_bank=transfer is not None and transfer.sent_at is not None,
-    )  # fmt: skip
     returned = Telling(
-        event="payment.returned", person=to.person, subject_ref=refund_no, facts=facts
-    )
+        event="payment.returned", person=to.person, subject_ref=refund_no,
+        facts=payment_facts.returned(session, refund, to.seen),
+    )  # fmt: skip
     tell(session, returned, now=now)
 
 
@@ -142,11 +144,10 @@ def tell_declined(
     to = payer_of(session, payment, public_url=public_url, secret=secret, now=now)
     if to is None or refund.declined_by in {None, refund.proposed_by}:
         return
-    item = to.item((refund.account_id, refund.bill_id))
-    facts = item_facts(item, refund.amount_fen, link=to.link, locale=to.locale)
     declined = Telling(
-        event="refund.declined", person=to.person, subject_ref=refund_no, facts=facts
-    )
+        event="refund.declined", person=to.person, subject_ref=refund_no,
+        facts=payment_facts.declined(refund, to.seen),
+    )  # fmt: skip
     tell(session, declined, now=now)
 
 

@@ -27,7 +27,7 @@ def receipt_facts(
         "amount": format_yuan(payment.amount_fen), "count": str(len(payment.items)),
         "how": _HOW[spoken][by_autopay],
     }  # fmt: skip
-    return Facts(values, [_line(item, item.amount_fen, spoken) for item in payment.items], link)
+    return Facts(values, [line(item, item.amount_fen, spoken) for item in payment.items], link)
 
 
 def returned_facts(
@@ -41,7 +41,7 @@ def returned_facts(
 def item_facts(item: PaymentItemView, amount_fen: int, *, link: str, locale: str) -> Facts:
     """Return what is told of one bill's part of a payment."""
     spoken, bill = language(locale), item.bill
-    name, amount = _line(item, item.amount_fen, spoken)
+    name, amount = line(item, item.amount_fen, spoken)
     again = _PAY_AGAIN[spoken].format(day=day_words(bill.pay_by_on, spoken))
     values = {
         "amount": format_yuan(amount_fen), "bill": name,
@@ -51,6 +51,7 @@ def item_facts(item: PaymentItemView, amount_fen: int, *, link: str, locale: str
     return Facts(values, [(name, amount)], link)
 
 
-def _line(item: PaymentItemView, amount_fen: int, locale: str) -> tuple[str, str]:
+def line(item: PaymentItemView, amount_fen: int, locale: str) -> tuple[str, str]:
+    """Return a bill's line in the table of a letter."""
     bill = item.bill
     return bill_words(bill.account, bill.billing_month, locale), format_yuan(amount_fen)

@@ -29,3 +29,8 @@ def why_back(refund: Refund, locale: str) -> str:
     else:
         chinese, english = _CHINESE.get(refund.reason, refund.reason), refund.reason
     return english if locale == "en" else chinese
+
+
+def is_ours(refund: Refund) -> bool:
+    """Tell whether the reason is one of ours: a company's own words may name anybody."""
+    return refund.reason_code is not None or refund.reason in _CHINESE

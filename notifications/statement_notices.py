@@ -10,7 +10,8 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing.household_statement import Figures, add_up, figures_of, hidden_bills
+from billing.bills import BillRef
+from billing.household_statement import Figures, add_up, figures_of, hidden_bills, hidden_from
 from billing.rules.workdays import add_working_days
 from core import outbox
 from core.clock import add_months, month_start
@@ -77,8 +78,8 @@ def tell_share(session: Session, subject: str, *, public_url: str, now: datetime
     persons = people(session, (row.person_id for row in rows))
     tellings = [
         telling
-        for own, figures in _figured(session, rows, month)
-        for telling in _tellings(own, figures, persons, month, public_url=public_url)
+        for own, figures, tenant in _figured(session, rows, month)
+        for telling in _tellings(own, figures, persons, month, tenant, public_url=public_url)
     ]
     if tellings:
         tell_all(session, tellings, now=now)
@@ -87,14 +88,24 @@ def tell_share(session: Session, subject: str, *, public_url: str, now: datetime
 
 def _figured(
     session: Session, rows: list[_Row], month: date
-) -> Iterator[tuple[list[_Row], dict[int, Figures]]]:
-    """Yield the rows with their accounts' month: of homes that see all of it at once."""
-    hidden = hidden_bills(session, {row.household_id for row in rows})
-    plain = [row for row in rows if row.household_id not in hidden]
-    yield plain, figures_of(session, {row.account_id for row in plain}, month)
-    for household_id, bills in hidden.items():
-        own = [row for row in rows if row.household_id == household_id]
-        yield own, figures_of(session, {row.account_id for row in own}, month, hidden=bills)
+) -> Iterator[tuple[list[_Row], dict[int, Figures], int]]:
+    """Yield the rows with their accounts' month: of who sees all of it, at once.
+
+    With it the one person who sees only a part of what their home sees; or 0.
+    """
+    homes = {row.household_id for row in rows}
+    tenants = hidden_from(session, homes)
+    hidden: dict[tuple[int, int], list[BillRef]] = {
+        (home, 0): bills for home, bills in hidden_bills(session, homes).items()
+    }
+    groups: dict[tuple[int, int], list[_Row]] = {}
+    for row in rows:
+        member, home = (row.household_id, row.person_id), (row.household_id, 0)
+        key = member if member in tenants else home if home in hidden else (0, 0)
+        groups.setdefault(key, []).append(row)
+    for key, own in groups.items():
+        bills = (hidden | tenants).get(key, [])
+        yield own, figures_of(session, {row.account_id for row in own}, month, hidden=bills), key[1]
 
 
 def _tellings(
@@ -102,6 +113,7 @@ def _tellings(
     figures: dict[int, Figures],
     persons: dict[int, Person],
     month: date,
+    tenant: int,
     *,
     public_url: str,
 ) -> Iterator[Telling]:
@@ -114,7 +126,8 @@ def _tellings(
         yield Telling(
             event="statement.monthly", person=person, household_id=household_id,
             subject_ref=f"{household_id}.{month:%Y-%m}",
-            attachment_ref=f"statement:{household_id}:{month:%Y-%m}:{person.locale}",
+            attachment_ref=f"statement:{household_id}:{month:%Y-%m}:{person.locale}"
+            + (f":{tenant}" if tenant else ""),
             facts=Facts(
                 values={
                     "month": month_words(month, person.locale),

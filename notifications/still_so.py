@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlmodel import Session
 
-from billing.homes.spans import SEEN
+from billing.homes.spans import seen_by
 from core.db import HotStatement
 from notifications.models import Notice
 
@@ -93,7 +93,7 @@ _MEMBER = """
             WHERE h.account_id = b.account_id AND hm.person_id = n.person_id AND {among}
               AND stands_today(hm.from_on, hm.until_on))
 """
-_SEES = _MEMBER.format(among=SEEN)
+_SEES = _MEMBER.format(among=seen_by("hm"))
 _STAYS = _MEMBER.format(among="h.left_on IS NULL")
 # A bill somebody's autopay will pay: no reminder may make them pay it by hand.
 COVERED = """

@@ -4,21 +4,22 @@ A callback says that there is news. What the news *is* we ask the gateway itself
 or reordered callback can cause a question and nothing else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlmodel import Session
 
 from core import outbox
 from core.db import HotStatement, transaction
-from core.errors import NotFound
+from core.errors import NotFound, UpstreamUnavailable
 from payments.autopay import mandates
 from payments.gateways import gateway_named
-from payments.gateways.base import CallbackKind, Gateway, GatewayStatus
+from payments.gateways.base import Asked, CallbackKind, Gateway, GatewayReply, GatewayStatus
 from payments.models import GatewayCallback, find_payment_by_order
 from payments.pauses import pause_seconds
 from payments.returns import chargebacks, refunds
-from payments.settlement import book_reply
+from payments.settlement import book_reply, lock_all
 
 PARKED_FOR = timedelta(days=2)
 
@@ -91,6 +92,77 @@ _DONE = HotStatement("""
 
 def _note_done(session: Session, kept: GatewayCallback, *, now: datetime) -> None:
     _DONE.rows(session, {"id": kept.id, "now": now})
+
+
+_NEWS = HotStatement("""
+    SELECT DISTINCT ON (p.id) c.id, c.gateway, c.received_at, p.id,
+           p.order_no, p.amount_fen, p.created_at, p.mode, p.gateway_ref
+    FROM gateway_callback c JOIN payment p ON p.order_no = c.reference AND p.gateway = c.gateway
+    WHERE c.id = ANY(:ids) AND c.kind = 'payment' AND c.gateway = ANY(:gateways)
+    ORDER BY p.id, c.id
+""")
+_ALL_DONE = HotStatement("""
+    UPDATE gateway_callback SET processed_at = :now WHERE id = ANY(:ids) RETURNING id
+""")
+
+
+def process_all(
+    callback_ids: Sequence[int],
+    gateways: Mapping[str, Gateway],
+    *,
+    now: datetime,
+    over: Callable[[], bool],
+) -> dict[int, int | None]:
+    """Do as ``process`` does for many callbacks about payments, all booked in one transaction.
+
+    Args:
+        over: whether no more is to be asked; what was asked is still booked.
+
+    Returns:
+        By callback: None, it is done; or in how many seconds to ask again. What is unusual is left
+        out, for ``process``: other kinds, orders we do not know, a second one of a payment.
+    """
+    with transaction() as session:
+        values = {"ids": list(callback_ids), "gateways": list(gateways)}
+        news = [_PaymentNews(*row) for row in _NEWS.rows(session, values)]
+    heard: dict[_PaymentNews, GatewayReply] = {}
+    for one in news:
+        if over():
+            break
+        try:
+            heard[one] = gateways[one.gateway].query(one.asked())
+        except UpstreamUnavailable:
+            break
+    told = {one: reply for one, reply in heard.items() if reply.status is not GatewayStatus.UNKNOWN}
+    with transaction() as session:
+        lock_all(session, [one.payment_id for one in told])
+        for one, reply in told.items():
+            book_reply(session, one.payment_id, reply, now=now)
+        _ALL_DONE.rows(session, {"ids": [one.callback_id for one in told], "now": now})
+    return {
+        one.callback_id: None if one in told else pause_seconds(now - one.received_at)
+        for one in heard
+    }
+
+
+class _PaymentNews(NamedTuple):
+    """A callback, and the payment it is about."""
+
+    callback_id: int
+    gateway: str
+    received_at: datetime
+    payment_id: int
+    order_no: str
+    amount_fen: int
+    created_at: datetime
+    mode: str
+    gateway_ref: str | None
+
+    def asked(self) -> Asked:
+        return Asked(
+            order_no=self.order_no, amount_fen=self.amount_fen, asked_at=self.created_at,
+            mode=self.mode, gateway_ref=self.gateway_ref,
+        )  # fmt: skip
 
 
 def look_again_seconds(session: Session, callback_id: int, *, now: datetime) -> int:

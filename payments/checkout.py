@@ -300,6 +300,15 @@ def waits_for(session: Session, payment_id: int) -> str | None:
     return rows[0][0] if rows else None
 
 
+_ENDED = HotStatement("SELECT id FROM payment WHERE id = ANY(:ids) AND status <> ALL(:pending)")
+
+
+def list_ended(session: Session, payment_ids: Sequence[int]) -> list[int]:
+    """Return which of these payments have ended, so that nobody's word is waited for."""
+    values = {"ids": list(payment_ids), "pending": list(PENDING)}
+    return [payment_id for (payment_id,) in _ENDED.rows(session, values)]
+
+
 _FINAL = {GatewayStatus.PAID, GatewayStatus.REFUSED, GatewayStatus.CLOSED}
 
 

@@ -1,6 +1,6 @@
 """What a payer may see of a payment."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from billing.bills import views as bill_views
 from billing.homes.pay_grants import as_payer_sees as bill_as_payer_sees
 from billing.models import Bill, UtilityAccount
 from billing.views import BillView
+from core.db import HotStatement
 from payments.models import Payment, PaymentItem, list_items, list_receipts
 from payments.returns.suspense import return_no
 from payments.returns.transfers import find_transfer
@@ -106,7 +107,25 @@ class PaymentView(PaymentProgress):
 
 def progress(session: Session, payment: Payment) -> PaymentProgress:
     """Return how far a payment has come; items are in the order of their write-off numbers."""
-    items = tuple(_item_progress(item) for item in list_items(session, payment.id))
+    beside = payment.id in _with_money_beside(session, [payment.id])
+    return _progress(session, payment, list_items(session, payment.id), beside=beside)
+
+
+# Money that came unasked, or goes back: of few payments, and none of these is read otherwise.
+_BESIDE = HotStatement("""
+    SELECT payment_id FROM receipt WHERE payment_id = ANY(:ids)
+    UNION SELECT payment_id FROM refund WHERE payment_id = ANY(:ids)
+""")
+
+
+def _with_money_beside(session: Session, payment_ids: Sequence[int]) -> set[int]:
+    return {one for (one,) in _BESIDE.rows(session, {"ids": list(payment_ids)})}
+
+
+def _progress(
+    session: Session, payment: Payment, found: Sequence[PaymentItem], *, beside: bool
+) -> PaymentProgress:
+    items = tuple(_item_progress(item) for item in found)
     is_open = payment.status is PaymentStatus.OPEN
     return PaymentProgress(
         ref=str(payment.id),
@@ -116,14 +135,14 @@ def progress(session: Session, payment: Payment) -> PaymentProgress:
         amount_fen=payment.amount_fen,
         fee_fen=payment.fee_fen,
         fee_tax_fen=payment.fee_tax_fen,
-        receipts=_receipts(session, payment.id),
+        receipts=_receipts(session, payment.id) if beside else (),
         created_at=payment.created_at,
         paid_at=payment.paid_at,
         pay_url=payment.pay_url if is_open else None,
         pay_code=payment.pay_code if is_open else None,
         pay_fields=(payment.pay_fields or {}) if is_open else {},
         items=items,
-        refunds=refund_views(session, payment) if payment.paid_at else (),
+        refunds=refund_views(session, payment) if beside and payment.paid_at else (),
     )
 
 
@@ -159,12 +178,27 @@ def _receipts(session: Session, payment_id: int) -> tuple[ReceiptView, ...]:
 
 def view(session: Session, payment: Payment, *, gateway_name: str, today: date) -> PaymentView:
     """Return a payment with what became of each of its bills."""
-    done, bills = progress(session, payment), _bills(session, payment, today=today)
-    items = tuple(
-        PaymentItemView(**_values(item), bill=bill)
-        for item, bill in zip(done.items, bills, strict=True)
-    )
-    return PaymentView(**_values(done) | {"items": items}, gateway_name=gateway_name)
+    return views(session, [payment], gateway_name=gateway_name, today=today)[payment.id]
+
+
+def views(
+    session: Session, payments: Sequence[Payment], *, gateway_name: str, today: date
+) -> dict[int, PaymentView]:
+    """Return payments with what became of each of their bills, by id, with one look at them all."""
+    ids = [payment.id for payment in payments]
+    rows, beside = _bills(session, ids, today=today), _with_money_beside(session, ids)
+    found = {}
+    for payment in payments:
+        own = [(item, bill) for item, bill in rows if item.payment_id == payment.id]
+        done = _progress(session, payment, [item for item, _ in own], beside=payment.id in beside)
+        items = tuple(
+            PaymentItemView(**_values(item), bill=bill)
+            for item, (_, bill) in zip(done.items, own, strict=True)
+        )
+        found[payment.id] = PaymentView(
+            **_values(done) | {"items": items}, gateway_name=gateway_name
+        )
+    return found
 
 
 def _values(of: ItemProgress | PaymentProgress) -> dict[str, Any]:
@@ -177,23 +211,26 @@ def as_payer_sees(shown: PaymentView, own: Container[int]) -> PaymentView:
     return replace(shown, items=items)
 
 
-def _bills(session: Session, payment: Payment, *, today: date) -> list[BillView]:
-    """Return a payment's bills, in the order of its items' write-off numbers."""
+def _bills(
+    session: Session, payment_ids: Sequence[int], *, today: date
+) -> list[tuple[PaymentItem, BillView]]:
+    """Return payments' items with their bills, in the order of their write-off numbers."""
     rows = session.exec(
-        select(Bill, UtilityAccount)
-        .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
+        select(PaymentItem, Bill, UtilityAccount)
         .join(
-            PaymentItem,
+            Bill,
             and_(
                 col(PaymentItem.account_id) == col(Bill.account_id),
                 col(PaymentItem.bill_id) == col(Bill.id),
             ),
         )
-        .where(PaymentItem.payment_id == payment.id)
+        .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
+        .where(col(PaymentItem.payment_id).in_(payment_ids))
         .order_by(col(PaymentItem.write_off_no))
     ).all()
-    accounts = {account.id: account for _, account in rows if account.id is not None}
-    return bill_views(session, [bill for bill, _ in rows], accounts, today=today)
+    accounts = {account.id: account for _, _, account in rows if account.id is not None}
+    shown = bill_views(session, [bill for _, bill, _ in rows], accounts, today=today)
+    return [(item, bill) for (item, *_), bill in zip(rows, shown, strict=True)]
 
 
 def public_outcome(outcome: Outcome) -> str:

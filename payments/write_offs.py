@@ -1,5 +1,6 @@
 """Telling a company that its bill was paid (销账), and what follows from its answer."""
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -9,15 +10,17 @@ from billing import late_fees
 from billing.elsewhere import void_paid_elsewhere
 from billing.ledger import books, postings
 from billing.models import Bill
+from billing.rules.terms import Terms
 from billing.terms import terms_of
 from core import outbox
 from core.clock import billing_date
 from core.db import HotStatement, transaction
-from core.errors import IllegalTransition, NotFound
+from core.errors import IllegalTransition, NotFound, UpstreamUnavailable
 from core.keys import month_of
 from payments.models import Payment, PaymentItem, get_payment
 from payments.pauses import pause_seconds
 from payments.returns.refunds import request_refund
+from payments.settlement import lock_all
 from payments.states import ItemNews, Outcome, sources_of
 from providers.base import UtilityClient, WriteOffOrder, WriteOffOutcome, WriteOffReply
 
@@ -37,35 +40,59 @@ _HEARD = {  # where the same answer again finds an item
 }
 
 
-_ORDER = HotStatement("""
-    SELECT a.provider_code, a.account_no, b.bill_no, b.id, i.amount_fen, p.paid_at
+_ORDERS = HotStatement("""
+    SELECT i.write_off_no, p.id, a.provider_code, a.account_no, b.bill_no, b.id, i.amount_fen,
+           p.paid_at
     FROM payment_item i
     JOIN payment p ON p.id = i.payment_id
     JOIN utility_account a ON a.id = i.account_id
     JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
-    WHERE i.write_off_no = :write_off_no AND i.outcome = 'paid'
+    WHERE i.write_off_no = ANY(:write_off_nos) AND i.outcome = 'paid'
+    ORDER BY i.write_off_no
 """)
 
 
-def prepare(session: Session, write_off_no: str) -> tuple[str, WriteOffOrder] | None:
-    """Return the company's code and what to tell it; None when there is nothing (left) to tell.
+class Prepared(NamedTuple):
+    """What to tell a company, of which payment."""
+
+    payment_id: int
+    provider_code: str
+    order: WriteOffOrder
+
+
+def _prepare(session: Session, write_off_nos: Sequence[str]) -> list[Prepared]:
+    rows = _ORDERS.rows(session, {"write_off_nos": list(write_off_nos)})
+    return [
+        Prepared(
+            payment_id,
+            provider_code,
+            WriteOffOrder(
+                write_off_no=write_off_no,
+                account_no=account_no,
+                bill_no=bill_no,
+                billing_month=month_of(bill_id),
+                amount_fen=amount_fen,
+                paid_at=paid_at,
+            ),
+        )
+        for (
+            write_off_no, payment_id, provider_code, account_no, bill_no, bill_id, amount_fen,
+            paid_at,
+        ) in rows
+    ]  # fmt: skip
+
+
+def prepare(session: Session, write_off_no: str) -> Prepared | None:
+    """Return what to tell which company; None when there is nothing (left) to tell.
 
     Raises:
         NotFound: no such write-off.
     """
-    rows = _ORDER.rows(session, {"write_off_no": write_off_no})
-    if not rows:
+    prepared = _prepare(session, [write_off_no])
+    if not prepared:
         _get_item(session, write_off_no)
         return None
-    provider_code, account_no, bill_no, bill_id, amount_fen, paid_at = rows[0]
-    return provider_code, WriteOffOrder(
-        write_off_no=write_off_no,
-        account_no=account_no,
-        bill_no=bill_no,
-        billing_month=month_of(bill_id),
-        amount_fen=amount_fen,
-        paid_at=paid_at,
-    )
+    return prepared[0]
 
 
 def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime) -> bool:
@@ -81,16 +108,11 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
         prepared = prepare(session, write_off_no)
         if prepared is None:
             return True
-        provider_code, order = prepared
-        terms = terms_of(session, [provider_code], billing_date(now))[provider_code]
-    if provider_code not in clients:
-        raise NotFound(f"no live API is configured for {provider_code}", code="utility.no_api")
-    if order.amount_fen == 0:  # nothing to tell: a bill of zero is closed as it came (rule 7)
-        reply = WriteOffReply(outcome=WriteOffOutcome.ACCEPTED)
-    elif now < order.paid_at + timedelta(hours=terms.write_off.hours):
-        reply = clients[provider_code].write_off(order)
-    else:
-        reply = clients[provider_code].query(write_off_no) or NEVER_SEEN
+        code = prepared.provider_code
+        terms = terms_of(session, [code], billing_date(now))[code]
+    if code not in clients:
+        raise NotFound(f"no live API is configured for {code}", code="utility.no_api")
+    reply = _ask(clients[code], prepared.order, terms, now=now)
     if reply.outcome is WriteOffOutcome.UNKNOWN:
         return False
     with transaction() as session:
@@ -98,11 +120,64 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
     return True
 
 
+def _ask(
+    client: UtilityClient, order: WriteOffOrder, terms: Terms, *, now: datetime
+) -> WriteOffReply:
+    if order.amount_fen == 0:  # nothing to tell: a bill of zero is closed as it came (rule 7)
+        return WriteOffReply(outcome=WriteOffOutcome.ACCEPTED)
+    if now < order.paid_at + timedelta(hours=terms.write_off.hours):
+        return client.write_off(order)
+    return client.query(order.write_off_no) or NEVER_SEEN
+
+
+def send_all(
+    write_off_nos: Sequence[str],
+    clients: Mapping[str, UtilityClient],
+    *,
+    now: datetime,
+    over: Callable[[], bool],
+) -> dict[str, int | None]:
+    """Do as ``send`` does for many write-offs, all answers booked in one transaction.
+
+    Args:
+        over: whether no more is to be sent; what was answered is still booked.
+
+    Returns:
+        By write-off: None, it is done; or in how many seconds to send again. What is unusual is
+        left out, for ``send``: nothing left to tell, a company without an API or out of reach.
+    """
+    with transaction() as session:
+        found = [one for one in _prepare(session, write_off_nos) if one.provider_code in clients]
+        terms = terms_of(session, {one.provider_code for one in found}, billing_date(now))
+    heard: list[tuple[Prepared, WriteOffReply]] = []
+    away = set[str]()
+    for one in found:
+        code = one.provider_code
+        if over():
+            break
+        if code not in away:
+            try:
+                heard.append((one, _ask(clients[code], one.order, terms[code], now=now)))
+            except UpstreamUnavailable:
+                away.add(code)
+    known = [(one, said) for one, said in heard if said.outcome is not WriteOffOutcome.UNKNOWN]
+    with transaction() as session:
+        lock_all(session, {one.payment_id for one, _ in known})
+        for one, reply in known:
+            book(session, one.order.write_off_no, reply, now=now)
+    again = {one.order.write_off_no: _pause(one.order.paid_at, now=now) for one, _ in heard}
+    return again | {one.order.write_off_no: None for one, _ in known}
+
+
 def send_again_seconds(session: Session, write_off_no: str, *, now: datetime) -> int:
     """Tell when to try again: half a minute at first (rule 28), then minutes, then hours."""
     payment = session.get_one(Payment, _get_item(session, write_off_no).payment_id)
     assert payment.paid_at is not None
-    return max(30, pause_seconds(now - payment.paid_at))
+    return _pause(payment.paid_at, now=now)
+
+
+def _pause(paid_at: datetime, *, now: datetime) -> int:
+    return max(30, pause_seconds(now - paid_at))
 
 
 def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: datetime) -> None:

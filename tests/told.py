@@ -7,7 +7,6 @@ carrier got twice is counted, and is at most what was on its way when a worker d
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -16,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +22,7 @@ from pathlib import Path
 import redis
 
 from bench.bill_import import ROOT
-from bench.notify import CHANNELS, FAR, City
+from bench.notify import CHANNELS, City
 from cli.migrations import migrate
 from cli.serve import WORKERS, worker
 from cli.servers import Servers, default_data_dir
@@ -80,12 +78,6 @@ def strike(workers: Workers, line: redis.Redis, chosen: random.Random) -> str:
     return what
 
 
-def counts() -> dict[str, dict[str, int]]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{FAR}/counts") as answer:
-        found: dict[str, dict[str, int]] = json.load(answer)
-    return found
-
-
 def prove(rows: int, times: int, seed: int) -> int:
     """Tell and strike; returns the exit status."""
     chosen, base = random.Random(seed), default_data_dir(ROOT)
@@ -107,7 +99,7 @@ def prove(rows: int, times: int, seed: int) -> int:
                 sys.stderr.write(f"\r{city.handed_over():,} told, {done} ")
                 sys.stderr.flush()
             city.wait(stalled_seconds=180)  # the last killed worker's leases end first
-            came = counts()
+            came = city.counts()
         finally:
             workers.stop()
             city.family.stop()

@@ -4,11 +4,15 @@ A job function gets the job's subject and returns None when it is done. It raise
 called again later and ``UpstreamUnavailable`` when another system is away: neither is a failure.
 Anything else it raises is a failure: tried again with growing pauses, and *dead* after
 ``MAX_ATTEMPTS``, with the reason on the row, for a person to see and to set going again.
+
+Some kinds are also done as sets: all that were rung for together in one go, which costs a fraction
+(docs/adr/0016). A set only does what goes well; whatever it leaves, or all of it when it fails, is
+done one by one as if there were no sets.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -62,7 +66,12 @@ class Ended(NamedTuple):
     uncount: int = 0
 
 
+Over = Callable[[], bool]  # whether the turn is over, so that no more should be begun
+# By subject: None where it is done, or in how many seconds to call again.
+Ends = Mapping[str, int | None]
+Set = Callable[[Sequence[str], Over], Ends]
 JOBS: dict[str, Callable[[str], None]] = {}
+SETS: dict[str, Set] = {}
 
 
 def job(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
@@ -73,6 +82,21 @@ def job(name: str) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
         return work
 
     return register
+
+
+def job_set(name: str) -> Callable[[Set], Set]:
+    """Register what does many jobs ``name`` at once; those it says nothing of go one by one."""
+
+    def register(work: Set) -> Set:
+        SETS[name] = work
+        return work
+
+    return register
+
+
+def never() -> bool:
+    """Tell that the turn is not over: who does one thing does it to its end."""
+    return False
 
 
 def _answer(queue: Queue) -> None:
@@ -109,7 +133,8 @@ _FINISH = HotStatement("""
 
 _RENEW = text("""
     UPDATE job SET lease_until = :until
-    WHERE id = :id AND attempts = :attempt AND state = 'running'
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:attempts AS integer[])) AS held (id, attempt)
+    WHERE job.id = held.id AND job.attempts = held.attempt AND job.state = 'running'
 """)
 
 
@@ -122,24 +147,61 @@ def run(*job_ids: int) -> int:
     values = {"ids": list(job_ids), "now": now, "lease_until": now + LEASE}
     with transaction() as session:
         taken = sorted(Taken(*row) for row in _TAKE.rows(session, values))
-    ended: list[Ended] = []
-    for one in taken:
-        if time.monotonic() - started > TURN_SECONDS and ended:
-            ended += [_again(one, timedelta(0)) for one in taken[len(ended) :]]
-            break
-        ended.append(_do(one))
-    if ended:
-        _finish(ended)
+    if not taken:
+        return 0
+
+    def over() -> bool:
+        return time.monotonic() - started > TURN_SECONDS
+
+    with _heartbeat() as held:
+        ended = _do_sets(taken, held, over)
+        met = {one.id for one in ended}
+        rest = [one for one in taken if one.id not in met]
+        for at, one in enumerate(rest):
+            if over() and ended:
+                ended += [_again(later, timedelta(0)) for later in rest[at:]]
+                break
+            held[:] = [one]
+            ended.append(_do(one))
+    _finish(ended)
     return len(ended)
+
+
+def _do_sets(taken: Sequence[Taken], held: list[Taken], over: Over) -> list[Ended]:
+    """Do what can be done as sets; one that failed before goes alone, and spoils nobody's set."""
+    kinds: dict[str, list[Taken]] = {}
+    for one in taken:
+        if one.task in SETS and one.attempt == 1:
+            kinds.setdefault(one.task, []).append(one)
+    ended: list[Ended] = []
+    for task, many in kinds.items():
+        if len(many) > 1 and not over():
+            held[:] = many
+            ended += _do_set(task, many, over)
+    return ended
+
+
+def _do_set(task: str, many: Sequence[Taken], over: Over) -> list[Ended]:
+    try:
+        ends = SETS[task]([one.subject_id for one in many], over)
+    except Exception as failure:  # noqa: BLE001  one by one it will be seen whose failure it is
+        _log.warning("set_failed", task=task, jobs=len(many), exc_info=failure)
+        return []
+    return [_went(one, ends[one.subject_id]) for one in many if one.subject_id in ends]
+
+
+def _went(taken: Taken, again_seconds: int | None) -> Ended:
+    if again_seconds is not None:
+        return _again(taken, timedelta(seconds=again_seconds))
+    return Ended(taken.id, taken.attempt, "done")
 
 
 def _do(taken: Taken) -> Ended:
     structlog.contextvars.bind_contextvars(job_id=taken.id, request_id=taken.request_id)
     try:
-        with _heartbeat(taken):
-            JOBS[taken.task](taken.subject_id)
+        JOBS[taken.task](taken.subject_id)
     except NotYet as later:
-        return _again(taken, timedelta(seconds=later.after_seconds))
+        return _went(taken, later.after_seconds)
     except UpstreamUnavailable as away:
         return _again(taken, _AWAY_PAUSE, str(away))
     except Exception as failure:  # noqa: BLE001  the edge: a failure must end on the row
@@ -149,7 +211,7 @@ def _do(taken: Taken) -> Ended:
         return Ended(taken.id, taken.attempt, state, utc_now() + _pause(taken.attempt), error)
     finally:
         structlog.contextvars.clear_contextvars()
-    return Ended(taken.id, taken.attempt, "done")
+    return _went(taken, None)
 
 
 def _again(taken: Taken, pause: timedelta, error: str | None = None) -> Ended:
@@ -179,23 +241,27 @@ def _finish(ended: Sequence[Ended]) -> None:
 
 
 @contextmanager
-def _heartbeat(taken: Taken) -> Iterator[None]:
-    """Renew the lease while the work goes on, however long it takes."""
-    done = threading.Event()
+def _heartbeat() -> Iterator[list[Taken]]:
+    """Renew the leases of what is in the list, and being worked on, however long it takes."""
+    done, held = threading.Event(), list[Taken]()
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
-            values = {"id": taken.id, "attempt": taken.attempt, "until": utc_now() + LEASE}
+            now_held = tuple(held)
+            values = {
+                "ids": [one.id for one in now_held], "until": utc_now() + LEASE,
+                "attempts": [one.attempt for one in now_held],
+            }  # fmt: skip
             try:
                 with transaction() as session:
                     session.execute(_RENEW, values)
             except SQLAlchemyError as away:  # the next beat is in time: a lease is three of them
-                _log.warning("heartbeat_missed", reason=str(away), job_id=taken.id)
+                _log.warning("heartbeat_missed", reason=str(away), job_ids=values["ids"])
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield
+        yield held
     finally:
         done.set()
         thread.join()

@@ -79,6 +79,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "confirmation_file.expected": ("payments.fetch_confirmation",),
     "book_file.received": ("bills.read_book",),
     "break.questioned": ("payments.query_again",),
+    "reversal.due": ("payments.reverse_write_off",),
     "bank_match.decided": ("payments.match_bank",),
     "complaint.received": ("notices.complaint",),
     "complaint.answered": ("notices.complaint",),
@@ -183,9 +184,12 @@ def ring(*, now: datetime, limit: int = 500) -> int:
 
 
 def _bells(due: Sequence[tuple[int, str]]) -> Iterator[tuple[Queue, list[int]]]:
-    """Divide jobs that are due, by id and task, into what is rung for at once."""
+    """Divide jobs that are due, by id and task, into what is rung for at once: kind after kind.
+
+    What is of one kind can be done as a set (``workers.jobs``).
+    """
     by_queue: dict[Queue, list[int]] = {}
-    for job_id, task in sorted(due):  # the database gives them in any order
+    for task, job_id in sorted((task, job_id) for job_id, task in due):
         by_queue.setdefault(Queue(task.partition(".")[0]), []).append(job_id)
     for queue, job_ids in by_queue.items():
         size = min(_TOGETHER.get(queue, 1), 1 + len(job_ids) // _BELLS)

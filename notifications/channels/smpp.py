@@ -198,8 +198,10 @@ class Smpp(WithoutReceipts):
     def _hear(self, pdus: list[Command]) -> bool:
         receipts = [receipt for pdu in pdus if (receipt := _read(pdu)) is not None]
         replies = [reply for pdu in pdus if (reply := _read_reply(pdu)) is not None]
-        kept = not receipts or self._keep(receipts)
-        return (not replies or self._keep_replies(replies)) and kept
+        # All come again if any is not kept. Receipts are known again, replies are not: they wait.
+        return (not receipts or self._keep(receipts)) and (
+            not replies or self._keep_replies(replies)
+        )
 
 
 def _until(expires_at: datetime | None) -> str:
@@ -231,8 +233,9 @@ def _read(pdu: Command) -> Receipt | None:
 def _read_reply(pdu: Command) -> TextReply | None:
     """Return what somebody wrote to us; None for anything that is not a phone's own message.
 
-    A centre numbers no reply: one it says again, because our answer was lost, is another. Nothing
-    is decided by how often it came.
+    A centre numbers no reply: one it says again, because our answer was lost, is another. Its text
+    and its moment are no number either: somebody may refuse, agree and refuse within a minute, and
+    a refusal must not be taken for the one before. So nothing is decided by how often one came.
     """
     if pdu.esm_class is None or pdu.esm_class & 0x3C:
         return None

@@ -21,6 +21,7 @@ from notifications.sending.claiming import Claimed
 from notifications.still_so import over
 
 TEXTS = "sms"  # the channel of which nobody wants many
+_ANSWERS = sorted(event.code for event in EVENTS.values() if event.answers)
 
 
 class Where(NamedTuple):
@@ -59,6 +60,7 @@ _TOO_MANY = HotStatement("""
     WHERE n.id = ANY(:ids) AND coalesce(s.texts_per_day, CAST(:usual AS integer)) <= (
         SELECT count(*) FROM notice o
         WHERE o.person_id = n.person_id AND o.channel = :texts AND o.kind <> 'code'
+          AND o.event <> ALL(:answers)
           AND o.created_at > CAST(:today_at AS timestamptz) - interval '32 days'
           AND (o.accepted_at >= :today_at
                OR (o.state = 'created' AND o.attempts > 0 AND o.held IS NULL AND o.due_at > :now
@@ -107,11 +109,15 @@ def look(session: Session, claimed: Sequence[Claimed], *, now: datetime) -> Look
 
 
 def _too_many(session: Session, notices: Sequence[Notice], *, now: datetime) -> frozenset[int]:
-    texts = [one.id for one in notices if one.channel == TEXTS and one.kind is not Kind.CODE]
+    texts = [
+        one.id
+        for one in notices
+        if one.channel == TEXTS and one.kind is not Kind.CODE and one.event not in _ANSWERS
+    ]
     if not texts:
         return frozenset()
     values = {
-        "ids": texts, "texts": TEXTS, "now": now,
+        "ids": texts, "texts": TEXTS, "answers": _ANSWERS, "now": now,
         "usual": NoticeSettings.model_fields["texts_per_day"].default,
         "today_at": datetime.combine(billing_date(now), time(), BILLING_ZONE),
     }  # fmt: skip

@@ -168,6 +168,16 @@ class TestOrder:
             kept = select(OutboxEvent).where(OutboxEvent.topic == "replies.kept")
             assert len(session.exec(kept).all()) == 1
 
+    @pytest.mark.parametrize("words", ["TD", "谢谢"])
+    def test_one_a_centre_says_again_is_kept_again_and_answered_once(self, person, words):
+        for number in range(2):  # SMPP: each has a number of our own
+            comes(phone_of(person), words, ref=f"{number}", carrier="smpp")
+            read()
+
+        assert len(rows(ReaderReply)) == 2
+        assert len(texts("offers.stopped") + texts("reply.unread")) == 1
+        assert len(refusals()) <= 1
+
     def test_an_old_reply_does_not_undo_a_newer_yes(self, person):
         answers(person, "T", ref="late", said_at=NOW - 2 * MINUTE)
 

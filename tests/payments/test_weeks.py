@@ -9,6 +9,7 @@ from payments.gateways.base import RefundOrder, RefundReply
 from payments.returns import suspense
 from tests.weeks.gateway_books import GatewayBooks, Manner
 from tests.weeks.run import run
+from tests.weeks.steps import ONLINE
 from tests.weeks.week import Broken
 from workers import jobs
 
@@ -19,9 +20,31 @@ WITH_RETURNS = (59, 16, 50, 12, 13, 25)  # weeks in which money goes back more t
 EAGER = (Manner(code="wallet", takes_twice=True, takes_late=True),)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_after_a_random_week_every_fen_is_accounted_for(seed):
-    run(seed)
+# What has to happen in some week of those that begin with a seed; the first is enough as a rule.
+LIVED_THROUGH = {
+    1: ("disputes won", "disputes lost"),
+    2: ("cash booked by api", "cash suspended by api"),
+    3: ("debits done",),
+    4: ("collected",),
+}
+AT_MOST = 6  # weeks until it has happened
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("first", LIVED_THROUGH)
+def test_after_a_random_week_every_fen_is_accounted_for(first):
+    missing, seed = set(LIVED_THROUGH[first]), first
+    while missing and seed < first + len(LIVED_THROUGH) * AT_MOST:
+        happened = run(seed).counts
+        missing = {kind for kind in missing if not any(one.startswith(kind) for one in happened)}
+        seed += len(LIVED_THROUGH)
+
+    assert not missing, f"from {first} on no week has {missing}: choose other seeds"
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_a_week_of_payments_alone_accounts_for_every_fen_as_well(seed):
+    run(seed, plan=ONLINE)
 
 
 def test_the_same_seed_is_the_same_week():
@@ -34,7 +57,7 @@ def first_broken(*seeds: int, manners: tuple[Manner, ...]) -> str:
     """Live through some weeks until one breaks; return what it says."""
     for seed in seeds:
         try:
-            run(seed, manners=manners)
+            run(seed, plan=ONLINE, manners=manners)
         except Broken as broken:
             return str(broken)
     return ""

@@ -10,11 +10,14 @@ from identity.duties import Duty
 from identity.models import Role
 from notifications.bill_notices import find_ready, tell_some
 from notifications.models import Notice
+from notifications.notices import tell_paid
 from notifications.wording import versions
 from notifications.wording.rendering import Key
 from notifications.wording.template import Form
-from tests.factories import a_home, a_person, the_bill
+from tests.factories import a_home, a_paid_payment, a_person, the_bill
+from tests.notifications.test_complaint_notices import tell_all as tell_answers
 from tests.notifications.wording.test_versions import proposed
+from tests.support.complaining import answer, ask, take
 from tests.web.conftest import Browser, signed_in
 from tests.web.test_console_terms import main_of, told
 
@@ -215,3 +218,25 @@ class TestRealFacts:
         letter = writer.get(at.replace("short", "letter") + f"/letter?told={number}").text
         assert "¥123.45" in letter
         assert home.account_nos[0] not in letter + page
+
+    def test_a_receipt_and_an_answer_may_be_looked_at_with_too(self, colleagues):
+        writer, home, clerk = colleagues[0], a_home(12_345, now=utc_now()), a_person(Role.STAFF)
+        one = ask(home.owner_id, about=f"bill:{home.refs[0][0]}.{home.refs[0][1]}")
+        take(one, clerk)
+        answer(one, clerk, "赵敏，您好：读数无误。")
+        tell_answers()
+        payment = a_paid_payment(home)
+        with transaction() as session:
+            tell_paid(session, payment.id, public_url="https://c.example", now=utc_now())
+            rows = session.exec(select(Notice).where(Notice.channel == "inbox")).all()
+        numbers = {row.event: row.id for row in rows}
+        answered = "/console/wording/words/complaint.answered/letter/zh_CN/plain"
+
+        receipt = writer.get(f"{LETTER}/letter?told={numbers['payment.receipt']}").text
+        reply = writer.get(f"{answered}/letter?told={numbers['complaint.answered']}").text
+
+        assert "¥123.45" in receipt
+        assert "2026年10月" in main_of(writer, answered)  # to choose
+        assert "赵敏" not in reply
+        assert one.number not in reply + writer.get(answered).text
+        assert home.account_nos[0] not in reply + receipt

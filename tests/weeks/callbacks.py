@@ -26,7 +26,7 @@ from tests.weeks.gateway_books import GatewayBooks, Manner
 from tests.weeks.many import bind, own_servers
 from tests.weeks.quiet import quiet
 from tests.weeks.steps import deliver, web_request
-from tests.weeks.week import Attempt, Request, Week, world_of
+from tests.weeks.week import Attempt, Plan, Request, Week, world_of
 
 COPIES = 25  # of each callback, as a rule
 ONE = Manner(code="wallet", tries_again=True, takes_twice=True, takes_other_amounts=True)
@@ -55,7 +55,7 @@ class Left(NamedTuple):
 
 def once_in_order(households: int, seed: int) -> Left:
     """Deliver each callback once, when it happens, and act upon it at once."""
-    with world_of(seed, {}, manners=(ONE,)) as week:
+    with world_of(seed, Plan({}), manners=(ONE,)) as week:
         books, received = _begin(week, households), 0
         for attempt, acts in _stories(week):
             for act in acts:
@@ -70,7 +70,7 @@ def once_in_order(households: int, seed: int) -> Left:
 
 def often_and_shuffled(households: int, seed: int, copies: int = COPIES) -> Left:
     """Deliver every callback many times in no order, and act upon them at any moment."""
-    with world_of(seed, {}, manners=(ONE,)) as week:
+    with world_of(seed, Plan({}), manners=(ONE,)) as week:
         books = _begin(week, households)
         for attempt, acts in _stories(week):
             for act in acts:

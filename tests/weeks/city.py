@@ -63,6 +63,7 @@ class Account:
 class Household:
     people: list[int]
     accounts: list[Account]
+    household_id: int = 0
 
 
 @dataclass
@@ -81,6 +82,7 @@ class City:
         self.dice = dice
         self.households: list[Household] = []
         self.unfinished: list[BillFile] = []
+        self.staff = 0, 0
         self._files = 0
 
     def found(self, households: int | None = None) -> None:
@@ -111,6 +113,7 @@ class City:
 
     def _agree_on_terms(self) -> None:
         first, second = self._person(9_000_001, Role.STAFF), self._person(9_000_002, Role.STAFF)
+        self.staff = first, second
         with transaction() as session:
             for company, toml in TERMS.items():
                 session.add(
@@ -136,6 +139,7 @@ class City:
                 session, name="汉口路", owner_id=household.people[0], now=utc_now()
             )
             assert made.id is not None
+            household.household_id = made.id
             bind_accounts(session, made.id, owned, now=utc_now())
             for person_id in household.people[1:]:
                 session.add(

@@ -1,11 +1,12 @@
 """Our side of the made-up gateways: what the code under test is given as ``Gateway``.
 
-It remembers nothing, so a process that dies loses nothing here. A later gateway's further abilities
-(``Disputing``, ``Debiting``) are methods to add beside these, over books that know them.
+It remembers nothing, so a process that dies loses nothing here. All can be disputed; debits take
+only those whose manner has the channel for it.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from typing import BinaryIO
 
@@ -18,9 +19,14 @@ from payments.gateways.base import (
     CallbackAnswer,
     CallbackKind,
     Capabilities,
+    DisputeReply,
+    DisputeState,
     FileState,
     GatewayReply,
     GatewayStatus,
+    MandateOrder,
+    MandateReply,
+    MandateState,
     Order,
     RefundOrder,
     RefundReply,
@@ -32,18 +38,19 @@ from tests.weeks.gateway_books import GatewayBooks
 from tests.weeks.wire import Wire
 
 CAN = Capabilities(modes=("wallet",), channels=frozenset({"web", "api", "tv", "counter", "kiosk"}))
+CAN_DEBIT = replace(CAN, channels=CAN.channels | {"autopay"})
 _FRESH_SECONDS = 300
 
 
 class MadeUpGateway:
     """A gateway by the contract of ``payments.gateways.base``, over books of ``GatewayBooks``."""
 
-    capabilities = CAN
     description = ""
 
     def __init__(self, books: GatewayBooks, wire: Wire) -> None:
         self.books, self.wire = books, wire
         self.code = self.name = books.code
+        self.capabilities = CAN_DEBIT if books.manner.debits else CAN
 
     def _no_word(self) -> GatewayReply:
         """What a lost answer leaves: silence, a 500 and garbage are one to us."""
@@ -94,6 +101,40 @@ class MadeUpGateway:
             lost=lambda: RefundReply(state=RefundState.UNKNOWN),
         )  # fmt: skip
 
+    def query_dispute(self, dispute_ref: str) -> DisputeReply:
+        return self.wire.call(
+            f"{self.code} query dispute {dispute_ref}",
+            lambda: self.books.disputes.told_of(dispute_ref),
+            lost=lambda: DisputeReply(state=DisputeState.UNKNOWN),
+        )
+
+    def sign_mandate(self, order: MandateOrder) -> MandateReply:
+        def sign() -> MandateReply:
+            self.books.mandates.sign(order.mandate_no, order.maximum_fen)
+            return self.books.mandates.told_of(order.mandate_no)
+
+        return self.wire.call(f"{self.code} sign {order.mandate_no}", sign, lost=_no_mandate)
+
+    def query_mandate(self, mandate_no: str, mandate_ref: str | None) -> MandateReply:
+        return self.wire.call(
+            f"{self.code} query mandate {mandate_no}",
+            lambda: self.books.mandates.told_of(mandate_no), lost=_no_mandate,
+        )  # fmt: skip
+
+    def end_mandate(self, mandate_no: str, mandate_ref: str | None) -> MandateReply:
+        def end() -> MandateReply:
+            self.books.mandates.end(mandate_no)
+            return self.books.mandates.told_of(mandate_no)
+
+        return self.wire.call(f"{self.code} end mandate {mandate_no}", end, lost=_no_mandate)
+
+    def debit(self, order: Order, *, mandate_ref: str) -> GatewayReply:
+        facts = order.order_no, order.amount_fen, order.expires_at, mandate_ref
+        return self.wire.call(
+            f"{self.code} debit {order.order_no}", lambda: self.books.debit(*facts),
+            lost=self._no_word,
+        )  # fmt: skip
+
     def read_callback(
         self, headers: Mapping[str, str], body: bytes, *, now: datetime
     ) -> Callback | None:
@@ -124,3 +165,8 @@ class MadeUpGateway:
 
     def hang_up(self) -> None:
         pass
+
+
+def _no_mandate() -> MandateReply:
+    """What a lost answer leaves."""
+    return MandateReply(state=MandateState.UNKNOWN)

@@ -16,11 +16,14 @@ from payments.gateways.base import (
     CallbackKind,
     GatewayReply,
     GatewayStatus,
+    MandateState,
     RefundOrder,
     RefundReply,
     RefundState,
     SettlementRecord,
 )
+from tests.weeks.disputes import Disputes
+from tests.weeks.far_mandates import Mandates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +38,11 @@ class Manner:
     takes_twice: bool = False  # an impatient payer can pay one order twice
     takes_other_amounts: bool = False  # a coupon, a rounding: not what we asked for
     gives_up_calling: bool = False  # some news is never told; only its settlement file has it
+    debits: bool = False  # payers can agree once and be debited
 
 
 MANNERS = (
-    Manner(code="wallet", takes_twice=True, takes_late=True),
+    Manner(code="wallet", takes_twice=True, takes_late=True, debits=True),
     Manner(code="card", tries_again=True, slow_refunds=True),
     Manner(code="page", unknown_until_arrival=True, takes_late=True),
     Manner(
@@ -75,6 +79,7 @@ class FarOrder:
     expires_at: datetime
     stage: Stage = Stage.OPEN
     takings: list[Taking] = field(default_factory=list)
+    why_not: str = "not enough money"  # of a refusal
 
 
 @dataclass
@@ -129,6 +134,8 @@ class GatewayBooks:
         self.untold: list[News] = []  # what it gave up telling
         self.coming: list[OnItsWay] = []
         self._numbers = 0
+        self.disputes = Disputes(self.code, dice, now, self.tell)
+        self.mandates = Mandates(self.code)
 
     def _number(self, letter: str) -> str:
         self._numbers += 1
@@ -154,7 +161,7 @@ class GatewayBooks:
             return GatewayReply(
                 status=status, gateway_ref=order.ref,
                 pay_url=url if status is GatewayStatus.OPEN else None,
-                reason="not enough money" if status is GatewayStatus.REFUSED else None,
+                reason=order.why_not if status is GatewayStatus.REFUSED else None,
             )  # fmt: skip
         others = [taking for taking in order.takings if taking.ref != ours]
         told = (others or order.takings)[0]
@@ -198,7 +205,10 @@ class GatewayBooks:
             self.complain(f"{asked.refund_no} sends back more than {named[0].ref} took")
             return None
         state, at = RefundState.SENT, self.now()
-        if self.manner.slow_refunds and self.dice.random() < 0.7:
+        gone_fen = self.disputes.gone_fen(named[0].ref)
+        if sent_fen + asked.amount_fen + gone_fen > named[0].amount_fen:
+            state = RefundState.REFUSED  # the payer's bank has it already
+        elif self.manner.slow_refunds and self.dice.random() < 0.7:
             state, at = RefundState.PENDING, at + timedelta(minutes=self.dice.randint(1, 2_500))
         return FarRefund(
             asked.refund_no, asked.paid.order_no, named[0].ref, asked.amount_fen,
@@ -241,16 +251,36 @@ class GatewayBooks:
         self._take(order, amount_fen)
         return f"pays {amount_fen} fen"
 
+    def debit(self, order_no: str, amount_fen: int, expires_at: datetime, ref: str) -> GatewayReply:
+        """Take money by a mandate, once by the order's number, or refuse it."""
+        if order_no not in self.orders:
+            self.open(order_no, amount_fen, expires_at)
+            self._debit(self.orders[order_no], ref)
+        return self.told_of(self.orders[order_no], ours=None)
+
+    def _debit(self, order: FarOrder, ref: str) -> None:
+        mandate, luck = self.mandates.by_ref(ref), self.dice.random()
+        if mandate is None or order.amount_fen > (mandate.maximum_fen or order.amount_fen):
+            self.complain(f"{order.order_no} of {order.amount_fen} fen is debited by {mandate}")
+        elif mandate.state is not MandateState.ACTIVE:
+            order.stage, order.why_not = Stage.REFUSED, f"mandate_ended: it is {mandate.state}"
+        elif luck < 0.4:
+            order.stage = Stage.REFUSED
+        elif luck < 0.55:
+            self.pay(order, late_minutes=self.dice.randint(1, 600), off_fen=0)
+        else:
+            self._take(order, order.amount_fen)
+
     def refuse(self, order: FarOrder) -> None:
         if order.stage is Stage.OPEN:
             order.stage = Stage.REFUSED
-            self._tell(CallbackKind.PAYMENT, order.order_no)
+            self.tell(CallbackKind.PAYMENT, order.order_no)
 
     def _take(self, order: FarOrder, amount_fen: int) -> None:
         ref = order.ref if not order.takings else self._number("o")
         order.takings.append(Taking(ref, order.order_no, amount_fen, self.now()))
         order.stage = Stage.PAID
-        self._tell(CallbackKind.PAYMENT, order.order_no)
+        self.tell(CallbackKind.PAYMENT, order.order_no)
 
     def confirm_due(self) -> list[str]:
         """Let the banks confirm, and the gateway decide on refunds, what is due by now."""
@@ -270,9 +300,9 @@ class GatewayBooks:
                 refused = self.dice.random() < 0.1
                 refund.state = RefundState.REFUSED if refused else RefundState.SENT
                 refund.decided_at = self.now()
-                self._tell(CallbackKind.REFUND, refund.refund_no)
+                self.tell(CallbackKind.REFUND, refund.refund_no)
                 told.append(f"{refund.refund_no}: {refund.state}")
-        return told
+        return told + self.disputes.decide_due()
 
     def next_due(self) -> datetime | None:
         """Return when something happens here by itself."""
@@ -280,11 +310,11 @@ class GatewayBooks:
         waiting += [
             one.decided_at for one in self.refunds.values() if one.state is RefundState.PENDING
         ]
-        return min(waiting, default=None)
+        return min(waiting + self.disputes.waiting(), default=None)
 
     # --- what it tells us
 
-    def _tell(self, kind: CallbackKind, reference: str) -> None:
+    def tell(self, kind: CallbackKind, reference: str) -> None:
         news = News(self._number("e"), kind, reference, self.now())
         gives_up = self.manner.gives_up_calling and self.dice.random() < 0.5
         (self.untold if gives_up else self.news).append(news)

@@ -9,8 +9,8 @@ from core.db import transaction
 from tests.weeks.checks import check_all
 from tests.weeks.gateway_books import MANNERS, Manner
 from tests.weeks.quiet import quiet
-from tests.weeks.steps import ALL
-from tests.weeks.week import Broken, Week, world_of
+from tests.weeks.table import ALL
+from tests.weeks.week import Broken, Plan, Week, world_of
 
 _TAIL = 60
 
@@ -22,6 +22,18 @@ _COUNTS = text("""
     UNION ALL SELECT 'callbacks', count(*) FROM gateway_callback
     UNION ALL SELECT 'dead jobs', count(*) FROM job WHERE state = 'dead'
     UNION ALL SELECT 'transfers', count(*) FROM ledger_transfer
+    UNION ALL SELECT 'disputes ' || state, count(*) FROM chargeback GROUP BY 1
+    UNION ALL SELECT 'disputes borne by us', count(*) FROM chargeback WHERE borne_fen > 0
+    UNION ALL SELECT 'cash ' || state || ' by ' || received_via, count(*)
+              FROM counter_payment GROUP BY 1
+    UNION ALL SELECT 'mandates ' || status || ' ' || coalesce(reason, ''), count(*)
+              FROM mandate GROUP BY 1
+    UNION ALL SELECT 'debits ' || state || ' ' || coalesce(reason, ''), count(*)
+              FROM autopay_run GROUP BY 1
+    UNION ALL SELECT 'debits tried again', count(*) FROM autopay_run WHERE tries > 1
+    UNION ALL SELECT 'collected ' || state, count(*) FROM collection_entry GROUP BY 1
+    UNION ALL SELECT 'batches ' || state, count(*) FROM collection_batch GROUP BY 1
+    UNION ALL SELECT 'sent by our bank', count(*) FROM bank_transfer WHERE sent_at IS NOT NULL
 """)
 
 
@@ -34,13 +46,13 @@ class Told:
     counts: Counter[str]
 
 
-def run(seed: int, *, manners: tuple[Manner, ...] = MANNERS) -> Told:
+def run(seed: int, *, plan: Plan = ALL, manners: tuple[Manner, ...] = MANNERS) -> Told:
     """Live through the week of a seed, on the database this process is bound to.
 
     Raises:
         Broken: it does not end as it must; the message has the end of the story.
     """
-    with world_of(seed, ALL, manners=manners) as week:
+    with world_of(seed, plan, manners=manners) as week:
         for act in (Week.storm, quiet, check_all):
             lines = len(week.story)
             act(week)

@@ -18,7 +18,7 @@ from payments.starting import Basket, Payer, start_payment
 from payments.states import PaymentStatus
 from tests.factories import as_shown
 from tests.weeks.gateway_books import GatewayBooks, News
-from tests.weeks.week import Attempt, Request, Week
+from tests.weeks.week import Attempt, Plan, Request, Week
 from tests.weeks.wire import Outage
 from workers import scheduler
 from workers.relay import relay, ring
@@ -60,8 +60,9 @@ def web_request(week: Week, request: Request) -> None:
     """Start a payment as the API does, and show its payer the way."""
     try:
         payment = start_payment(
-            week.adapters().gateways, request.way, request.basket, Payer(request.payer_id, "web"),
-            return_url=RETURN_URL, notify_url_of=lambda code: f"http://127.0.0.1:9/{code}",
+            week.adapters().gateways, request.way, request.basket,
+            Payer(request.payer_id, request.channel), return_url=RETURN_URL,
+            notify_url_of=lambda code: f"http://127.0.0.1:9/{code}",
             idempotency_key=request.key, now=utc_now(),
         )  # fmt: skip
     except (Conflict, Invalid) as refused:
@@ -223,7 +224,8 @@ def forged_call(week: Week) -> None:
 
 def an_outage(week: Week) -> None:
     """A gateway or a company goes dark, for minutes or for days."""
-    code = week.dice.choice([*sorted(week.books), *sorted(week.companies)])
+    banks = [week.bank.code] if week.plan.with_bank else []
+    code = week.dice.choice([*sorted(week.books), *banks, *sorted(week.companies)])
     kind, minutes = week.dice.choice(("away", "silent")), week.dice.choice((15, 240, 3_600, 6_000))
     week.wire.outages[code] = Outage(kind, utc_now() + timedelta(minutes=minutes))
     week.tell(f"{code} is {kind} for {minutes} minutes")
@@ -298,8 +300,8 @@ def a_day_is_closed(week: Week) -> None:
             week.tell(f"{day} is closed")
 
 
-ALL = {
+ONLINE = Plan({
     pay: 14, press_again: 3, give_up: 1, look: 5, at_the_gateway: 24, banks_confirm: 6,
     gateway_calls: 14, forged_call: 1, an_outage: 1, company_sends: 2, file_lands: 1,
     relay_round: 20, plan: 1, work: 30, tell_people: 8, bells_are_lost: 1, a_day_is_closed: 1,
-}  # fmt: skip
+})  # fmt: skip

@@ -21,10 +21,15 @@ from notifications.models import Lane
 from notifications.sending import handing
 from notifications.sending.carriers import ensure_known
 from notifications.sending.handing import hand_over_due
+from payments.gateways.counter import CODE as COUNTER
+from payments.gateways.counter import Counter
 from payments.routing import Way
 from payments.starting import Basket
+from tests.weeks.agreed import Agreed
+from tests.weeks.bank_books import BankBooks, adapter_of
 from tests.weeks.city import COMPANIES, City
 from tests.weeks.companies import CompanyBooks, MadeUpCarrier, MadeUpCompany
+from tests.weeks.drawers import Drawers
 from tests.weeks.dying import Crash, Deaths
 from tests.weeks.gateway_adapter import MadeUpGateway
 from tests.weeks.gateway_books import MANNERS, GatewayBooks, Manner
@@ -33,7 +38,6 @@ from tests.weeks.wire import Wire
 from workers import jobs, relay, start, tasks
 
 LENGTH = timedelta(days=7)
-STEPS = 240
 REGISTERED = tasks  # importing them registers every job
 DEEPEST = 2  # how many steps may be under way inside one another
 
@@ -44,6 +48,16 @@ KNOWN_FAILURES = (
 )
 
 
+class Plan(NamedTuple):
+    """What may happen in a week, how often of so many steps, and how long it may last."""
+
+    weights: Mapping[Callable[["Week"], None], int]
+    steps: int = 240
+    lengths: tuple[timedelta, ...] = (LENGTH,)
+    longest_night: timedelta = timedelta(hours=20)
+    with_bank: bool = False  # the bank that collects may go dark as well
+
+
 class Request(NamedTuple):
     """What a resident's browser sends; sent again it is the very same."""
 
@@ -51,6 +65,7 @@ class Request(NamedTuple):
     basket: Basket
     way: Way
     key: str
+    channel: str = "web"
 
 
 @dataclass(kw_only=True)
@@ -82,11 +97,12 @@ class Week:
         seed: int,
         clock: SimClock,
         *,
-        steps: Mapping[Callable[["Week"], None], int],
+        plan: Plan,
         manners: tuple[Manner, ...] = MANNERS,
     ) -> None:
         self.seed, self.clock, self.dice = seed, clock, Random(seed)
-        self.steps, self.weights = tuple(steps), tuple(steps.values())
+        self.plan = plan
+        self.steps, self.weights = tuple(plan.weights), tuple(plan.weights.values())
         self.story: list[str] = []
         self.wrong: list[str] = []
         self.stormy, self.depth = True, 0
@@ -103,9 +119,16 @@ class Week:
             code: CompanyBooks(code, self.dice, refuses_often, self.complain) for code in COMPANIES
         }
         self.carriers = {code: MadeUpCarrier(code, self.wire) for code in ("email", "sms")}
+        self.bank = BankBooks(self.dice, utc_now, self.complain)
+        self.bank_debit = adapter_of(self.bank, self.wire)
+        self.drawers = Drawers()
         self.city = City(self.dice)
+        self.length = self.dice.choice(plan.lengths) if len(plan.lengths) > 1 else LENGTH
         self.attempts: list[Attempt] = []
         self.requests: list[Request] = []
+        self.agreed: list[Agreed] = []
+        self.billed = 0  # how many bills came to be debited
+        self.wired: dict[str, int] = {}  # what our bank was told to send, by our number
         self.bells: list[list[int]] = []
         self.unknown_orders = 0  # callbacks we were sent about orders that are not ours
         self.ran = 0
@@ -127,7 +150,8 @@ class Week:
     def adapters(self) -> start.Outside:
         """Make what a new process has of the outside: it remembers nothing."""
         return start.Outside(
-            gateways={code: MadeUpGateway(one, self.wire) for code, one in self.books.items()},
+            gateways={code: MadeUpGateway(one, self.wire) for code, one in self.books.items()}
+            | {self.bank.code: self.bank_debit, COUNTER: Counter()},
             utilities={code: MadeUpCompany(one, self.wire) for code, one in self.companies.items()},
             carriers={code: [one] for code, one in self.carriers.items()},
         )
@@ -193,9 +217,9 @@ class Week:
 
     def storm(self) -> None:
         """Let a week go by in which anything happens."""
-        ends_at = self.clock.moment + LENGTH
+        ends_at = self.clock.moment + self.length
         self.city.found()
-        for _ in range(STEPS):
+        for _ in range(self.plan.steps):
             self.pass_time(ends_at)
             self.take()
             if self.wrong:
@@ -211,8 +235,8 @@ class Week:
             self.clock.pass_seconds(self.dice.randint(0, 12), milliseconds=self.dice.randrange(999))
         elif kind < 0.95:
             self.clock.pass_seconds(self.dice.randint(30, 1_500))
-        elif self.clock.moment + timedelta(hours=20) < ends_at:
-            self.clock.pass_seconds(self.dice.randint(1_800, 60_000))
+        elif self.clock.moment + self.plan.longest_night < ends_at:
+            self.clock.pass_seconds(self.dice.randint(1_800, 60_000) * (self.length // LENGTH))
 
 
 class _NoBell:
@@ -237,7 +261,7 @@ class _NoThreads:
 @contextmanager
 def world_of(
     seed: int,
-    steps: Mapping[Callable[[Week], None], int],
+    plan: Plan,
     *,
     manners: tuple[Manner, ...] = MANNERS,
 ) -> Iterator[Week]:
@@ -247,16 +271,16 @@ def world_of(
     """
     with ExitStack() as undo:
         clock = undo.enter_context(simulated())
-        week = Week(seed, clock, steps=steps, manners=manners)
-        undo.enter_context(_instead(relay, "celery", _NoBell(week)))
+        week = Week(seed, clock, plan=plan, manners=manners)
+        undo.enter_context(instead(relay, "celery", _NoBell(week)))
         for name, made in _makers(week.adapters()).items():
-            undo.enter_context(_instead(start, name, made))
+            undo.enter_context(instead(start, name, made))
         start.outside.cache_clear()
         undo.callback(start.outside.cache_clear)
         undo.enter_context(week.deaths.watching(db.engine()))
-        undo.enter_context(_instead(jobs, "TURN_SECONDS", math.inf))  # a seed knows no real time
-        undo.enter_context(_instead(handing, "time", SimpleNamespace(monotonic=lambda: 0)))
-        undo.enter_context(_instead(handing, "_senders", _NoThreads()))
+        undo.enter_context(instead(jobs, "TURN_SECONDS", math.inf))  # a seed knows no real time
+        undo.enter_context(instead(handing, "time", SimpleNamespace(monotonic=lambda: 0)))
+        undo.enter_context(instead(handing, "_senders", _NoThreads()))
         with transaction() as session:
             ensure_known(session, list(week.carriers.values()), {})
         before = structlog.get_config()
@@ -275,7 +299,7 @@ def _makers(made: start.Outside) -> dict[str, Callable[..., Any]]:
 
 
 @contextmanager
-def _instead(module: Any, name: str, ours: Any) -> Iterator[None]:
+def instead(module: Any, name: str, ours: Any) -> Iterator[None]:
     real = getattr(module, name)
     setattr(module, name, ours)
     try:

@@ -1,12 +1,14 @@
 """Jobs about notices."""
 
+from collections.abc import Sequence
+
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
 from notifications import again, autopay_notices, complaint_notices, digests, notices, replies
 from notifications.sending import chains, receipts
 from support.steps import find_step
-from workers.jobs import job
+from workers.jobs import Ends, Over, job, job_set, never
 from workers.start import outside
 
 _DIGESTS_A_TURN = 500
@@ -15,11 +17,18 @@ _DIGESTS_A_TURN = 500
 @job("notices.receipt")
 def receipt(payment_id: str) -> None:
     """Tell the payer that the money is here."""
+    all_receipts([payment_id], never)
+
+
+@job_set("notices.receipt")
+def all_receipts(payment_ids: Sequence[str], _over: Over) -> Ends:
+    """Tell the payers of many payments the same."""
     with transaction() as session:
         notices.tell_paid(
-            session, int(payment_id), public_url=settings().public_url, now=utc_now(),
+            session, *map(int, payment_ids), public_url=settings().public_url, now=utc_now(),
             secret=settings().secret_key.get_secret_value(),
         )  # fmt: skip
+    return dict.fromkeys(payment_ids)
 
 
 @job("notices.not_taken")

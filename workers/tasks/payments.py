@@ -1,12 +1,14 @@
 """Jobs about payments: ask the outside, then call one domain function."""
 
+from collections.abc import Sequence
+
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
 from payments import callbacks, checkout, write_offs
 from payments.gateways import gateway_named
 from payments.returns import chargebacks, refunds, suspense
-from workers.jobs import NotYet, job
+from workers.jobs import Ends, NotYet, Over, job, job_set
 from workers.start import outside
 
 
@@ -28,6 +30,14 @@ def resolve(payment_id: str) -> None:
         raise NotYet(after_seconds)
 
 
+@job_set("payments.resolve")
+def resolve_all(payment_ids: Sequence[str], _over: Over) -> Ends:
+    """Leave those payments that have ended meanwhile, which is nearly all of them."""
+    with transaction() as session:
+        ended = checkout.list_ended(session, [int(one) for one in payment_ids])
+    return dict.fromkeys(map(str, ended))
+
+
 @job("payments.callback")
 def callback(callback_id: str) -> None:
     """Act on a gateway's callback: it says there is news, the gateway's own answer says what."""
@@ -36,12 +46,26 @@ def callback(callback_id: str) -> None:
             raise NotYet(callbacks.look_again_seconds(session, int(callback_id), now=utc_now()))
 
 
+@job_set("payments.callback")
+def all_callbacks(callback_ids: Sequence[str], over: Over) -> Ends:
+    """Act on many callbacks."""
+    ids = [int(one) for one in callback_ids]
+    ends = callbacks.process_all(ids, outside().gateways, now=utc_now(), over=over)
+    return {str(callback_id): again for callback_id, again in ends.items()}
+
+
 @job("payments.write_off")
 def write_off(write_off_no: str) -> None:
     """Tell a company that its bill was paid, until it has said yes or no."""
     if not write_offs.send(write_off_no, outside().utilities, now=utc_now()):
         with transaction() as session:
             raise NotYet(write_offs.send_again_seconds(session, write_off_no, now=utc_now()))
+
+
+@job_set("payments.write_off")
+def write_all_off(write_off_nos: Sequence[str], over: Over) -> Ends:
+    """Tell companies of many bills that were paid."""
+    return write_offs.send_all(write_off_nos, outside().utilities, now=utc_now(), over=over)
 
 
 @job("payments.refund")

@@ -3,7 +3,7 @@
 They work in the queue of the bills: a million notices never stand before one receipt.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 from sqlmodel import Session
@@ -19,7 +19,7 @@ from notifications import (
     reminding,
     statement_notices,
 )
-from workers.jobs import NotYet, job
+from workers.jobs import Ends, NotYet, Over, job, job_set, never
 
 REMIND_AFTER = timedelta(hours=9)  # of the city's day
 _BATCHES_A_TURN = 20  # then others may
@@ -138,11 +138,18 @@ def tell_statements(subject: str) -> None:
 @job("notices.confirmed")
 def confirmed(write_off_no: str) -> None:
     """Tell the payer that every company has answered."""
+    all_confirmed([write_off_no], never)
+
+
+@job_set("notices.confirmed")
+def all_confirmed(write_off_nos: Sequence[str], _over: Over) -> Ends:
+    """Tell the payers of many payments the same."""
     with transaction() as session:
         money_notices.tell_confirmed(
-            session, write_off_no, public_url=settings().public_url, now=utc_now(),
+            session, *write_off_nos, public_url=settings().public_url, now=utc_now(),
             secret=settings().secret_key.get_secret_value(),
         )  # fmt: skip
+    return dict.fromkeys(write_off_nos)
 
 
 @job("notices.on_its_way")

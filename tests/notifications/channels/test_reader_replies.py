@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -289,6 +290,31 @@ class TestAnSmsCentre:
 
         until(lambda: far.answered)
         assert far.answered == [(number, TRY_LATER)]
+
+    def test_one_said_again_is_another_because_a_centre_numbers_none(self, far, kept):
+        for _ in range(2):
+            far.deliver(b"TD", esm_class=0)
+
+        until(lambda: len(far.answered) == 2)
+        assert [one.text for one in kept] == ["TD", "TD"]
+        assert len({one.ref for one in kept}) == 2
+
+    def test_none_is_kept_that_the_centre_is_told_to_say_again(self, far, carrier):
+        """Why: it came with a receipt that could not be kept, and both are answered alike."""
+        kept, slow = [], threading.Event()
+        carrier.hear(lambda _receipts: False)
+        carrier.hear_replies(lambda replies: kept.extend(replies) is None and slow.wait(5))
+        far.deliver(b"first", esm_class=0)
+        until(lambda: kept)
+        far.tell("5E00", "DELIVRD")
+        again = far.deliver(b"second", esm_class=0)
+        until(lambda: carrier._line._heard.qsize() == 2)
+
+        slow.set()
+
+        until(lambda: len(far.answered) == 3)
+        assert [one.text for one in kept] == ["first"]
+        assert (again, TRY_LATER) in far.answered
 
     def test_a_receipt_is_no_reply(self, far, kept, carrier):
         carrier.hear(lambda _receipts: True)

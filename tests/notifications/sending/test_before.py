@@ -119,6 +119,21 @@ class TestTexts:
         assert len(far.sent) == 5
         assert [one.reason for one in the_notices()].count("too_many") == 1
 
+    @pytest.mark.parametrize("event", ["offers.stopped", "reply.unread"])
+    def test_an_answer_to_a_text_of_theirs_is_none_of_them(self, person, event):
+        wants(person, texts_per_day=1)
+        far = Far("sms")
+        answer = a_notice(person, NOW, channel="sms", event=event)
+        hand_over(far, now=NOW)
+        bill = a_notice(person, NOW, channel="sms", subject_ref="bill")
+        hand_over(far, now=NOW)
+        again = a_notice(person, NOW, channel="sms", event=event, subject_ref="again")
+
+        hand_over(far, now=NOW)
+
+        assert {told(one) for one in (answer, bill, again)} == {(NoticeState.ACCEPTED, None)}
+        assert len(far.sent) == 3
+
 
 class TestBrowsers:
     def point(self, person, address, channel="push"):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session
 
 from core.clock import billing_date, utc_now
@@ -13,8 +14,9 @@ from core.db import transaction
 from core.errors import CityBillError, NotFound
 from identity.people import get_person
 from notifications.catalogue import EVENTS, Subject
+from notifications.complaint_notices import Step
 from notifications.models import NoticeTemplate, TemplateState
-from notifications.real_facts import facts_told, list_told
+from notifications.real_facts import Look, facts_told, list_told
 from notifications.segments import segments
 from notifications.wording import template, versions
 from notifications.wording.built_in import Source, built_in
@@ -22,6 +24,7 @@ from notifications.wording.rendering import Facts, Key, words_of
 from notifications.wording.samples import LINK, sample
 from notifications.wording.short import SIGNATURES
 from notifications.wording.versions import Written
+from support.steps import find_step
 from web.access import Caller, Db, Setup
 from web.edge import LETTER_POLICY
 from web.errors import status_of
@@ -229,7 +232,19 @@ def _facts(session: Session, key: Key, told: int | None) -> Facts:
     """Return what words are looked at with: what somebody was told, or an example."""
     if told is None:
         return sample(key.event, key.locale)
-    return facts_told(session, key.event, told, key.locale, today=billing_date(utc_now()))
+    return facts_told(key.event, told, _look(session, key))
+
+
+def _look(session: Session, key: Key) -> Look:
+    return Look(session, key.locale, billing_date(utc_now()), _step)
+
+
+def _step(session: Session, entry_id: int) -> Step | None:
+    """Return a step of a complaint, as the room of notices reads it; None: it was forgotten."""
+    try:
+        return Step(*find_step(session, entry_id))
+    except NoResultFound:
+        return None
 
 
 def _letter(request: Request, key: Key, source: Source, facts: Facts) -> Response:
@@ -255,10 +270,8 @@ def _looked_at(
         "preview": preview,
         "letter_at": f"{letter_at}?told={told}" if told else letter_at,
         "told": told,
-        "told_lately": list_told(
-            session, key.event, key.locale, today=billing_date(utc_now())
-        ),
-    }  # fmt: skip
+        "told_lately": list_told(key.event, _look(session, key)),
+    }
 
 
 def _words_page(
