@@ -18,14 +18,20 @@ from core.money import format_yuan
 from core.settings import settings
 from payments.gateways import load_gateways
 from payments.reconciliation.closing import closing
-from payments.reconciliation.closing.checklist import Check, State, checklist
+from payments.reconciliation.closing.checklist import Check, State, Weight, checklist
 from payments.reconciliation.closing.report import day_report
 from payments.reconciliation.closing.report_pdf import day_report_pdf
+from payments.reconciliation.closing.whose import Namer, namer
 
-_MARKS = {
-    State.DONE: "[green]ok[/]",
-    State.WAITING: "[bold yellow]..[/]",
-    State.PROBLEM: "[bold red]!![/]",
+_STATES = {
+    State.DONE: "[green]done[/]",
+    State.WAITING: "[bold yellow]waits[/]",
+    State.PROBLEM: "[bold red]to do[/]",
+}
+_WEIGHTS = {
+    Weight.BLOCKS: "keeps it open",
+    Weight.ASKS: "a reason is asked for",
+    Weight.TELLS: "is only told",
 }
 
 
@@ -36,6 +42,7 @@ class Day:
     view: DayView
     checks: tuple[Check, ...]
     despite: str | None
+    whose: Namer
 
 
 def close(day: date, *, with_earlier: bool, despite: str) -> None:
@@ -58,13 +65,13 @@ def close(day: date, *, with_earlier: bool, despite: str) -> None:
 def show(day: date) -> Day:
     """Look at a day, closed or open."""
     with transaction() as session:
-        view = show_day(session, day)
+        view, gateways = show_day(session, day), load_gateways(settings())
+        whose = namer(session, gateways)
         if view.closed_at is None:
-            gateways = load_gateways(settings())
             checks = checklist(session, day, gateways=gateways, now=utc_now())
-            return Day(view, checks, None)
+            return Day(view, checks, None, whose)
         kept = closing.closing_of(session, day)
-    return Day(view, kept.open, kept.despite) if kept else Day(view, (), None)
+    return Day(view, kept.open if kept else (), kept.despite if kept else None, whose)
 
 
 def report(day: date, out: Path, *, locale: str) -> int:
@@ -111,19 +118,20 @@ def print_view(shown: Day) -> None:
     facts.add_row("transfers", f"{view.transfers:,}")
     facts.add_row("moved", format_yuan(view.amount_fen))
     console.print(facts)
-    print_checks(console, shown.checks)
+    print_checks(console, shown)
     _print_accounts(console, view)
 
 
-def print_checks(console: Console, checks: tuple[Check, ...]) -> None:
-    """Print a checklist."""
-    if not checks:
+def print_checks(console: Console, shown: Day) -> None:
+    """Print a day's checklist, in words; ``as_object`` has the codes."""
+    if not shown.checks:
         return
-    table = Table("", "check", "open", "what to do", box=None)
-    for one in checks:
-        whose = f" {', '.join(one.who)}" if one.who else ""
+    table = Table("", "check", "open", "to close", "what to do", box=None)
+    for one in shown.checks:
+        whose = f" {', '.join(shown.whose(code).en for code in one.who)}" if one.who else ""
         count = f"{one.how_many:,}{whose}" if one.how_many else ""
-        table.add_row(_MARKS[one.state], one.title, escape(count), escape(one.remedy))
+        closing = "" if one.done else _WEIGHTS[one.weight]
+        table.add_row(_STATES[one.state], one.title, escape(count), closing, escape(one.remedy))
     console.print(table)
 
 

@@ -2,7 +2,7 @@
 
 import socket
 import urllib.parse
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 import redis
@@ -11,6 +11,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from billing.files.deliveries import polls
+from billing.files.delivery_models import DeliveryPoll
 from billing.rules.workdays import known_through
 from billing.terms import terms_of
 from cli import sftp
@@ -22,7 +23,8 @@ from core.settings import UtilityApi, settings
 from notifications.models import Lane
 from notifications.sending.claiming import find_behind
 from payments.gateways import load_gateways
-from payments.reconciliation.gateway.arrivals import count_late
+from payments.reconciliation.gateway.arrivals import LATE_AFTER, Asked, count_late, how_asked
+from payments.reconciliation.intake.senders import POLLED
 from providers.clients.loading import load_clients, spoken_by
 from providers.registry import PROVIDERS, provider_codes
 
@@ -48,6 +50,7 @@ def examine() -> bool:
         notices(),
         autopay(),
         late_files(),
+        *books(),
         sources(),
         *deliveries(),
         *calendars(today),
@@ -191,6 +194,43 @@ def late_files() -> Finding:
     return _well(late == 0), "files", f"{late} of gateways and companies are late"
 
 
+def books() -> list[Finding]:
+    """Tell how files of gateways and companies come: which came last, and when the next is due."""
+    now = utc_now()
+    with transaction() as session:
+        asked = how_asked(session, now=now)
+        looked = polls(session)
+    found = [_asked(one, now=now) for one in asked]
+    for name, delivery in sorted(settings().book_deliveries.items()):
+        told = fetched(looked.get(f"{POLLED}{name}"))
+        found.append((told[0], f"books {name}", f"{told[1]}, every {delivery.every} min"))
+    return found
+
+
+def _asked(one: Asked, *, now: datetime) -> Finding:
+    part = f"books {one.source}"
+    told = "none here yet"
+    if one.newest_on is not None and one.came_at is not None:
+        told = f"{one.newest_on} is here, came at {one.came_at:%Y-%m-%d %H:%M} UTC"
+    if one.waits_on is None or one.due_at is None:
+        return Health.WELL, part, f"{told}; nothing waits, the next is of {billing_date(now)}"
+    told += f"; {one.waits_on} waits, due at {one.due_at:%Y-%m-%d %H:%M} UTC"
+    told += f", asked and told: {one.answer}" if one.answer else ""
+    return _well(now <= one.due_at + LATE_AFTER), part, told
+
+
+def fetched(poll: DeliveryPoll | None) -> tuple[Health, str]:
+    """Tell how looking at somebody's own server went, and when it is looked at again."""
+    if poll is None:
+        return Health.WELL, "never fetched yet"
+    last = poll.succeeded_at
+    told = f"fetched last at {last:%Y-%m-%d %H:%M} UTC" if last else "never fetched yet"
+    told += f", next at {poll.due_at:%Y-%m-%d %H:%M} UTC"
+    if poll.complaint is not None:
+        told += f"; {poll.failures} failures since: {poll.complaint}"
+    return _well(not poll.failures), told
+
+
 def sources() -> Finding:
     """Tell with whom it is agreed how they pay, and how they are reconciled."""
     told = [
@@ -216,14 +256,11 @@ def deliveries() -> list[Finding]:
         if files or unfinished:
             told = f"{files} files wait, {unfinished} uploads never ended"
             found.append((Health.SOON if unfinished else Health.WELL, f"SFTP {code}", told))
-        poll, delivery = looked.get(code), PROVIDERS[code].delivery
+        delivery = PROVIDERS[code].delivery
         if delivery is None or delivery.kind == "push":
             continue
-        last = poll.succeeded_at if poll is not None else None
-        told = f"fetched last at {last:%Y-%m-%d %H:%M} UTC" if last else "never fetched yet"
-        if poll is not None and poll.complaint is not None:
-            told += f"; {poll.failures} failures since: {poll.complaint}"
-        found.append((_well(poll is None or not poll.failures), f"fetching {code}", told))
+        health, told = fetched(looked.get(code))
+        found.append((health, f"fetching {code}", told))
     return found
 
 

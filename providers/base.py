@@ -262,6 +262,42 @@ class WriteOffReply:
     paid_elsewhere: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReversalOrder:
+    """What a company is told about a write-off of its list that it should take back (冲正).
+
+    Account, bill and amount are as its list has them: one that knows the number otherwise refuses.
+    """
+
+    reversal_no: str  # ours, the idempotency key
+    write_off_no: str
+    account_no: str
+    bill_no: str
+    amount_fen: int
+
+
+@runtime_checkable
+class WriteOffReverser(Protocol):
+    """A client of a company that can be asked to take a write-off back."""
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether this company does; if not, it is written a letter."""
+        ...
+
+    def reverse_write_off(self, order: ReversalOrder) -> WriteOffReply:
+        """Ask the company to open a bill again; the same ``reversal_no`` may be told again.
+
+        Returns ACCEPTED once its books have taken it back, REFUSED when they will not, and UNKNOWN
+        after a timeout or an answer we cannot read: tell it again under the same number.
+
+        Raises:
+            UpstreamUnavailable: the request never left us; safe to retry.
+            NotFound: it takes none back.
+        """
+        ...
+
+
 class FetchOutcome(StrEnum):
     """The answers of a company that is there (rule 18); one that is not raises."""
 

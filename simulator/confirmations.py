@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from core.clock import day_bounds
 from simulator.faults import Fault
-from simulator.utility_books import UtilityBooks, WriteOff, closed_number
+from simulator.utility_books import Reversal, UtilityBooks, WriteOff, closed_number
 
 _REVERSED = "重复缴费"
 
@@ -40,6 +40,7 @@ def list_day(books: UtilityBooks, day: date, fault: Fault, *, now: datetime) -> 
     if now < begins or fault is Fault.NOT_YET:
         return None
     rows = [_row(one) for one in books.booked_on(day, now=now)]
+    rows += [_taken_back(one) for one in books.reversed_on(day)]
     return DayList(day, tuple(_spoilt(rows, fault, day, books.company)))
 
 
@@ -49,6 +50,14 @@ def _row(one: WriteOff) -> Row:
     return Row(
         kind, request.write_off_no, request.account_no, request.bill_no, verdict.receipt,
         request.amount_fen, one.received_at, verdict.reason,
+    )  # fmt: skip
+
+
+def _taken_back(one: Reversal) -> Row:
+    asked = one.request
+    return Row(
+        "reversed", asked.write_off_no, asked.account_no, asked.bill_no, one.verdict.receipt,
+        -asked.amount_fen, one.received_at, _REVERSED,
     )  # fmt: skip
 
 

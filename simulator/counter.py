@@ -12,7 +12,14 @@ from core.clock import utc_now
 from core.errors import Invalid
 from simulator.confirmations import DayList, list_day
 from simulator.faults import Fault, Operation, Switchboard
-from simulator.utility_books import Account, OpenBills, UtilityBooks, Verdict, WriteOffRequest
+from simulator.utility_books import (
+    Account,
+    OpenBills,
+    ReversalRequest,
+    UtilityBooks,
+    Verdict,
+    WriteOffRequest,
+)
 
 SLOW_FOR = timedelta(seconds=8)
 _DRIP_SECONDS = 0.5
@@ -57,6 +64,16 @@ class Counter:
         return await self._answer(
             Operation.WRITE_OFF,
             lambda fault: self.books.receive(request, fault, now=utc_now()),
+            render,
+        )
+
+    async def reverse(
+        self, request: ReversalRequest, render: Callable[[Verdict], Response]
+    ) -> Response:
+        """Take one write-off back. Raises Conflict."""
+        return await self._answer(
+            Operation.REVERSE,
+            lambda fault: self.books.reverse(request, fault, now=utc_now()),
             render,
         )
 

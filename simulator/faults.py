@@ -26,6 +26,7 @@ class Operation(StrEnum):
     VALIDATE = "validate"
     WRITE_OFF = "write_off"
     QUERY = "query"
+    REVERSE = "reverse"
     CONFIRMATIONS = "confirmations"
 
 
@@ -61,6 +62,7 @@ FAULTS_OF = {
     Operation.VALIDATE: _ANY,
     Operation.WRITE_OFF: set(Fault) - _LISTS - {Fault.DOWN},
     Operation.QUERY: _ANY | {Fault.TWICE},
+    Operation.REVERSE: _ANY | {Fault.TWICE, Fault.REFUSE},
     Operation.CONFIRMATIONS: _ANY | _LISTS | {Fault.TWICE, Fault.WRONG_AMOUNT},
 }
 

@@ -19,18 +19,18 @@ from simulator.confirmation_files import gas_file
 from simulator.confirmations import DayList
 from simulator.counter import Counter
 from simulator.signatures import MAX_AGE_SECONDS
-from simulator.utility_books import Account, OpenBills, Verdict, WriteOffRequest
+from simulator.utility_books import Account, OpenBills, ReversalRequest, Verdict, WriteOffRequest
 from simulator.wire import read_json, utc_text
 
 _CODES = {
     "bills": "00", "none": "01", "known": "00", "closed": "13", "unknown_account": "11",
     "several_accounts": "12", "account_closed": "21", "already_paid": "22", "pending": "20",
-    "accepted": "00",
+    "accepted": "00", "not_written_off": "26", "already_reversed": "27",
 }  # fmt: skip
 _MESSAGES = {
     "00": "成功", "01": "无欠费", "11": "户号不存在", "12": "户号不唯一", "13": "该户已销户",
     "20": "处理中", "21": "该户已销户", "22": "该账单已销账", "25": "流水号重复且内容不同",
-    "31": "无此流水号", "41": "对账文件未生成",
+    "26": "无此销账记录", "27": "该销账已冲正", "31": "无此流水号", "41": "对账文件未生成",
 }  # fmt: skip
 
 
@@ -51,6 +51,11 @@ def routes(counter: Counter) -> list[Route]:
             case "Pay":
                 try:
                     return await counter.write_off(_write_off(asked), _verdict)
+                except Conflict:
+                    return _answer("25", SerialNo=serial_no)
+            case "Reverse":
+                try:
+                    return await counter.reverse(_reversal(asked), _reversed)
                 except Conflict:
                     return _answer("25", SerialNo=serial_no)
             case "QueryPay":
@@ -118,6 +123,20 @@ def _write_off(asked: ElementTree.Element) -> WriteOffRequest:
     return read_json(WriteOffRequest, bytes(JSONResponse(facts).body))
 
 
+def _reversal(asked: ElementTree.Element) -> ReversalRequest:
+    amount = asked.findtext("Amount", "")
+    if re.fullmatch("[1-9][0-9]{0,14}", amount) is None:
+        raise Invalid("Reverse needs Amount in fen", code="request.malformed")
+    facts: dict[str, Any] = {
+        "reversal_no": asked.findtext("ReverseNo", ""),
+        "write_off_no": asked.findtext("SerialNo", ""),
+        "account_no": asked.findtext("AccountNo", ""),
+        "bill_no": asked.findtext("BillNo", ""),
+        "amount_fen": int(amount),
+    }
+    return read_json(ReversalRequest, bytes(JSONResponse(facts).body))
+
+
 def _document(code: str, **texts: str) -> ElementTree.Element:
     root = ElementTree.Element("Response")
     for name, text in {"Code": code, "Msg": _MESSAGES[code], **texts}.items():
@@ -168,6 +187,14 @@ def _verdict(said: Verdict) -> Response:
     if said.result == "pending":
         return _answer(_CODES["pending"], SerialNo=serial_no)
     return _answer("00", SerialNo=serial_no, ReceiptNo=said.receipt, Amount=str(said.amount_fen))
+
+
+def _reversed(said: Verdict) -> Response:
+    code = _CODES[said.reason_code or said.result]
+    texts = {"ReverseNo": said.reversal_no, "SerialNo": said.write_off_no}
+    if said.result == "accepted":
+        texts |= {"ReceiptNo": said.receipt, "Amount": str(said.amount_fen)}
+    return _answer(code, **texts)
 
 
 def _found(said: Verdict | None) -> Response:

@@ -3,6 +3,7 @@
 import hmac
 import re
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -17,16 +18,18 @@ from core.money import parse_yuan, yuan_text
 from simulator.confirmation_files import power_file
 from simulator.confirmations import DayList
 from simulator.counter import Counter
-from simulator.utility_books import Account, OpenBills, Verdict, WriteOffRequest
+from simulator.utility_books import Account, OpenBills, ReversalRequest, Verdict, WriteOffRequest
 from simulator.wire import read_json, utc_text
 
 _CODES = {
     "bills": "0000", "none": "2001", "known": "0000", "closed": "0000", "unknown_account": "1001",
     "several_accounts": "1002", "account_closed": "3001", "already_paid": "3002",
+    "not_written_off": "3006", "already_reversed": "3007",
 }  # fmt: skip
 _MESSAGES = {
     "0000": "成功", "1001": "户号不存在", "1002": "户号不唯一", "2001": "无欠费",
-    "3001": "该户已销户", "3002": "该账单已销账", "3009": "流水号重复且内容不同",
+    "3001": "该户已销户", "3002": "该账单已销账", "3006": "无此销账记录", "3007": "该销账已冲正",
+    "3009": "流水号重复且内容不同",
     "4004": "无此流水号", "5001": "对账文件未生成", "5002": "当日无交易",
 }  # fmt: skip
 
@@ -77,7 +80,18 @@ def routes(counter: Counter) -> list[Route]:
         Route("/epay/accounts/check", check, methods=["POST"]),
         Route("/epay/payments", pay, methods=["POST"]),
         Route("/epay/payments/query", find, methods=["POST"]),
+        Route("/epay/payments/reverse", partial(_reverse, counter), methods=["POST"]),
     ]
+
+
+async def _reverse(counter: Counter, request: Request) -> Response:
+    asked = await _asked(
+        request, counter.secret, "reverseSerialNo", "extSerialNo", "consNo", "billNo", "amount"
+    )
+    try:
+        return await counter.reverse(_reversal(asked), _reversed)
+    except Conflict:
+        return _answer("3009", {"extSerialNo": asked["extSerialNo"]})
 
 
 async def _asked(request: Request, secret: str, *names: str) -> dict[str, str]:
@@ -113,6 +127,17 @@ def _write_off(asked: dict[str, str]) -> WriteOffRequest:
         "paid_at": utc_text(paid_at),
     }
     return read_json(WriteOffRequest, _json(facts))
+
+
+def _reversal(asked: dict[str, str]) -> ReversalRequest:
+    facts = {
+        "reversal_no": asked["reverseSerialNo"],
+        "write_off_no": asked["extSerialNo"],
+        "account_no": asked["consNo"],
+        "bill_no": asked["billNo"],
+        "amount_fen": parse_yuan(asked["amount"]),
+    }
+    return read_json(ReversalRequest, _json(facts))
 
 
 def _json(facts: dict[str, Any]) -> bytes:
@@ -160,6 +185,18 @@ def _paid(said: Verdict) -> Response:
     if said.result == "refused":
         return _answer(_CODES[said.reason_code], body)
     return _answer("0000", body | _state(said))
+
+
+def _reversed(said: Verdict) -> Response:
+    body: dict[str, object] = {
+        "reverseSerialNo": said.reversal_no, "extSerialNo": said.write_off_no,
+    }  # fmt: skip
+    if said.result == "refused":
+        return _answer(_CODES[said.reason_code], body)
+    if said.result == "pending":
+        return _answer("0000", body | {"payState": "03"})
+    done = {"payState": "04", "reverseNo": said.receipt, "amount": yuan_text(said.amount_fen)}
+    return _answer("0000", body | done)
 
 
 def _found(said: Verdict | None) -> Response:

@@ -17,7 +17,7 @@ from core.errors import Conflict, Invalid, NotSignedIn
 from simulator.confirmation_files import telecom_file
 from simulator.confirmations import DayList
 from simulator.counter import Counter
-from simulator.utility_books import Account, OpenBills, Verdict, WriteOffRequest
+from simulator.utility_books import Account, OpenBills, ReversalRequest, Verdict, WriteOffRequest
 from simulator.wire import read_json
 
 _WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -25,10 +25,12 @@ _TOKEN_LASTS = timedelta(minutes=5)
 _CODES = {
     "bills": "1", "none": "0", "known": "1", "closed": "-3", "unknown_account": "-1",
     "several_accounts": "-2", "account_closed": "-31", "already_paid": "-32",
+    "not_written_off": "-36", "already_reversed": "-37",
 }  # fmt: skip
 _MESSAGES = {
     "1": "成功", "0": "无欠费", "5": "处理中", "-1": "号码不存在", "-2": "号码不唯一",
     "-3": "已销户", "-31": "已销户", "-32": "已销账", "-35": "订单号重复且内容不同",
+    "-36": "无此销账记录", "-37": "已冲正",
     "-40": "无此订单", "-41": "对账文件未生成",
     "-401": "令牌失效",
 }  # fmt: skip
@@ -112,6 +114,11 @@ async def _invoke(counter: Counter, service: str, data: dict[str, Any]) -> Respo
                 return await counter.write_off(_write_off(data), _verdict)
             except Conflict:
                 return _answer("-35", {"order": order})
+        case "payment.reverse":
+            try:
+                return await counter.reverse(_reversal(data), _verdict)
+            except Conflict:
+                return _answer("-35", {"order": order})
         case "payment.find":
             return await counter.find(order, _found)
     raise Invalid(f"there is no service {service[:32]!r}", code="request.malformed")
@@ -134,6 +141,15 @@ def _write_off(data: dict[str, Any]) -> WriteOffRequest:
     }  # fmt: skip
     facts = {names.get(name, name): value for name, value in data.items()}
     return read_json(WriteOffRequest, json.dumps(facts).encode())
+
+
+def _reversal(data: dict[str, Any]) -> ReversalRequest:
+    names = {
+        "reversal": "reversal_no", "order": "write_off_no", "account": "account_no",
+        "bill": "bill_no", "fen": "amount_fen",
+    }  # fmt: skip
+    facts = {names.get(name, name): value for name, value in data.items()}
+    return read_json(ReversalRequest, json.dumps(facts).encode())
 
 
 def _answer(code: str, data: dict[str, Any] | None = None, status: int = HTTPStatus.OK) -> Response:

@@ -48,4 +48,6 @@ async def show_utilities(request: Request) -> Response:
 
 def _latest(data_dir: Path, code: str) -> list[WriteOff]:
     changes = Journal.latest(journal_path(data_dir, code), 20)
-    return [WriteOff.model_validate(change["write_off"]) for change in changes]
+    return [
+        WriteOff.model_validate(change["write_off"]) for change in changes if "write_off" in change
+    ]

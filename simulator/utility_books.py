@@ -24,6 +24,8 @@ _PREFIXES = {"water": "20", "power": "31000", "gas": "6600", "telecom": ""}
 _REASONS = {
     "account_closed": "该户已销户",
     "already_paid": "该账单已销账",
+    "not_written_off": "无此销账记录",
+    "already_reversed": "该销账已冲正",
 }
 
 
@@ -38,8 +40,20 @@ class WriteOffRequest(BaseModel):
     paid_at: UtcMoment
 
 
+class ReversalRequest(BaseModel):
+    """A write-off is to be taken back; account, bill and amount must be those of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reversal_no: str = Field(min_length=1, max_length=160)
+    write_off_no: str = Field(min_length=1, max_length=128)
+    account_no: str
+    bill_no: str
+    amount_fen: int = Field(gt=0)
+
+
 class Verdict(BaseModel):
-    """How a write-off went; each company puts it into its own words.
+    """How a write-off or its reversal went; each company puts it into its own words.
 
     ``result`` is accepted, refused (for a ``reason_code``) or pending: not decided yet.
     """
@@ -48,6 +62,7 @@ class Verdict(BaseModel):
 
     result: str
     write_off_no: str
+    reversal_no: str = ""
     receipt: str = ""
     amount_fen: int = 0
     reason_code: str = ""
@@ -61,6 +76,16 @@ class WriteOff(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     request: WriteOffRequest
+    verdict: Verdict
+    received_at: datetime
+
+
+class Reversal(BaseModel):
+    """One request to take a write-off back that the company has answered for good."""
+
+    model_config = ConfigDict(frozen=True)
+
+    request: ReversalRequest
     verdict: Verdict
     received_at: datetime
 
@@ -107,8 +132,12 @@ class UtilityBooks:
         self._write_offs: dict[str, WriteOff] = {}
         self._paid_fen: dict[tuple[str, str, str], int] = {}
         self._forgotten_at: dict[str, datetime] = {}
+        self._reversals: dict[str, Reversal] = {}
         for change in journal.replay():
-            self._keep(WriteOff.model_validate(change["write_off"]))
+            if "reversal" in change:
+                self._keep_reversal(Reversal.model_validate(change["reversal"]))
+            else:
+                self._keep(WriteOff.model_validate(change["write_off"]))
 
     def find(self, write_off_no: str, *, now: datetime) -> WriteOff | None:
         """Return the write-off of this number, if the company has seen it and still knows."""
@@ -127,6 +156,16 @@ class UtilityBooks:
         with self._lock:
             self._forget(now)
             return [one for one in self._write_offs.values() if begins <= one.received_at < ends]
+
+    def reversed_on(self, day: date) -> list[Reversal]:
+        """Return what was taken back on a Shanghai day, in that order."""
+        begins, ends = day_bounds(day)
+        with self._lock:
+            return [
+                one
+                for one in self._reversals.values()
+                if one.verdict.result == "accepted" and begins <= one.received_at < ends
+            ]
 
     def open_bills(self, account_no: str, *, now: datetime) -> OpenBills:
         """Return what is open of the last two bills of an account."""
@@ -182,6 +221,59 @@ class UtilityBooks:
                 self._journal.append({"write_off": made.model_dump(mode="json")})
             self._keep(made)
             return _told(verdict, fault)
+
+    def reverse(self, request: ReversalRequest, fault: Fault, *, now: datetime) -> Verdict:
+        """Take a write-off back, once: the same number has the same answer for ever.
+
+        Raises:
+            Conflict: the number came before with another body.
+        """
+        with self._lock:
+            known = self._reversals.get(request.reversal_no)
+            if known is None:
+                verdict = self._decide_reversal(request, refuse=fault is Fault.REFUSE, now=now)
+                known = Reversal(request=request, verdict=verdict, received_at=now)
+                self._journal.append({"reversal": known.model_dump(mode="json")})
+                self._keep_reversal(known)
+            elif known.request != request:
+                raise Conflict("this reversal_no came with another body", code="conflict")
+            if fault is Fault.TWICE:
+                return known.verdict.model_copy(update={"result": "pending", "receipt": ""})
+            return known.verdict
+
+    def _decide_reversal(self, asked: ReversalRequest, *, refuse: bool, now: datetime) -> Verdict:
+        code = "account_closed" if refuse else self._why_not_reversed(asked, now=now)
+        if code:
+            return Verdict(
+                result="refused", write_off_no=asked.write_off_no, reversal_no=asked.reversal_no,
+                at=now, reason_code=code, reason=_REASONS[code],
+            )  # fmt: skip
+        receipt = f"{self.company[0].upper()}R{now:%Y%m%d}{len(self._reversals) + 1:08d}"
+        return Verdict(
+            result="accepted", write_off_no=asked.write_off_no, reversal_no=asked.reversal_no,
+            at=now, receipt=receipt, amount_fen=asked.amount_fen,
+        )  # fmt: skip
+
+    def _why_not_reversed(self, asked: ReversalRequest, *, now: datetime) -> str:
+        done = self.find(asked.write_off_no, now=now)
+        told = (asked.account_no, asked.bill_no, asked.amount_fen)
+        if done is None or done.verdict.result != "accepted":
+            return "not_written_off"
+        if (done.request.account_no, done.request.bill_no, done.request.amount_fen) != told:
+            return "not_written_off"
+        return "already_reversed" if self._is_reversed(asked.write_off_no) else ""
+
+    def _is_reversed(self, write_off_no: str) -> bool:
+        return any(
+            one.request.write_off_no == write_off_no and one.verdict.result == "accepted"
+            for one in self._reversals.values()
+        )
+
+    def _keep_reversal(self, made: Reversal) -> None:
+        self._reversals[made.request.reversal_no] = made
+        written_off = self._write_offs.get(made.request.write_off_no)
+        if made.verdict.result == "accepted" and written_off is not None:
+            self._paid_fen[_bill_key(written_off.request)] -= made.request.amount_fen
 
     def _decide(self, request: WriteOffRequest, *, refuse: bool, now: datetime) -> Verdict:
         no = request.write_off_no

@@ -28,8 +28,8 @@ def show_companies(companies: Sequence[Shown], *, far_side: bool) -> HTMLRespons
     choices = [
         (operation, [fault for fault in Fault if fault in FAULTS_OF[operation]])
         for operation in (
-            Operation.WRITE_OFF, Operation.QUERY, Operation.FETCH, Operation.VALIDATE,
-            Operation.CONFIRMATIONS,
+            Operation.WRITE_OFF, Operation.QUERY, Operation.REVERSE, Operation.FETCH,
+            Operation.VALIDATE, Operation.CONFIRMATIONS,
         )
     ]  # fmt: skip
     return page("utilities.html", companies=companies, choices=choices, far_side=far_side)

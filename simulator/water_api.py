@@ -11,7 +11,7 @@ from simulator.confirmation_files import water_file
 from simulator.confirmations import DayList
 from simulator.counter import Counter
 from simulator.signatures import check_signature, write_off_signature
-from simulator.utility_books import Account, OpenBills, Verdict, WriteOffRequest
+from simulator.utility_books import Account, OpenBills, ReversalRequest, Verdict, WriteOffRequest
 from simulator.wire import read_json, sent_path, utc_text
 
 _STATUS_OF = {
@@ -31,6 +31,10 @@ def routes(counter: Counter) -> list[Route]:
         await _signed_body(request, counter.secret)
         return await counter.find(request.path_params["write_off_no"], _found)
 
+    async def reverse(request: Request) -> Response:
+        body = await _signed_body(request, counter.secret)
+        return await counter.reverse(read_json(ReversalRequest, body), _reversed)
+
     async def bills(request: Request) -> Response:
         await _signed_body(request, counter.secret)
         return await counter.open_bills(request.path_params["account_no"], _bills)
@@ -47,6 +51,7 @@ def routes(counter: Counter) -> list[Route]:
     return [
         Route("/confirmations/{day}", confirmations),
         Route("/write-offs", write_off, methods=["POST"]),
+        Route("/reversals", reverse, methods=["POST"]),
         Route("/write-offs/{write_off_no:path}", find),
         Route("/accounts/{account_no:path}/bills", bills),
         Route("/accounts/{account_no:path}", account),
@@ -73,6 +78,17 @@ def _verdict(said: Verdict) -> Response:
         return JSONResponse(common)
     accepted = {"utility_ref": said.receipt, "amount_fen": said.amount_fen}
     return JSONResponse(common | accepted | {"written_off_at": utc_text(said.at)})
+
+
+def _reversed(said: Verdict) -> Response:
+    told = {"reversal_no": said.reversal_no, "write_off_no": said.write_off_no}
+    if said.result == "refused":
+        why = {"reason_code": said.reason_code, "reason": said.reason}
+        return JSONResponse({"result": "refused"} | told | why)
+    if said.result == "pending":
+        return JSONResponse({"result": "pending"} | told)
+    done = {"utility_ref": said.receipt, "amount_fen": said.amount_fen}
+    return JSONResponse({"result": "reversed"} | told | done | {"reversed_at": utc_text(said.at)})
 
 
 def _found(said: Verdict | None) -> Response:

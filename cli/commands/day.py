@@ -32,7 +32,7 @@ def day_close_command(
     closing = the_day(day)
     with connected():
         if told.is_terminal:
-            days.print_checks(told, days.show(closing).checks)
+            days.print_checks(told, days.show(closing))
         days.close(closing, with_earlier=with_earlier, despite=despite)
         shown = days.show(closing)
     _say_day(shown, as_json=as_json)

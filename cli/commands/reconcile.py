@@ -9,6 +9,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
@@ -16,17 +17,23 @@ from cli.connect import connected
 from cli.output import Json, say_json, the_day, told
 from core.clock import utc_now
 from core.db import transaction
+from core.money import format_yuan
 from core.progress import listening
 from core.settings import settings
 from payments.gateways import gateway_named, load_gateways
 from payments.reconciliation.breaks import list_breaks
+from payments.reconciliation.closing.report_words import KINDS
 from payments.reconciliation.company import lists as company
 from payments.reconciliation.gateway import matching
 from payments.reconciliation.intake.models import CameBy
 from payments.reconciliation.intake.receiving import Given, Way
 from payments.reconciliation.intake.work import BankResult, take_now
-from payments.reconciliation.models import Leg, ReconciliationBreak
+from payments.reconciliation.models import BreakState, Leg, ReconciliationBreak
 
+BREAK_STATES = {
+    BreakState.OPEN: "to explain", BreakState.EXPLAINED: "explained",
+    BreakState.RESOLVED: "resolved",
+}  # fmt: skip
 app = typer.Typer(add_completion=False)
 
 
@@ -49,10 +56,21 @@ def reconcile_command(
     for name, value in shown.items():
         table.add_row(name, f"{value:,}" if type(value) is int else str(value))
     Console().print(table)
+    if breaks:
+        Console().print(_differences(breaks))
+
+
+def _differences(breaks: list[ReconciliationBreak]) -> Table:
+    """Return them in words; ``--json`` has the codes."""
+    table = Table("difference", "state", "reference", box=None)
+    for heading in ("ours", "theirs"):
+        table.add_column(heading, justify="right")
     for one in breaks:
-        Console().print(
-            f"  {one.kind}  {one.reference}  ours {one.ours_fen}  theirs {one.theirs_fen}"
+        sums = (
+            "none" if fen is None else format_yuan(fen) for fen in (one.ours_fen, one.theirs_fen)
         )
+        table.add_row(KINDS[one.kind].en, BREAK_STATES[one.state], escape(one.reference), *sums)
+    return table
 
 
 @contextmanager

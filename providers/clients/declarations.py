@@ -215,6 +215,17 @@ class Query(Call):
     amount: str | None = None
 
 
+class Reversal(Call):
+    """Taking a write-off back; ``receipt`` is the company's number of having done so."""
+
+    PLACES = frozenset({
+        "reversal_no", "write_off_no", "account_no", "bill_no", "amount_fen", "amount_yuan",
+    })  # fmt: skip
+    MEANINGS = frozenset({"accepted", "refused", "unknown", "down"})
+    receipt: str
+    amount: str | None = None
+
+
 class Confirmations(Call):
     """A day's list of write-offs.
 
@@ -231,7 +242,7 @@ class Declaration(_Table):
     """One company's API.
 
     Without ``validate``, an account is known when its bills are told; without ``confirmations``,
-    the company gives no list of its write-offs this way.
+    the company gives no list of its write-offs this way; without ``reversal``, it takes none back.
     """
 
     api: Api = Api()
@@ -239,6 +250,7 @@ class Declaration(_Table):
     validation: Validate | None = Field(default=None, alias="validate")
     write_off: WriteOff
     query: Query
+    reversal: Reversal | None = None
     confirmations: Confirmations | None = None
 
 

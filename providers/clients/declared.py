@@ -1,6 +1,7 @@
 """The client of every company whose API is ordinary enough to be declared: docs/live-apis.md."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from providers.base import (
     FetchOutcome,
     FetchReply,
     OpenBill,
+    ReversalOrder,
     ValidateOutcome,
     ValidateReply,
     WriteOffOrder,
@@ -29,15 +31,18 @@ from providers.clients.declarations import (
     Call,
     Declaration,
     Query,
+    Reversal,
     WriteOff,
     load_declaration,
 )
 from providers.clients.http import ANSWER_LIMIT, Answered, Unanswered, Wire
 from providers.clients.replies import (
     NO_LISTS,
+    TAKES_NONE_BACK,
     confirmation_of,
     fetched,
     no_word,
+    of_the_same_amount,
     unavailable,
     unknown,
     validated_by,
@@ -126,16 +131,27 @@ class DeclaredClient:
         heard = self._ask(self._says.write_off, values)
         if isinstance(heard, Unanswered):
             return no_word(heard)
-        reply = self._judged(self._says.write_off, heard)
-        if reply.amount_fen not in (None, order.amount_fen):
-            return unknown(f"the company says it took {reply.amount_fen} fen, which nobody paid")
-        return reply
+        return of_the_same_amount(self._judged(self._says.write_off, heard), order.amount_fen)
 
     def query(self, write_off_no: str) -> WriteOffReply | None:
         heard = self._ask(self._says.query, {"write_off_no": write_off_no})
         if isinstance(heard, Unanswered):
             return no_word(heard)
         return None if heard.means == "never_seen" else self._judged(self._says.query, heard)
+
+    @property
+    def takes_back(self) -> bool:
+        return self._says.reversal is not None
+
+    def reverse_write_off(self, order: ReversalOrder) -> WriteOffReply:
+        call = self._says.reversal
+        if call is None:
+            raise NotFound(TAKES_NONE_BACK, code="utility.no_reversal")
+        values: dict[str, str | int] = asdict(order)
+        heard = self._ask(call, values | {"amount_yuan": yuan_text(order.amount_fen)})
+        if isinstance(heard, Unanswered):
+            return no_word(heard)
+        return of_the_same_amount(self._judged(call, heard), order.amount_fen)
 
     @property
     def gives_confirmations(self) -> bool:
@@ -212,8 +228,8 @@ class DeclaredClient:
             return Heard(said.status, answer, "down", "")
         return Heard(said.status, answer, "", "")
 
-    def _judged(self, call: WriteOff | Query, heard: Heard) -> WriteOffReply:
-        """Return a write-off's answer; whatever does not hold together is UNKNOWN."""
+    def _judged(self, call: WriteOff | Query | Reversal, heard: Heard) -> WriteOffReply:
+        """Return what a company did to a write-off; what does not hold together is UNKNOWN."""
         if heard.means in {"refused", "paid_elsewhere"}:
             return WriteOffReply(
                 outcome=WriteOffOutcome.REFUSED, reason=heard.reason or None,

@@ -26,12 +26,14 @@ from providers.base import (
     ConfirmationFetch,
     ConfirmationSource,
     FetchReply,
+    ReversalOrder,
     UtilityClient,
     ValidateReply,
     WriteOffOrder,
     WriteOffReply,
+    WriteOffReverser,
 )
-from providers.clients.replies import NO_LISTS
+from providers.clients.replies import NO_LISTS, TAKES_NONE_BACK
 
 R = TypeVar("R")
 _PATIENCE_MS: Final = 200  # for a free place; longer is the caller's business
@@ -102,6 +104,17 @@ class GuardedClient:
 
     def query(self, write_off_no: str) -> WriteOffReply | None:
         return self._asked(lambda: self._client.query(write_off_no))
+
+    @property
+    def takes_back(self) -> bool:
+        client = self._client
+        return isinstance(client, WriteOffReverser) and client.takes_back
+
+    def reverse_write_off(self, order: ReversalOrder) -> WriteOffReply:
+        client = self._client
+        if not isinstance(client, WriteOffReverser):
+            raise NotFound(TAKES_NONE_BACK, code="utility.no_reversal")
+        return self._asked(lambda: client.reverse_write_off(order))
 
     @property
     def gives_confirmations(self) -> bool:

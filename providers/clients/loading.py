@@ -1,14 +1,15 @@
 """Which client each company has: from the configuration, an entry point or a declaration."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final
 
 from core.errors import Invalid
 from core.settings import UtilityApi
-from providers.base import UtilityClient
-from providers.clients.declarations import load_declaration
+from providers.base import UtilityClient, WriteOffReverser
+from providers.clients.declarations import Declaration, load_declaration
 from providers.clients.declared import APIS, OWN_PROTOCOL, Clock, DeclaredClient
 from providers.clients.guarded import GuardedClient, Limits
 
@@ -30,6 +31,28 @@ def load_clients(
         code: GuardedClient(_client(code, api, clock, by_code.get(code)), limits_of(api), clock)
         for code, api in apis.items()
     }
+
+
+def taking_back(
+    apis: Mapping[str, UtilityApi], plugins: Iterable[EntryPoint] | None = None
+) -> frozenset[str]:
+    """Return which companies can be asked to take a write-off back; nobody is asked for it."""
+    points = entry_points(group=GROUP) if plugins is None else plugins
+    by_code = {point.name: point for point in points}
+    return frozenset(
+        code for code, api in apis.items() if _takes_back(code, api, by_code.get(code))
+    )
+
+
+def _takes_back(code: str, api: UtilityApi, point: EntryPoint | None) -> bool:
+    if api.declaration is None and point is not None:
+        return hasattr(point.load(), WriteOffReverser.reverse_write_off.__name__)
+    return _declared(_declaration(code, api)).reversal is not None
+
+
+@lru_cache(maxsize=32)
+def _declared(path: Path) -> Declaration:
+    return load_declaration(path)
 
 
 def limits_of(api: UtilityApi) -> Limits:

@@ -20,6 +20,7 @@ from providers.base import (
 from providers.clients.http import Answered, Unanswered
 
 NO_LISTS: Final = "the company gives no list of its write-offs over its API: ask it for the file"
+TAKES_NONE_BACK: Final = "the company takes no write-off back over its API: write to it"
 _LISTS: Final = {"not_yet": ConfirmationState.NOT_YET, "no_data": ConfirmationState.NO_DATA}
 
 
@@ -65,6 +66,13 @@ def unknown(reason: str, *, company_down: bool = False) -> WriteOffReply:
 def no_word(heard: Unanswered) -> WriteOffReply:
     """Return the reply to a question that went out and was not answered."""
     return unknown(heard.reason, company_down=heard.company_down)
+
+
+def of_the_same_amount(reply: WriteOffReply, amount_fen: int) -> WriteOffReply:
+    """Return a reply, or not knowing if the company says another amount than it was told."""
+    if reply.amount_fen in (None, amount_fen):
+        return reply
+    return unknown(f"the company says it took {reply.amount_fen} fen, which nobody paid")
 
 
 def unavailable(reason: str, *, company_down: bool) -> UpstreamUnavailable:

@@ -20,6 +20,7 @@ from providers.base import (
     FetchOutcome,
     FetchReply,
     OpenBill,
+    ReversalOrder,
     ValidateOutcome,
     ValidateReply,
     WriteOffOrder,
@@ -28,7 +29,14 @@ from providers.base import (
 )
 from providers.clients.answers import Answer, read_answer
 from providers.clients.http import ANSWER_LIMIT, Answered, Unanswered, Wire
-from providers.clients.replies import confirmation_of, fetched, no_word, unavailable, unknown
+from providers.clients.replies import (
+    confirmation_of,
+    fetched,
+    no_word,
+    of_the_same_amount,
+    unavailable,
+    unknown,
+)
 from providers.formats.cells import date_reader, read_version
 
 _MONTH = date_reader("yyyy-mm")
@@ -56,6 +64,8 @@ _REFUSALS: Final = {
     _PAID_BEFORE: "the bill was paid before this payment arrived",
     "-33": "another amount than the bill asks for",
     "-34": "the company does not know the bill",
+    "-36": "the company has written nothing off under this number",
+    "-37": "the company has taken it back already",
 }
 
 
@@ -122,16 +132,30 @@ class TelecomClient:
         )
         if isinstance(told, Unanswered):
             return no_word(told)
-        reply = _judged(told, order.write_off_no)
-        if reply.amount_fen not in (None, order.amount_fen):
-            return unknown(f"the company says it took {reply.amount_fen} fen, which nobody paid")
-        return reply
+        return of_the_same_amount(_judged(told, order.write_off_no), order.amount_fen)
 
     def query(self, write_off_no: str) -> WriteOffReply | None:
         told = self._ask("payment.find", order=write_off_no)
         if isinstance(told, Unanswered):
             return no_word(told)
         return None if told.code == _NEVER_SEEN else _judged(told, write_off_no)
+
+    @property
+    def takes_back(self) -> bool:
+        return True
+
+    def reverse_write_off(self, order: ReversalOrder) -> WriteOffReply:
+        told = self._ask(
+            "payment.reverse",
+            reversal=order.reversal_no,
+            order=order.write_off_no,
+            account=order.account_no,
+            bill=order.bill_no,
+            fen=order.amount_fen,
+        )
+        if isinstance(told, Unanswered):
+            return no_word(told)
+        return of_the_same_amount(_judged(told, order.write_off_no), order.amount_fen)
 
     @property
     def gives_confirmations(self) -> bool:

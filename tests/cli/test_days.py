@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 from pypdfium2 import PdfDocument
+from sqlalchemy import text
 
 from billing.ledger import books
 from billing.ledger.days import list_days
@@ -153,3 +154,25 @@ def test_the_books_are_verified_with_their_seals(citybill):
     assert done.returncode == 0, done.stdout
     checks = {check["name"]: check["ok"] for check in json.loads(done.stdout)["checks"]}
     assert checks["every seal is what its transfers hash to"]
+
+
+def test_what_a_day_waits_for_is_told_in_words_and_in_codes_to_scripts(citybill):
+    """Whose it is, how it stands, and what it means for closing."""
+    post(YESTERDAY)
+    with transaction() as session:
+        session.execute(
+            text("INSERT INTO confirmation_arrival (provider_code, day, state, due_at)"
+                 " VALUES ('water', :day, 'waiting', :due_at)"),
+            {"day": YESTERDAY, "due_at": utc_now() - timedelta(days=1)},
+        )  # fmt: skip
+
+    shown = citybill("day", "show", YESTERDAY).stdout
+    told = json.loads(citybill("day", "show", YESTERDAY, "--json").stdout)
+
+    (line,) = [one for one in shown.splitlines() if "lists of the day are missing" in one]
+    assert line.split()[:2] == ["to", "do"]
+    assert "1 City Water" in " ".join(line.split())
+    assert "waits" in shown
+    assert "done" in shown
+    (check,) = [one for one in told["checks"] if one["name"] == "company_lists"]
+    assert (check["state"], check["who"], check["weight"]) == ("problem", ["water"], "asks")

@@ -327,6 +327,13 @@ class TestTheFarSidesPage:
             assert water.utility("POST", PATH, a_write_off("b1")).status_code == 200
             assert "W-b1" in simulator.client.get("/utilities").text
 
+            order = a_write_off("b1")
+            back = {name: order[name] for name in ("write_off_no", "account_no", "bill_no",
+                                                   "amount_fen")}  # fmt: skip
+            reversed_ = water.utility("POST", "/reversals", back | {"reversal_no": "r1"})
+            assert reversed_.json()["result"] == "reversed"
+            assert "W-b1" in simulator.client.get("/utilities").text
+
     def test_no_such_company_is_404(self, simulator):
         assert simulator.client.post("/utilities/heat/faults", json={}).status_code == 404
 

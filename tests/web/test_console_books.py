@@ -84,6 +84,10 @@ class TestPages:
 
         assert the_file().state is BookState.REFUSED
         assert "#TOTAL says rows 2" in words_of(staff, at)
+        for path in (at, "/console/books"):
+            chinese = staff.get(path, headers={"Accept-Language": "zh"}).text
+            assert "#TOTAL 为 rows 2，各行合计为" in chinese
+            assert "add up" not in chinese
         assert "1 file was refused" in words_of(staff, "/console/books")
 
     def test_a_file_is_run_again(self, staff):

@@ -26,6 +26,7 @@ from payments.reconciliation.repair import workbench
 from payments.reconciliation.repair.deciding import Limits, Shown
 from payments.reconciliation.repair.models import Act, ActState, BreakAct
 from payments.reconciliation.repair.workbench import Filter
+from providers.clients.loading import taking_back
 from web.access import Db, Finance
 from web.inputs import MAX_FEN, PLAIN, Day, Id
 
@@ -116,6 +117,7 @@ def limits() -> Limits:
     return Limits(
         city.break_approval_above_fen, city.break_tolerance_fen,
         refund_approval_above_fen=city.refund_approval_above_fen,
+        taking_back=taking_back(city.utilities),
     )  # fmt: skip
 
 
@@ -146,9 +148,10 @@ def resolve(source: str, day: Day, break_id: Id, body: ActIn, caller: Finance) -
 
     `kind`, `ours_fen` and `theirs_fen` must be those of the difference, else 409. The same body
     sent again by the same person changes nothing. `accept`, `write_off_difference`, `rematch`,
-    `suspend` and `return_money` resolve it; `query_again`, `resend_write_off` and `refund` ask
-    somebody. `rematch` takes the number of our payment or refund as `target`; `refund` that of a
-    write-off, and `amount_fen`.
+    `suspend` and `return_money` resolve it; `query_again`, `resend_write_off`, `refund` and
+    `reverse_write_off`, which always needs a colleague, ask somebody.
+    `rematch` takes the number of our payment or refund as `target`; `refund` that of a write-off,
+    and `amount_fen`.
     """
     with transaction() as session:
         _of(session, source, day, break_id)

@@ -7,6 +7,7 @@ from payments.gateways import gateway_label
 from payments.reconciliation.bank.models import CLAIMS, REMITTANCES, TRANSFERS
 from providers.registry import PROVIDERS
 from web import look
+from web.pages import file_words
 from web.pages.file_views import provider_name
 from web.pages.page import locale_of
 
@@ -56,7 +57,7 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
         "bank_entry.differs": look.say(
             locale,
             "The bank told an entry of it otherwise before: ask it which is right. %(why)s",
-            why=str(refused),
+            why=file_words.said(locale, str(refused)),
         ),
         "arrival.here": look.say(locale, "It is here already."),
         "arrival.not_due": look.say(locale, "It is not due yet: it is asked for from that hour."),
@@ -67,12 +68,8 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
 
 def complaint(locale: str, refused: CityBillError) -> str:
     """Say why a file was refused: the line, what is wrong, and what to do about it."""
-    if isinstance(refused, BillFileError) and refused.line_no is not None:
-        return look.say(
-            locale, "Line %(line_no)s: %(why)s",
-            line_no=refused.line_no,
-            why=": ".join(filter(None, [refused.column, refused.message])),
-        )  # fmt: skip
+    if isinstance(refused, BillFileError):
+        return file_words.said(locale, str(refused))
     return {
         "book_file.empty": look.say(locale, "The file is empty: nothing was sent."),
         "book_file.too_large": look.say(
@@ -86,4 +83,4 @@ def complaint(locale: str, refused: CityBillError) -> str:
         "request.malformed": look.say(
             locale, "This cannot be read: a day is written as 2026-11-20, an amount as 86.50."
         ),
-    }.get(refused.code, str(refused.message if isinstance(refused, BillFileError) else refused))
+    }.get(refused.code) or file_words.said(locale, str(refused))

@@ -83,11 +83,27 @@ def remedy(locale: str, kind: BreakKind) -> str:
     return look.say_known(locale, REMEDIES[kind])
 
 
+def company_answer(locale: str, answer: str) -> str:
+    """Say what a company answered to being asked to take a write-off back."""
+    word, _, why = answer.partition(" ")
+    said = {
+        "reversed": look.say(locale, "It has taken it back."),
+        "kept": look.say(locale, "It does not take it back."),
+        "held": look.say(locale, "Nobody was asked: it is paid here by now."),
+    }[word]
+    return f"{said} {look.say_known(locale, why)}" if why else said
+
+
 def refusal(locale: str, refused: CityBillError | None) -> str | None:
     """Say a refusal, with what to do about it; one we have no words for is said as it came."""
     if refused is None:
         return None
-    said = {
+    said = _refusals(locale) | _refusals_of_companies(locale)
+    return said.get(refused.code, str(refused))
+
+
+def _refusals(locale: str) -> dict[str, str]:
+    return {
         "break.reason": look.say(locale, "Say why: whoever looks later knows it by this alone."),
         "break.no_act": look.say(locale, "Choose what to do."),
         "break.none_chosen": look.say(locale, "Tick what this is about."),
@@ -104,10 +120,6 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
             locale, "Something waits for approval here: that is decided first."
         ),
         "break.not_ours": look.say(locale, "This number is none of ours: find out whose it is."),
-        "break.answered": look.say(
-            locale,
-            "The company has confirmed this already: ask it why its list says otherwise.",
-        ),
         "break.same_person": look.say(locale, "You proposed this: a colleague approves it."),
         "break.decided": look.say(locale, "This is decided already: look again."),
         "break.nothing_to_undo": look.say(locale, "There is nothing to undo here any more."),
@@ -128,4 +140,19 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
             locale, "This payment is under way: ask the gateway again instead."
         ),
     }
-    return said.get(refused.code, str(refused))
+
+
+def _refusals_of_companies(locale: str) -> dict[str, str]:
+    return {
+        "break.answered": look.say(
+            locale,
+            "The company has confirmed this already: ask it why its list says otherwise.",
+        ),
+        "break.held": look.say(
+            locale, "It is paid here, or about to be: ask the company which bill it means."
+        ),
+        "break.no_number": look.say(
+            locale, "The company’s list names it by no number: write to the company."
+        ),
+        "break.asked": look.say(locale, "The company is being asked already: wait for its answer."),
+    }

@@ -8,7 +8,7 @@ from payments.reconciliation.bank import matching as bank
 from payments.reconciliation.company import arrivals as company_arrivals
 from payments.reconciliation.gateway import arrivals
 from payments.reconciliation.intake import work as intake_work
-from payments.reconciliation.repair import asking
+from payments.reconciliation.repair import asking, reversing
 from workers.jobs import NotYet, job
 from workers.start import outside
 
@@ -33,6 +33,14 @@ def fetch(subject: str) -> None:
 def query_again(act_id: str) -> None:
     """Ask a gateway about an order because a person wants to know, until it says."""
     if not asking.ask(int(act_id), outside().gateways, now=utc_now()):
+        with transaction() as session:
+            raise NotYet(asking.ask_again_seconds(session, int(act_id), now=utc_now()))
+
+
+@job("payments.reverse_write_off")
+def reverse_write_off(act_id: str) -> None:
+    """Ask a company to take a write-off back because two people want it, until it answers."""
+    if not reversing.reverse(int(act_id), outside().utilities, now=utc_now()):
         with transaction() as session:
             raise NotYet(asking.ask_again_seconds(session, int(act_id), now=utc_now()))
 

@@ -19,6 +19,7 @@ from payments.gateways.base import Gateway
 from payments.reconciliation import standing
 from payments.reconciliation.closing import closing
 from payments.reconciliation.closing.checklist import Check, checklist
+from payments.reconciliation.closing.whose import Namer, namer
 from payments.reconciliation.models import BreakKind, Leg
 from payments.reconciliation.repair import workbench
 from payments.reconciliation.standing import Matched
@@ -104,6 +105,7 @@ class DayReport:
     counted: tuple[workbench.Counted, ...]  # open now, of all days
     differences: tuple[Difference, ...]
     differences_in_all: int
+    whose: Namer
     back: Back
     remittances: tuple[RemittanceLine, ...]
 
@@ -141,6 +143,7 @@ def day_report(
         counted=tuple(workbench.count_open(session, workbench.Filter(), now=now)),
         differences=differences,
         differences_in_all=in_all,
+        whose=namer(session, gateways),
         back=_back(accounts),
         remittances=_remittances(session, day),
     )

@@ -197,7 +197,7 @@ def _differences(sheets: Sheets, report: DayReport) -> None:
                 Column(Term("我方", "Ours"), 14, True), Column(Term("对方", "Theirs"), 14, True),
                 Column(Term("天数", "Days"), 7, True), Column(Term("负责人", "Owner"), 17, True),
             ),
-            [_difference(sheets, one) for one in report.differences],
+            [_difference(sheets, report, one) for one in report.differences],
         )  # fmt: skip
     left = report.differences_in_all - len(report.differences)
     if left:
@@ -206,14 +206,14 @@ def _differences(sheets: Sheets, report: DayReport) -> None:
         )
 
 
-def _difference(sheets: Sheets, one: Difference) -> Sequence[str]:
+def _difference(sheets: Sheets, report: DayReport, one: Difference) -> Sequence[str]:
     ours, theirs = (
         "—" if fen is None else format_yuan(fen) for fen in (one.ours_fen, one.theirs_fen)
     )
     owner = one.owner or sheets.say(Term("无人负责", "nobody"))
     return (
-        sheets.say(KINDS[one.kind]), f"{one.source} {one.reference}", ours, theirs,
-        str(one.age_days), owner,
+        sheets.say(KINDS[one.kind]), f"{_whose(sheets, report, [one.source])} {one.reference}",
+        ours, theirs, str(one.age_days), owner,
     )  # fmt: skip
 
 
@@ -270,11 +270,15 @@ def _checks(sheets: Sheets, report: DayReport) -> None:
         sheets.table(
             (Column(Term("检查", "Check"), 44), Column(Term("涉及", "Whose"), 30),
              Column(Term("状态", "State"), 14), Column(Term("数量", "How many"), 12, True)),
-            [(sheets.say(CHECKS[one.name]), " ".join(one.who), sheets.say(STATES[one.state]),
-              f"{one.how_many:,}") for one in report.checks],
+            [(sheets.say(CHECKS[one.name]), _whose(sheets, report, one.who),
+              sheets.say(STATES[one.state]), f"{one.how_many:,}") for one in report.checks],
         )  # fmt: skip
     if report.despite:
         sheets.facts([(Term("仍然结账的原因", "Closed all the same because"), report.despite)])
+
+
+def _whose(sheets: Sheets, report: DayReport, codes: Sequence[str]) -> str:
+    return ", ".join(sheets.say(report.whose(code)) for code in codes)
 
 
 def _seal(sheets: Sheets, report: DayReport) -> None:

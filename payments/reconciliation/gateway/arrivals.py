@@ -274,6 +274,43 @@ def every_arrival(session: Session, wanted: ArrivalFilter, *, now: datetime) -> 
         after = found[-1].place
 
 
+class Asked(NamedTuple):
+    """How asking one source for its files stands, of the days that are still looked at."""
+
+    leg: Leg
+    source: str
+    newest_on: date | None  # the newest day that is here
+    came_at: datetime | None
+    waits_on: date | None  # the oldest day that is not
+    due_at: datetime | None
+    answer: str | None  # what was said of it last
+
+
+_ASKED = HotStatement("""
+    WITH every AS (
+        SELECT 'gateway' AS leg, a.source, a.day, a.state, a.due_at, a.answer, f.received_at
+        FROM settlement_arrival a LEFT JOIN settlement_file f ON f.id = a.settlement_file_id
+        WHERE a.day >= :since
+        UNION ALL
+        SELECT 'company', a.provider_code, a.day, a.state, a.due_at, a.answer, f.received_at
+        FROM confirmation_arrival a
+        LEFT JOIN confirmation_file f ON f.id = a.confirmation_file_id
+        WHERE a.day >= :since
+    )
+    SELECT leg, source, max(day) FILTER (WHERE state <> 'waiting'), max(received_at),
+           min(day) FILTER (WHERE state = 'waiting'), min(due_at) FILTER (WHERE state = 'waiting'),
+           (array_agg(answer ORDER BY day) FILTER (WHERE state = 'waiting'))[1]
+    FROM every GROUP BY leg, source ORDER BY leg DESC, source
+""")
+
+
+def how_asked(session: Session, *, now: datetime) -> list[Asked]:
+    """Return how asking each gateway and each company stands, gateways first."""
+    since = billing_date(now) - timedelta(days=LOOK_BACK_DAYS)
+    rows = _ASKED.rows(session, {"since": since})
+    return [Asked(Leg(leg), *told) for leg, *told in rows]
+
+
 _LATE = HotStatement(f"""
     SELECT count(*) FROM ({_ARRIVALS}) a WHERE state = 'waiting' AND due_at < :since
 """)  # noqa: S608  our own texts

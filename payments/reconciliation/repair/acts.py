@@ -18,6 +18,7 @@ from payments.reconciliation.bank import acts as bank_acts
 from payments.reconciliation.bank.statements import lock_bank
 from payments.reconciliation.gateway.leftovers import lock_leftovers, match_leftovers
 from payments.reconciliation.models import Leg, ReconciliationBreak
+from payments.reconciliation.repair import reversing
 from payments.reconciliation.repair.models import Act, BreakAct
 from payments.returns import staff_refunds, suspense
 from payments.returns.models import Refund, RefundReason
@@ -46,6 +47,9 @@ def do(session: Session, found: ReconciliationBreak, act: BreakAct, *, now: date
             outbox.emit(session, "break.questioned", str(act.id), now=now)
         case Act.RESEND_WRITE_OFF:
             _send_again(session, found, now=now)
+        case Act.REVERSE_WRITE_OFF:
+            reversing.check(session, found)
+            outbox.emit(session, "reversal.due", str(act.id), now=now)
         case Act.REFUND:
             pass  # proposed when it was asked for: it has two people of its own
         case _:

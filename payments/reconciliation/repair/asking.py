@@ -41,8 +41,13 @@ def ask(act_id: int, gateways: Mapping[str, Gateway], *, now: datetime) -> bool:
     with transaction() as session:
         if reply.status is GatewayStatus.PAID or payment.status in PENDING:
             book_reply(session, payment.id, reply, now=now)
-        _ANSWERED.rows(session, {"id": act_id, "now": now, "answer": _words(reply)})
+        keep_answer(session, act_id, _words(reply), now=now)
     return True
+
+
+def keep_answer(session: Session, act_id: int, answer: str, *, now: datetime) -> None:
+    """Keep what somebody who was asked has said, with the act; the first answer stays."""
+    _ANSWERED.rows(session, {"id": act_id, "now": now, "answer": answer})
 
 
 _ANSWERED = HotStatement("""
@@ -70,4 +75,5 @@ def _words(reply: GatewayReply) -> str:
 
 def ask_again_seconds(session: Session, act_id: int, *, now: datetime) -> int:
     """Tell when to ask again: seconds, then minutes, then hours after somebody wanted to know."""
-    return pause_seconds(now - session.get_one(BreakAct, act_id).proposed_at)
+    act = session.get_one(BreakAct, act_id)
+    return pause_seconds(now - (act.done_at or act.proposed_at))

@@ -4,7 +4,7 @@ A closing act resolves its difference; over a threshold it is only proposed, and
 approves it. An asking act leaves the difference open: a later run explains it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ from core.errors import CityBillError, Conflict, Invalid, NotAllowed, NotFound
 from payments.reconciliation.bank.models import DueKind
 from payments.reconciliation.models import BreakKind, BreakState, Leg, ReconciliationBreak
 from payments.reconciliation.repair import acts as repair_acts
-from payments.reconciliation.repair.models import CLOSING, Act, ActState, BreakAct
+from payments.reconciliation.repair import reversing
+from payments.reconciliation.repair.models import BY_TWO, CLOSING, Act, ActState, BreakAct
 from payments.reconciliation.source_terms import AGREED, Sources
 
 _K = BreakKind
@@ -28,6 +29,7 @@ HELPS: Mapping[Act, frozenset[BreakKind]] = {
         _K.OTHER_ROUTE,
     }),
     Act.RESEND_WRITE_OFF: frozenset({_K.PAID_NOT_WRITTEN_OFF}),
+    Act.REVERSE_WRITE_OFF: frozenset({_K.WRITTEN_OFF_UNPAID}),
     Act.REFUND: frozenset({_K.DUPLICATE, _K.AMOUNT_DIFFERS, _K.OTHER_ROUTE}),
     Act.RETURN_MONEY: frozenset({_K.UNKNOWN_CREDIT, _K.MISSING_HERE}),
     Act.ACCEPT: frozenset(BreakKind),
@@ -58,6 +60,7 @@ class Limits(NamedTuple):
     tolerance_fen: int  # the largest difference that is written off; of a source, if its is larger
     sources: Sources = AGREED
     refund_approval_above_fen: int = 0
+    taking_back: frozenset[str] = frozenset()  # companies that can be asked to
 
     def tolerance_of(self, source: str) -> int:
         terms = self.sources.get(source)
@@ -95,6 +98,8 @@ def _why_no_help(found: ReconciliationBreak, act: Act, limits: Limits) -> CityBi
         fits = fits and found.row_kind in _OF_SUMS
     if act is Act.REMATCH:
         fits = fits and found.ours_fen is None  # the row is theirs
+    if act is Act.REVERSE_WRITE_OFF:
+        fits = fits and found.source in limits.taking_back
     if not fits:
         return Invalid("this act does not help with this difference", code="break.wrong_act")
     too_much = difference_fen(found) > limits.tolerance_of(found.source)
@@ -140,14 +145,14 @@ def list_acts(session: Session, break_id: int) -> list[BreakAct]:
 
 
 def live_act(session: Session, break_id: int) -> BreakAct | None:
-    """Return the act that resolves a difference, or would once it is approved."""
-    return next(
-        (
-            one for one in list_acts(session, break_id)
-            if one.act in CLOSING and one.state in {ActState.PROPOSED, ActState.DONE}
-        ),
-        None,
-    )  # fmt: skip
+    """Return the act that resolves a difference, or one that waits for a second person."""
+    return next((one for one in list_acts(session, break_id) if _is_live(one)), None)
+
+
+def _is_live(act: BreakAct) -> bool:
+    if act.act in BY_TWO:
+        return act.state is ActState.PROPOSED
+    return act.act in CLOSING and act.state in {ActState.PROPOSED, ActState.DONE}
 
 
 def resolve(
@@ -172,7 +177,7 @@ def resolve(
         wanted_fen: of ``refund``, how much goes back.
 
     Raises:
-        NotFound: no such difference, or nothing of ours it is about.
+        NotFound: no such difference, or nothing of ours or theirs it is about.
         Invalid: no reason, an act that does not help here, or too much to be written off.
         AmountMismatch: what it is matched with is another sum.
         Conflict: it is resolved or explained, waits for approval, or is another than was shown.
@@ -190,13 +195,30 @@ def resolve(
     wish = BreakAct(
         break_id=break_id, act=act, reason=reason.strip(), amount_fen=difference_fen(found),
         **shown._asdict(), target=target.strip() or None, proposed_by=by, proposed_at=now,
-        needs_two=act in CLOSING and difference_fen(found) > limits.approval_above_fen,
+        needs_two=_needs_two(found, act, limits),
     )  # fmt: skip
     if act is Act.REMATCH:
         repair_acts.check_target(session, found, wish.target)
+    if act is Act.REVERSE_WRITE_OFF:
+        reversing.check(session, found)
+        _check_not_asked(list_acts(session, break_id))
     if standing is not None:  # it resolved another difference, which a run found changed
         _undo(session, standing, by=by, reason=reason, now=now)
     return _enter(session, found, wish, wanted_fen=wanted_fen, limits=limits, now=now)
+
+
+def _needs_two(found: ReconciliationBreak, act: Act, limits: Limits) -> bool:
+    much = difference_fen(found) > limits.approval_above_fen
+    return act in BY_TWO or (act in CLOSING and much)
+
+
+def _check_not_asked(acts: Sequence[BreakAct]) -> None:
+    """Refuse to ask a company for something while it has not answered the last time."""
+    for one in acts:
+        if one.act in BY_TWO and one.state is ActState.DONE and one.answered_at is None:
+            raise Conflict(
+                "the company has been asked and has not answered yet", code="break.asked"
+            )
 
 
 def _lock_rooms(session: Session, break_id: int, act: Act) -> None:

@@ -20,6 +20,7 @@ class Act(StrEnum):
     RETURN_MONEY = "return_money"  # to who sent it; ``target``: the number it goes under
     REFUND = "refund"  # proposed to staff; ``target``: its number
     RESEND_WRITE_OFF = "resend_write_off"
+    REVERSE_WRITE_OFF = "reverse_write_off"  # the company is asked to take it back
     QUERY_AGAIN = "query_again"
     UNDO = "undo"
 
@@ -28,6 +29,8 @@ class Act(StrEnum):
 CLOSING = frozenset(
     {Act.ACCEPT, Act.WRITE_OFF_DIFFERENCE, Act.REMATCH, Act.SUSPEND, Act.RETURN_MONEY}
 )
+# Changes another's books, so two people want it whatever the amount.
+BY_TWO = frozenset({Act.REVERSE_WRITE_OFF})
 _LIVE = (
     "act IN ('accept', 'write_off_difference', 'rematch', 'suspend', 'return_money')"
     " AND declined_at IS NULL AND undone_at IS NULL"
@@ -65,6 +68,12 @@ class BreakAct(SQLModel, table=True):
         Index(
             "ix_break_act_live", "break_id", unique=True, postgresql_where=text(_LIVE)
         ),  # one act at a time resolves a difference
+        Index(
+            "ix_break_act_reversal", "break_id", unique=True,
+            postgresql_where=text(
+                "act = 'reverse_write_off' AND declined_at IS NULL AND answered_at IS NULL"
+            ),
+        ),  # a company is asked one thing at a time
         Index("ix_break_act_break_id", "break_id"),
     )  # fmt: skip
 
@@ -101,7 +110,7 @@ class BreakAct(SQLModel, table=True):
         default=None, sa_column=Column(BigInteger, ForeignKey("break_act.id"), unique=True)
     )
     answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    answer: str | None = None  # what the gateway said, of ``query_again``
+    answer: str | None = None  # what the gateway or company said, of what asks it
 
     @property
     def state(self) -> ActState:

@@ -82,5 +82,6 @@ def _steps_of(session: Session, act: BreakAct) -> list[Step]:
     if act.state is ActState.DECLINED and act.declined_at is not None:
         steps.append(step("declined", act.declined_at, act.declined_by))
     if act.answered_at is not None:
-        steps.append(step("answered", act.answered_at, note=act.answer))
+        whose = "company_answered" if act.act is Act.REVERSE_WRITE_OFF else "answered"
+        steps.append(step(whose, act.answered_at, note=act.answer))
     return steps

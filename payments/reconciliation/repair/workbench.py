@@ -13,7 +13,7 @@ from core.errors import Conflict, Invalid
 from identity.duties import Duty, duties_of
 from payments.reconciliation.models import BreakKind, BreakState, Leg, ReconciliationBreak
 from payments.reconciliation.repair.deciding import get_break, lock_break
-from payments.reconciliation.repair.models import CLOSING, BreakAct
+from payments.reconciliation.repair.models import BY_TWO, CLOSING, BreakAct
 
 PAGE = 50
 _B = ReconciliationBreak
@@ -30,7 +30,7 @@ class Age(StrEnum):
 _YOUNG_DAYS = 3
 # Of acts: those that wait for a second person.
 WAITS = (
-    col(BreakAct.act).in_(CLOSING), col(BreakAct.done_at).is_(None),
+    col(BreakAct.act).in_(CLOSING | BY_TWO), col(BreakAct.done_at).is_(None),
     col(BreakAct.declined_at).is_(None),
 )  # fmt: skip
 _PROPOSED = exists().where(col(BreakAct.break_id) == col(_B.id), *WAITS)

@@ -14,7 +14,7 @@ import httpx
 
 from core.clock import utc_now
 from core.settings import UtilityApi
-from providers.base import FetchOutcome, OpenBill, UtilityClient, WriteOffOrder
+from providers.base import FetchOutcome, OpenBill, ReversalOrder, UtilityClient, WriteOffOrder
 from providers.clients.loading import _client, entry_points
 from simulator.city import City
 from simulator.faults import Fault, FaultSwitch
@@ -80,6 +80,14 @@ def order_of(account_no: str, bill: OpenBill, **changes: object) -> WriteOffOrde
         "billing_month": bill.billing_month, "amount_fen": bill.amount_fen, "paid_at": utc_now(),
     }  # fmt: skip
     return WriteOffOrder(**facts | changes)
+
+
+def reversal_of(order: WriteOffOrder, **changes: object) -> ReversalOrder:
+    facts = {
+        "reversal_no": f"RV-{next(_serial)}", "write_off_no": order.write_off_no,
+        "account_no": order.account_no, "bill_no": order.bill_no, "amount_fen": order.amount_fen,
+    }  # fmt: skip
+    return ReversalOrder(**facts | changes)
 
 
 def bills_in_the_city(code: str, account_no: str, months: set[date]) -> dict[str, int]:

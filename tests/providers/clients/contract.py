@@ -12,7 +12,7 @@ import pytest
 from core.errors import Invalid, UpstreamUnavailable
 from providers.base import FetchOutcome, UtilityClient, ValidateOutcome, WriteOffOutcome
 from providers.clients import http
-from tests.providers.clients.companies import FarCompany, bills_in_the_city, order_of
+from tests.providers.clients.companies import FarCompany, bills_in_the_city, order_of, reversal_of
 
 ACCEPTED, REFUSED, UNKNOWN = WriteOffOutcome
 HOSTILE = (
@@ -267,3 +267,74 @@ class UtilityClientContract:
         assert unclear is not None
         assert clear is not None
         assert (unclear.outcome, clear.outcome) == (UNKNOWN, ACCEPTED)
+
+    # Taking a write-off back
+
+    def test_a_write_off_is_taken_back_once_and_its_bill_is_open_again(
+        self, far: FarCompany, client: UtilityClient
+    ):
+        account_no, bills = far.fresh_account()
+        order = order_of(account_no, bills[0])
+        client.write_off(order)
+        asked = reversal_of(order)
+
+        first, again = client.reverse_write_off(asked), client.reverse_write_off(asked)
+        other = client.reverse_write_off(reversal_of(order))
+
+        assert client.takes_back
+        assert (first.outcome, first.utility_ref is not None) == (ACCEPTED, True)
+        assert first == again
+        assert (other.outcome, other.reason) == (REFUSED, "the company has taken it back already")
+        assert client.fetch(account_no).bills == bills
+
+    def test_what_was_never_written_off_or_was_otherwise_is_not_taken_back(
+        self, far: FarCompany, client: UtilityClient
+    ):
+        account_no, (bill, newer) = far.fresh_account()
+        order = order_of(account_no, bill)
+        client.write_off(order)
+
+        for wrong in (
+            reversal_of(order, write_off_no="WO-never"),
+            reversal_of(order, amount_fen=order.amount_fen + 1),
+            reversal_of(order, bill_no=newer.bill_no),
+        ):
+            reply = client.reverse_write_off(wrong)
+            assert reply.outcome is REFUSED
+            assert reply.reason == "the company has written nothing off under this number"
+        assert client.fetch(account_no).bills == (newer,)
+
+    def test_the_same_reversal_number_with_another_amount_is_not_knowing(
+        self, far: FarCompany, client: UtilityClient
+    ):
+        account_no, (bill, _) = far.fresh_account()
+        order = order_of(account_no, bill)
+        client.write_off(order)
+        asked = reversal_of(order)
+        client.reverse_write_off(asked)
+
+        changed = reversal_of(order, reversal_no=asked.reversal_no, amount_fen=1)
+
+        assert client.reverse_write_off(changed).outcome is UNKNOWN
+
+    @pytest.mark.parametrize(
+        ("fault", "concluded", "then"),
+        [("error", UNKNOWN, ACCEPTED), ("silent", UNKNOWN, ACCEPTED), ("slow", UNKNOWN, ACCEPTED),
+         ("garbage", UNKNOWN, ACCEPTED), ("truncated", UNKNOWN, ACCEPTED),
+         ("twice", UNKNOWN, ACCEPTED), ("refuse", REFUSED, REFUSED)],
+    )  # fmt: skip
+    def test_told_again_under_its_number_a_reversal_happens_once(
+        self, far: FarCompany, impatient: None, fault: str, concluded, then
+    ):
+        account_no, bills = far.fresh_account()
+        client, order = far.make_client(), order_of(account_no, bills[0])
+        client.write_off(order)
+        asked = reversal_of(order)
+        far.switch(fault, "reverse", 1)
+
+        outcomes = [client.reverse_write_off(asked).outcome for _ in range(3)]
+        left = client.fetch(account_no).bills
+        client.close()
+
+        assert outcomes == [concluded, then, then]
+        assert left == (bills if then is ACCEPTED else bills[1:])

@@ -25,6 +25,7 @@ from providers.registry import PROVIDERS
 from web import look
 from web.access import Db, Finance
 from web.exports import Cell, export, read_rows
+from web.pages import file_words
 from web.pages.file_views import provider_name
 from web.pages.filters import FileKind, Word, day_of, one_of, query_of
 from web.pages.page import locale_of, page
@@ -139,4 +140,6 @@ def told(locale: str, answer: str | None) -> str:
         "unknown": look.say(locale, "Their answer made no sense."),
         "unreachable": look.say(locale, "They could not be reached."),
     }.get(state)
-    return answer.removeprefix("refused: ") if words is None else f"{words} {why}".strip()
+    if words is None:
+        return file_words.said(locale, answer.removeprefix("refused: "))
+    return f"{words} {file_words.said(locale, why)}".strip()

@@ -33,6 +33,7 @@ from web.exports import Cell, export, read_rows
 from web.inputs import PLAIN, Csrf, Id
 from web.pages.bank_words import complaint
 from web.pages.file_views import provider_name
+from web.pages.file_words import said
 from web.pages.filters import After, FileKind, Word, day_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.resident_words import company_of
@@ -177,7 +178,7 @@ def _list_page(
         status_code=status_of(refused) if refused else 200,
         rows=[_row(request, one) for one in shown],
         counted=counted,
-        trouble=fetching_fails(session),
+        trouble=[(who, said(locale_of(request), why)) for who, why in fetching_fails(session)],
         asked=asked,
         filtered=any(asked.typed.values()),
         paged=after is not None,
@@ -219,7 +220,8 @@ def _row(request: Request, row: BookFile) -> dict[str, Any]:
         "leg": row.leg and row.leg.value, "whose": _whose(request, row), "told": row.told,
         "came_by": row.came_by.value, "sender": row.sender, "received_at": row.received_at,
         "state_at": row.state_at, "size_bytes": row.size_bytes, "sha256": row.sha256,
-        "rows_done": row.rows_done, "rows_of": row.rows_of, "complaint": row.complaint,
+        "rows_done": row.rows_done, "rows_of": row.rows_of,
+        "complaint": said(locale_of(request), row.complaint or ""),
         "percent": 100 * row.rows_done // row.rows_of if row.rows_of else 0,
         "href": _result(row),
     }  # fmt: skip

@@ -30,7 +30,7 @@ from web.api.breaks import limits
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id
 from web.pages import refund_words
-from web.pages.break_words import advice, refusal
+from web.pages.break_words import advice, company_answer, refusal
 from web.pages.console.breaks import Choice, Words, namer, owners, read_shown, row_of
 from web.pages.page import check_form, go, locale_of, page
 
@@ -263,7 +263,7 @@ def _break_page(
         items=_refundable(session, payment_id) if Act.REFUND in acts else [],
         needs_two=repair.difference_fen(found) > city.approval_above_fen,
         owners=owners(session, caller),
-        story=[_named(step, name) for step in story_of(session, found)],
+        story=[_named(step, name, locale) for step in story_of(session, found)],
         payment_id=payment_id,
         typed=typed or _blank(found),
         error=error,
@@ -289,8 +289,10 @@ def _blank(found: ReconciliationBreak) -> dict[str, str]:
     return {"what": "", "reason": "", "target": target, "item": "", "amount": ""}
 
 
-def _named(step: Step, name: Callable[[str], str]) -> Step:
-    """Return a step whose gateway is told by its name."""
+def _named(step: Step, name: Callable[[str], str], locale: str) -> Step:
+    """Return a step whose gateway is told by its name, and a company's answer in words."""
+    if step.what == "company_answered" and step.note:
+        return step._replace(note=company_answer(locale, step.note))
     if step.what == "their_row" and step.note:
         return step._replace(note=name(step.note))
     if step.what.startswith("attempt_") and step.reference:
