@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import and_, or_, tuple_
+from sqlalchemy import and_, tuple_
 from sqlmodel import Session, col, select
 
+from billing.bill_rows import COLUMNS, BillRow
 from billing.homes.households import account_view
 from billing.homes.spans import bills_of, may_see
 from billing.models import Bill, BillReminder, BillVersion, UtilityAccount
@@ -14,11 +15,11 @@ from billing.rules.apportionment import heads_paid
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Head, Terms
 from billing.terms import terms_of
-from billing.views import BillState, BillView
+from billing.views import AccountView, BillState, BillView
 from core.clock import add_months
 from core.db import HotStatement
 from core.errors import NotFound
-from core.keys import month_range
+from core.keys import month_of, month_range
 from providers.base import LineItem
 
 DUE_SOON_DAYS = 7
@@ -48,7 +49,7 @@ def parse_ref(text: str) -> BillRef:
     return ref
 
 
-def state_of(bill: Bill, *, pay_by_on: date, today: date) -> BillState:
+def state_of(bill: Bill | BillRow, *, pay_by_on: date, today: date) -> BillState:
     """Tell what a bill is to the resident; it follows from amounts, dates and payments alone."""
     if bill.paid_elsewhere_at is not None:
         return BillState.PAID_ELSEWHERE
@@ -66,24 +67,28 @@ def state_of(bill: Bill, *, pay_by_on: date, today: date) -> BillState:
     return BillState.DUE_SOON if soon else BillState.OPEN
 
 
-def _closed_state(bill: Bill) -> BillState:
+def _closed_state(bill: Bill | BillRow) -> BillState:
     if bill.paid_fen == 0:
         return BillState.COVERED if bill.credited_fen else BillState.NOTHING_DUE
     return BillState.CONFIRMED if bill.written_off_fen == bill.paid_fen else BillState.PAID
 
 
-def view(bill: Bill, account: UtilityAccount, *, terms: Terms, today: date) -> BillView:
+def view(
+    bill: Bill | BillRow, account: UtilityAccount, *, terms: Terms, today: date,
+    shown: AccountView | None = None,
+) -> BillView:  # fmt: skip
     """Return a bill as pages, API and PDF show it.
 
     Args:
         terms: its company's, in force today.
+        shown: the account, if it has been made to be shown already.
     """
     pay_by_on = pay_by(bill.due_on, terms.due)
     charge_fen = bill.amount_fen - bill.credited_fen
     heads = heads_paid(charge_fen, bill.adjusted_fen, bill.paid_fen, terms.apportion)
     return BillView(
         ref=format_ref((bill.account_id, bill.id)),
-        account=account_view(account),
+        account=shown or account_view(account),
         account_no=account.account_no,
         billing_month=bill.billing_month,
         bill_no=bill.bill_no,
@@ -112,16 +117,17 @@ def view(bill: Bill, account: UtilityAccount, *, terms: Terms, today: date) -> B
 
 def views(
     session: Session,
-    bills: Iterable[Bill],
+    bills: Iterable[Bill | BillRow],
     accounts: Mapping[int, UtilityAccount],
     *,
     today: date,
 ) -> list[BillView]:
     """Return bills of some accounts as pages show them, with one look at the companies' terms."""
     terms = terms_of(session, {one.provider_code for one in accounts.values()}, today)
+    shown = {account_id: account_view(one) for account_id, one in accounts.items()}
     return [
         view(
-            bill, accounts[bill.account_id],
+            bill, accounts[bill.account_id], shown=shown[bill.account_id],
             terms=terms[accounts[bill.account_id].provider_code], today=today,
         )
         for bill in bills
@@ -146,11 +152,23 @@ def list_bills(
         key = tuple_(col(Bill.id), col(Bill.account_id))
         wanted = wanted.where(key < tuple_(after[1], after[0]))
     newest = wanted.order_by(col(Bill.id).desc(), col(Bill.account_id).desc()).limit(limit)
-    return views(session, session.exec(newest), accounts, today=today)
+    found = session.exec(newest)
+    return views(session, found, accounts, today=today)
+
+
+_AT_HOME = HotStatement(f"""
+    SELECT {COLUMNS} FROM bill
+    WHERE account_id = ANY(:account_ids) AND id >= :first
+      AND (id >= :recent
+           OR cancelled_at IS NULL
+              AND (amount_fen + adjusted_fen - paid_fen - credited_fen <> 0
+                   OR written_off_fen <> paid_fen))
+    ORDER BY id DESC, account_id DESC
+""")  # noqa: S608  names of columns
 
 
 def list_at_home(
-    session: Session, accounts: dict[int, UtilityAccount], *, today: date
+    session: Session, accounts: Mapping[int, UtilityAccount], *, today: date
 ) -> list[BillView]:
     """Return what a home page shows, newest first: the last months, and what is older and not over.
 
@@ -161,18 +179,9 @@ def list_at_home(
     first, recent = (
         month_range(add_months(today, -back))[0] for back in (ONLINE_MONTHS, _HOME_MONTHS)
     )
-    open_fen = col(Bill.amount_fen) + Bill.adjusted_fen - Bill.paid_fen - Bill.credited_fen
-    not_over = and_(
-        col(Bill.cancelled_at).is_(None),
-        or_(open_fen != 0, col(Bill.written_off_fen) != Bill.paid_fen),
-    )
-    shown = (
-        select(Bill)
-        .where(bills_of(accounts), col(Bill.id) >= first)
-        .where(or_(col(Bill.id) >= recent, not_over))
-        .order_by(col(Bill.id).desc(), col(Bill.account_id).desc())
-    )
-    return views(session, session.exec(shown), accounts, today=today)
+    values = {"account_ids": list(accounts), "first": first, "recent": recent}
+    found = [BillRow(*row) for row in _AT_HOME.rows(session, values)]
+    return views(session, [one for one in found if may_see(accounts, one)], accounts, today=today)
 
 
 def resolve_ref(session: Session, ref: BillRef) -> BillRef:
@@ -201,6 +210,25 @@ def resolve_refs(session: Session, refs: Sequence[BillRef]) -> dict[BillRef, Bil
     return {ref: reminders.get(ref, ref) for ref in refs}
 
 
+_ONE = HotStatement(
+    f"SELECT {COLUMNS} FROM bill WHERE account_id = :account_id AND id = :bill_id"  # noqa: S608
+)
+
+
+def _find(session: Session, ref: BillRef) -> BillRow | None:
+    rows = _ONE.rows(session, {"account_id": ref[0], "bill_id": ref[1]})
+    return BillRow(*rows[0]) if rows else None
+
+
+def _get(session: Session, ref: BillRef, accounts: Mapping[int, UtilityAccount]) -> BillRow:
+    bill = None
+    if ref[0] in accounts:
+        bill = _find(session, ref) or _find(session, resolve_ref(session, ref))
+    if bill is None or not may_see(accounts, bill):
+        raise NotFound("there is no such bill")
+    return bill
+
+
 def get_bill(
     session: Session, ref: BillRef, accounts: Mapping[int, UtilityAccount], *, today: date
 ) -> BillView:
@@ -209,12 +237,26 @@ def get_bill(
     Raises:
         NotFound: no such bill, or not one of theirs: the two are not told apart.
     """
-    bill = None
-    if ref[0] in accounts:
-        bill = session.get(Bill, ref) or session.get(Bill, resolve_ref(session, ref))
-    if bill is None or not may_see(accounts, bill):
-        raise NotFound("there is no such bill")
-    return views(session, [bill], accounts, today=today)[0]
+    return views(session, [_get(session, ref, accounts)], accounts, today=today)[0]
+
+
+def get_with_history(
+    session: Session,
+    ref: BillRef,
+    accounts: Mapping[int, UtilityAccount],
+    *,
+    today: date,
+    limit: int,
+) -> tuple[BillView, list[BillView]]:
+    """Return what ``get_bill`` and ``list_history`` do, with one look at the company's terms.
+
+    Raises:
+        NotFound: as ``get_bill``.
+    """
+    bill = _get(session, ref, accounts)
+    earlier = _history(session, (bill.account_id, bill.id), accounts, limit)
+    shown, *history = views(session, [bill, *earlier], accounts, today=today)
+    return shown, history
 
 
 def list_versions(session: Session, ref: BillRef) -> list[BillVersion]:
@@ -247,21 +289,25 @@ def list_history(
     Cancelled ones, credits and other bills of its own month say nothing of the month before: they
     are left out.
     """
-    _, after = month_range(bill.billing_month)
-    first, _ = month_range(add_months(bill.billing_month, -ONLINE_MONTHS))
-    account_id = bill.account.account_id
-    found = session.exec(
-        select(Bill)
-        .where(Bill.account_id == account_id, col(Bill.id) >= first, col(Bill.id) < after)
-        .where(bills_of(accounts))
-        .where(col(Bill.cancelled_at).is_(None))
-        .where(
-            or_(
-                col(Bill.id) == parse_ref(bill.ref)[1],
-                and_(col(Bill.billing_month) < bill.billing_month, col(Bill.amount_fen) >= 0),
-            )
-        )
-        .order_by(col(Bill.billing_month).desc(), col(Bill.id))
-        .limit(limit)
-    ).all()
-    return views(session, reversed(found), {account_id: accounts[account_id]}, today=today)
+    earlier = _history(session, parse_ref(bill.ref), accounts, limit)
+    return views(session, earlier, accounts, today=today)
+
+
+_HISTORY = HotStatement(f"""
+    SELECT {COLUMNS} FROM bill
+    WHERE account_id = :account_id AND id >= :first AND id < :after AND cancelled_at IS NULL
+      AND (id = :bill_id OR billing_month < :month AND amount_fen >= 0)
+    ORDER BY billing_month DESC, id
+""")  # noqa: S608  names of columns
+
+
+def _history(
+    session: Session, ref: BillRef, accounts: Mapping[int, UtilityAccount], limit: int
+) -> list[BillRow]:
+    month = month_of(ref[1])
+    first, after = month_range(add_months(month, -ONLINE_MONTHS))[0], month_range(month)[1]
+    values = {
+        "account_id": ref[0], "bill_id": ref[1], "first": first, "after": after, "month": month,
+    }  # fmt: skip
+    found = [BillRow(*row) for row in _HISTORY.rows(session, values)]
+    return [one for one in found if may_see(accounts, one)][:limit][::-1]

@@ -74,18 +74,9 @@ class Difference(NamedTuple):
     after: str | None
 
 
-_IN_FORCE = text("""
-    SELECT content FROM provider_terms
-    WHERE provider_code = :provider_code AND effective_on <= :day AND approved_at IS NOT NULL
-    ORDER BY effective_on DESC LIMIT 1
-""")
-
-
 def terms_on(session: Session, provider_code: str, day: date) -> Terms:
     """Return a company's terms in force on a day; without any, the plainest: exact, no fees."""
-    values = {"provider_code": provider_code, "day": day}
-    content = session.execute(_IN_FORCE, values).scalar_one_or_none()
-    return Terms() if content is None else parse_terms(content)
+    return terms_of(session, [provider_code], day)[provider_code]
 
 
 _CONTENTS = HotStatement("""

@@ -107,6 +107,7 @@ def bind(database_url: str, *, pool_size: int = 10) -> Engine:
             "options": f"-c timezone=UTC -c lock_timeout=5s -c role={APP_ROLE}",
         },
     )
+    _STATE["looking"] = engine.execution_options(isolation_level="AUTOCOMMIT")
     event.listen(engine, "checkin", _note_idle)
     event.listen(engine, "checkout", _check_alive)
     return engine
@@ -145,6 +146,17 @@ def transaction(on: Connection | None = None) -> Iterator[Session]:
             transactions (temporary tables, session locks).
     """
     with Session(on or engine(), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def looking() -> Iterator[Session]:
+    """Open a session that only looks: each statement stands on its own, with no BEGIN and COMMIT.
+
+    It sees what a transaction would: ours are READ COMMITTED, statement by statement.
+    """
+    assert "looking" in _STATE, "core.db.bind was not called by this process's edge"
+    with Session(_STATE["looking"], expire_on_commit=False, autoflush=False) as session:
         yield session
 
 

@@ -5,11 +5,14 @@ Whoever types a contact nobody has is told the same as everybody else.
 """
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from sqlalchemy import update
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from core import crypto
+from core.db import HotStatement
 from core.errors import NotSignedIn, TooMany
 from identity.audit import Deed, note, person_subject
 from identity.models import Person, Role, SignInCode, WebSession
@@ -19,6 +22,7 @@ CODE_MINUTES = 5
 CODE_TRIES = 5
 CODES_AN_HOUR = 5
 IDLE = timedelta(minutes=30)
+NOTED_EACH = timedelta(minutes=1)
 ABSOLUTE = timedelta(hours=12)
 GUEST_ABSOLUTE = timedelta(hours=1)  # to begin within half of it, and half for the payment
 
@@ -100,28 +104,52 @@ def start_session(session: Session, person: Person, *, now: datetime) -> tuple[s
     return token, row
 
 
-def find_session(session: Session, token: str, *, now: datetime) -> tuple[Person, WebSession]:
+class SignedIn(NamedTuple):
+    """Whoever a cookie belongs to. ``to_note``: it is time to ``note_seen`` again."""
+
+    id: int
+    role: Role
+    name: str
+    contact: str | None
+    email: str | None
+    locale: str
+    provider_code: str | None
+    csrf: str
+    to_note: bool
+
+
+_FIND = HotStatement("""
+    SELECT p.id, p.role, p.name, p.contact, p.email, p.locale, p.provider_code, s.csrf,
+           s.created_at, s.seen_at
+    FROM web_session s JOIN person p ON p.id = s.person_id
+    WHERE s.token_hash = :token_hash AND s.ended_at IS NULL AND p.ended_at IS NULL
+""")
+
+
+def find_session(session: Session, token: str, *, now: datetime) -> SignedIn:
     """Return who a cookie belongs to.
 
     Raises:
         NotSignedIn: unknown, ended, idle for thirty minutes, or twelve hours old; a guest's one.
             Or its person's access has ended.
     """
-    found = session.exec(
-        select(WebSession, Person)
-        .join(Person, col(Person.id) == col(WebSession.person_id))
-        .where(WebSession.token_hash == crypto.fingerprint(token))
-    ).first()
-    if found is None or found[0].ended_at is not None or found[0].seen_at <= now - IDLE:
+    rows = _FIND.rows(session, {"token_hash": crypto.fingerprint(token)})
+    if not rows:
         raise NotSignedIn("please sign in")
-    row, person = found
-    if person.ended_at is not None:
+    person_id, role, name, contact, email, locale, company, csrf, created_at, seen_at = rows[0]
+    absolute = GUEST_ABSOLUTE if role == Role.GUEST else ABSOLUTE
+    if seen_at <= now - IDLE or created_at <= now - absolute:
         raise NotSignedIn("please sign in")
-    if row.created_at <= now - (GUEST_ABSOLUTE if person.role is Role.GUEST else ABSOLUTE):
-        raise NotSignedIn("please sign in")
-    if row.seen_at < now - timedelta(minutes=1):
-        row.seen_at = now
-    return person, row
+    to_note: bool = seen_at < now - NOTED_EACH
+    return SignedIn(
+        person_id, Role(role), name, contact, email, locale, company, csrf, to_note
+    )  # fmt: skip
+
+
+def note_seen(session: Session, token: str, *, now: datetime) -> None:
+    """Note that whoever a cookie belongs to is still there; their half hour begins anew."""
+    seen = update(WebSession).where(col(WebSession.token_hash) == crypto.fingerprint(token))
+    session.execute(seen.values(seen_at=func.greatest(WebSession.seen_at, now)))
 
 
 def list_sign_ins(

@@ -18,7 +18,7 @@
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -28,7 +28,7 @@ from sqlmodel import Session
 
 from billing.files.webhooks import MAX_BODY_BYTES
 from core.clock import utc_now
-from core.db import transaction
+from core.db import looking, transaction
 from core.errors import NotAllowed, NotSignedIn
 from core.masking import mask_name
 from core.settings import settings
@@ -48,6 +48,15 @@ def _transaction() -> Iterator[Session]:
 # scope="function": the commit comes before the answer leaves. By default it would come after it,
 # and somebody could read "paid" that was then rolled back.
 Db = Annotated[Session, Depends(_transaction, scope="function")]
+
+
+async def _looking() -> AsyncIterator[Session]:
+    with looking() as session:  # it connects when it is first asked, in the thread that asks
+        yield session
+
+
+# Of pages that many people open and that write nothing: neither a transaction nor threads for it.
+Look = Annotated[Session, Depends(_looking, scope="function")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +154,17 @@ def _find(request: Request) -> Caller:
     token = _token(request)
     if not token:
         raise NotSignedIn("please sign in")
-    with transaction() as session:
-        person, row = sign_in.find_session(session, token, now=utc_now())
-        assert person.id is not None
-        duties = duties_of(session, person.id) if person.role is Role.STAFF else frozenset()
-        unread = 0 if _is_api(request) else count_unread(session, person.id)
+    with looking() as session:
+        found = sign_in.find_session(session, token, now=utc_now())
+        duties = duties_of(session, found.id) if found.role is Role.STAFF else frozenset()
+        unread = 0 if _is_api(request) else count_unread(session, found.id)
+    if found.to_note:
+        with transaction() as session:
+            sign_in.note_seen(session, token, now=utc_now())
     return Caller(
-        id=person.id, role=person.role, name_masked=mask_name(person.name),
-        contact=person.contact or "", email=person.email, locale=person.locale,
-        csrf=row.csrf, token=token, provider_code=person.provider_code, duties=duties,
+        id=found.id, role=found.role, name_masked=mask_name(found.name),
+        contact=found.contact or "", email=found.email, locale=found.locale,
+        csrf=found.csrf, token=token, provider_code=found.provider_code, duties=duties,
         unread=unread,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from web.edge import Edge
 from web.pages.complaint_words import deadlines
 from web.pages.console.rooms import ROOMS as CONSOLE
 from web.pages.pay_codes import pay_origin
+from web.pages.rooms import ASKED_MOST
 from web.pages.rooms import ROOMS as PAGES
 from web.pages.usage import usage_factors
 from web.uploads import Uploads
@@ -67,6 +68,8 @@ def create_app() -> FastAPI:
         Edge, pay_origins=sorted(app.state.pay_origins), secure=not settings().demo
     )  # fmt: skip
     app.include_router(health.router)
+    for room in ASKED_MOST:
+        app.include_router(room.router, include_in_schema=False)
     for room in API:
         app.include_router(room.router, prefix="/api/v1")
     for room in PAGES + CONSOLE:

@@ -27,6 +27,7 @@ from markupsafe import Markup, escape
 from billing.views import AccountView
 from core.clock import BILLING_ZONE
 from core.money import format_yuan
+from web.folding import FoldingGenerator
 
 LOCALES = ("zh_CN", "en")
 DEFAULT_LOCALE = "zh_CN"
@@ -138,6 +139,8 @@ def _environment(locale: str) -> Environment:
         auto_reload=False,  # like words, templates are read at start
     )
     env.policies["ext.i18n.trimmed"] = True
+    env.code_generator_class = FoldingGenerator
+    env.extend(gettext_of=_translations(locale).gettext)
     env.install_gettext_translations(  # type: ignore[attr-defined]
         _translations(locale), newstyle=True
     )

@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Enum, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlmodel import SQLModel, select
@@ -13,7 +14,7 @@ import identity.models
 import notifications.models
 import payments.models
 from core import db
-from core.db import connection, sqlalchemy_url, transaction
+from core.db import connection, looking, sqlalchemy_url, transaction
 from core.errors import Invalid
 from core.jobs import Job
 from core.outbox import OutboxEvent
@@ -96,6 +97,17 @@ class TestTransactions:
 
         with transaction() as session:
             assert len(session.exec(select(OutboxEvent)).all()) == 1
+
+    def test_who_only_looks_holds_no_transaction_and_leaves_the_connection_as_it_was(self, now):
+        with looking() as session:
+            assert session.exec(select(OutboxEvent)).all() == []
+            with transaction() as other:
+                other.add(an_event(now))
+            assert len(session.exec(select(OutboxEvent)).all()) == 1
+            assert db.driver(session).info.transaction_status is TransactionStatus.IDLE
+
+        with transaction() as session:
+            assert not db.driver(session).autocommit
 
     def test_a_connection_the_server_cut_is_replaced(self, monkeypatch):
         monkeypatch.setattr(db, "IDLE_SECONDS", 0)

@@ -8,13 +8,14 @@ from sqlmodel import select
 
 from core.db import transaction
 from core.errors import NotSignedIn, TooMany
-from identity.models import Role, SignInCode, WebSession
+from identity.models import Person, Role, SignInCode, WebSession
 from identity.people import add_person
 from identity.sign_in import (
     check_code,
     end_session,
     find_session,
     issue_code,
+    note_seen,
     start_session,
 )
 from tests.threads import at_once
@@ -193,9 +194,12 @@ class TestSessions:
 
     def who(self, session, now, token=None):
         try:
-            return find_session(session, token or self.token, now=now)[0]
+            found = find_session(session, token or self.token, now=now)
         except NotSignedIn:
             return None
+        if found.to_note:
+            note_seen(session, token or self.token, now=now)
+        return session.get(Person, found.id)
 
     def test_a_cookie_brings_its_person(self, session, now):
         assert self.who(session, now) == self.person

@@ -1,5 +1,7 @@
 """A bill on its own: the page a person understands, and the paper of it."""
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
@@ -11,7 +13,7 @@ from billing import bills
 from billing.documents.barcodes import barcode_digits, code_128_svg, grouped
 from billing.documents.charts import usage_chart_svg
 from billing.documents.pdf import bill_pdf
-from billing.homes.households import visible_accounts
+from billing.homes.households import pays_of, visible_accounts
 from billing.models import UtilityAccount
 from billing.papers import BillPaper, PaperKind, get_paper, list_papers
 from billing.readings import get_reading
@@ -22,17 +24,20 @@ from core.errors import Invalid
 from core.settings import settings
 from payments.autopay.views import find_run_of_bill
 from payments.quotes import offers_shown
+from payments.traces import find_traces
 from payments.views import find_payment_of_bill
 from providers.registry import get_provider
 from web import look
-from web.access import Db, Resident
+from web.access import Db, Look, Resident
 from web.inputs import PLAIN
 from web.pages.bill_reasons import why_of
-from web.pages.page import locale_of, page
+from web.pages.page import edition_of, locale_of, page
+from web.pages.usage_charts import Page
 
 router = APIRouter()
 Sha256 = Annotated[str, Path(max_length=64, pattern=PLAIN)]
 _CHARTED: Final = 13
+_CHART: Final = {"plain": (330, 28, 15), "elder": (330, 36, 20)}  # its measures
 _COMPARED: Final = 26  # a year back, however many bills a month has
 
 
@@ -69,10 +74,10 @@ def pdf_response(
 
 
 @router.get("/bills/{ref}")
-def show_bill(request: Request, ref: str, db: Db, caller: Resident) -> Response:
+def show_bill(request: Request, ref: str, db: Look, caller: Resident) -> Response:
     shown = bill_of_person(request, db, ref, caller.id)
     bill: BillView = shown["bill"]
-    may_pay = bill.account.account_id in visible_accounts(db, caller.id, to_pay=True)
+    may_pay = pays_of(db, caller.id, bill.account.account_id)
     counter = _counter_code(request, bill) if may_pay else None
     return page(request, "bill.html", **shown, may_pay=may_pay, counter=counter)
 
@@ -85,23 +90,25 @@ def bill_of_person(request: Request, session: Session, ref: str, person_id: int)
     """
     today, locale = billing_date(utc_now()), locale_of(request)
     accounts = visible_accounts(session, person_id)
-    bill = bills.get_bill(session, bills.parse_ref(ref), accounts, today=today)
+    bill, history = bills.get_with_history(
+        session, bills.parse_ref(ref), accounts, today=today, limit=_COMPARED
+    )
     key = bills.parse_ref(bill.ref)  # a reminder's reference leads to its bill
-    history = _history(session, bill, accounts)
+    has = find_traces(session, key)
     earlier = [one for one in history if one.ref != bill.ref]
     points = [(one.billing_month, max(one.amount_fen, 0)) for one in history[-_CHARTED:]]
     label = look.say(locale, "Amounts of the last bills")
-    papers = list_papers(session, key)
+    papers = list_papers(session, key) if has.papers else []
     return {
         "bill": bill,
         "offers": offers_shown(session, [bill], now=utc_now())[bill.ref],
-        "versions": bills.list_versions(session, key),
-        "reminders": bills.list_reminders(session, key),
+        "versions": bills.list_versions(session, key) if has.versions else [],
+        "reminders": bills.list_reminders(session, key) if has.reminders else [],
         "why": why_of(session, locale, bill, history),
-        "chart_svg": look.plain_svg(usage_chart_svg(points, label=label)) if earlier else None,
-        "payment_ref": find_payment_of_bill(session, key, person_id),
-        "autopay": find_run_of_bill(session, key, person_id),
-        "reading": get_reading(session, key, bill.version),
+        "chart_svg": _chart(request, points, label) if earlier else None,
+        "payment_ref": find_payment_of_bill(session, key, person_id) if has.payment else None,
+        "autopay": find_run_of_bill(session, key, person_id) if has.autopay else None,
+        "reading": get_reading(session, key, bill.version) if has.reading else None,
         "invoices": [one for one in papers if one.kind.is_invoice],
         "photo": next((one for one in papers if not one.kind.is_invoice), None),
     }
@@ -140,6 +147,13 @@ def _counter_code(request: Request, bill: BillView) -> tuple[str, Markup] | None
         return None  # its account number does not fit: the counter asks for it
     label = look.say(locale_of(request), "Barcode for counters and shops")
     return grouped(digits), look.plain_svg(code_128_svg(digits, label=label))
+
+
+def _chart(request: Request, points: Sequence[tuple[date, int]], label: str) -> Markup:
+    edition = edition_of(request)
+    who = Page(locale_of(request), elder=edition == "elder")
+    svg = usage_chart_svg(points, label=label, month=who.month, measures=_CHART[edition])
+    return look.plain_svg(svg)
 
 
 def _history(db: Session, bill: BillView, accounts: dict[int, UtilityAccount]) -> list[BillView]:

@@ -16,7 +16,7 @@ from core.clock import billing_date, utc_now
 from core.errors import NotFound
 from identity.models import Role
 from payments.returns.tracker import coming_back
-from web.access import Db, Resident
+from web.access import Look, Resident
 from web.pages.page import go, page
 
 router = APIRouter()
@@ -25,7 +25,7 @@ _UNDER_WAY = {BillState.IN_PAYMENT, BillState.PAID}
 
 
 @router.get("/")
-def home(request: Request, db: Db, caller: Resident, home: Home = None) -> Response:
+def home(request: Request, db: Look, caller: Resident, home: Home = None) -> Response:
     if caller.role is Role.STAFF and find_household(db, caller.id) is None:
         return go("/console")
     waiting = list_waiting(db, caller.id, now=utc_now())

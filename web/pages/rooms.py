@@ -7,6 +7,7 @@ from web.pages import (
     bill,
     bills,
     calendar,
+    calendar_links,
     company,
     company_complaints,
     company_documents,
@@ -14,6 +15,7 @@ from web.pages import (
     company_moves,
     company_news,
     company_offers,
+    company_papers,
     company_remittances,
     complaints,
     edition,
@@ -43,18 +45,19 @@ from web.pages.tv import (
     showing,
 )
 
+# Looked at before all others: a path is held against some three hundred routes, one by one.
+ASKED_MOST: tuple[ModuleType, ...] = (household, bill)
 ROOMS: tuple[ModuleType, ...] = (
     signing_in,
     edition,
     home_accounts,
     moving,
     company_moves,
-    household,
     home_people,
     me,
     bills,
-    bill,
     calendar,
+    calendar_links,
     search,
     payment_list,
     refund_tracker,
@@ -79,5 +82,6 @@ ROOMS: tuple[ModuleType, ...] = (
     company_complaints,
     usage,
     company_documents,
+    company_papers,
     receipts,
 )
