@@ -7,6 +7,7 @@ PDF, as they are made to print. Each bill is another one; by turns in this run, 
 processor, because a document waits for nothing else.
 
     python -m bench.pdf [--rows N] [--repeats K] [--json]
+    python -m bench.pdf --volumes N [--json]    a batch of N bills, made whole as workers make it
 """
 
 import argparse
@@ -28,6 +29,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from bench.bill_import import spread, told
 from bench.reconcile import ratio
+from bench.volumes import make_volumes
 from billing.documents.barcodes import QrCode, barcode_digits, draw_code_128
 from billing.documents.bill_sheet import ACROSS, LEFT, RIGHT, STUB_TOP, Printed, Sheet
 from billing.documents.charts import usage_drawing
@@ -224,8 +226,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--volumes", type=int, metavar="N")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
+    if chosen.volumes:
+        print(json.dumps(make_volumes(chosen.volumes), indent=None if chosen.json else 2))
+        return
     found = measure(chosen.rows, chosen.repeats)
     if chosen.json:
         print(json.dumps(found))

@@ -93,10 +93,10 @@ def _row_json(alias: str) -> str:
 
 # Row by row by index, whatever the planner believes of a table that is a moment old: OFFSET 0.
 _UNCHANGED = text(f"""
-    SELECT count(*)
+    SELECT count(*), coalesce(bool_or(c.holder_name NOT IN ('', a.holder_name)), false)
     FROM incoming c
     CROSS JOIN LATERAL (
-        SELECT a.id FROM utility_account a
+        SELECT a.id, a.holder_name FROM utility_account a
         WHERE a.provider_code = :provider_code AND a.account_no = c.account_no OFFSET 0) a
     CROSS JOIN LATERAL (
         SELECT FROM bill b
@@ -266,10 +266,11 @@ _REJECT = text("""
 """)
 
 
-def count_unchanged(session: Session, chunk: Chunk) -> int:
-    """Count the rows of ``incoming`` that are exactly what we hold."""
+def count_unchanged(session: Session, chunk: Chunk) -> tuple[int, bool]:
+    """Count the rows of ``incoming`` that are exactly what we hold; is a holder's name not?"""
     session.execute(BY_INDEX)
-    return int(session.execute(_UNCHANGED, chunk.values()).scalar_one())
+    same, renamed = session.execute(_UNCHANGED, chunk.values()).one()
+    return same, renamed
 
 
 def settle(session: Session, chunk: Chunk, *, met: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlmodel import Session, select
 
 from billing.bills import DUE_SOON_DAYS, ONLINE_MONTHS, BillRef, parse_ref, views
-from billing.homes.spans import SEEN, spans_of
+from billing.homes.spans import WITHIN, spans_of
 from billing.models import Bill, UtilityAccount
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Due
@@ -98,7 +98,7 @@ OF_SPANS: Final = f"""
     (b.account_id <> ALL (CAST(:span_ids AS bigint[])) OR EXISTS (
             SELECT FROM unnest(CAST(:span_ids AS bigint[]), CAST(:since_on AS date[]),
                                CAST(:left_on AS date[])) AS h (account_id, since_on, left_on)
-            WHERE h.account_id = b.account_id AND {SEEN}))
+            WHERE h.account_id = b.account_id AND {WITHIN}))
 """
 _AMONG = f"""
     FROM unnest(CAST(:account_ids AS bigint[]), CAST(:fits AS boolean[]),

@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 from billing.bills import ONLINE_MONTHS, BillRef
 from billing.homes.households import account_view
 from billing.homes.models import HouseholdAccount
-from billing.homes.spans import SEEN
+from billing.homes.spans import SEEN, SEEN_BY_PERSON, seen_by
 from billing.models import Household, UtilityAccount
 from billing.views import AccountView
 from core.clock import add_months, month_start
@@ -109,7 +109,7 @@ _HIDDEN = HotStatement(f"""
     SELECT h.household_id, b.account_id, b.id
     FROM household_account h JOIN bill b ON b.account_id = h.account_id
     WHERE h.household_id = ANY(:household_ids)
-      AND (h.since_on IS NOT NULL OR h.left_on IS NOT NULL) AND NOT ({SEEN})
+      AND (h.since_on IS NOT NULL OR h.left_on IS NOT NULL) AND NOT {SEEN}
     ORDER BY h.household_id, b.account_id, b.id
 """)  # noqa: S608  our own text
 
@@ -119,6 +119,29 @@ def hidden_bills(session: Session, household_ids: Collection[int]) -> dict[int, 
     found: dict[int, list[BillRef]] = {}
     for household_id, *ref in _HIDDEN.rows(session, {"household_ids": list(household_ids)}):
         found.setdefault(household_id, []).append((ref[0], ref[1]))
+    return found
+
+
+_HIDDEN_FROM = HotStatement(f"""
+    SELECT m.household_id, m.person_id, b.account_id, b.id
+    FROM household_member m JOIN household_account h ON h.household_id = m.household_id
+    JOIN bill b ON b.account_id = h.account_id
+    WHERE m.household_id = ANY(:household_ids) AND NOT m.earlier_bills AND NOT {seen_by("m")}
+    ORDER BY m.household_id, m.person_id, b.account_id, b.id
+""")  # noqa: S608  our own text
+
+
+def hidden_from(
+    session: Session, household_ids: Collection[int]
+) -> dict[tuple[int, int], list[BillRef]]:
+    """Return by household and person the bills a tenant is not to see, the home's own included.
+
+    Of who sees all that their home sees there is nothing.
+    """
+    found: dict[tuple[int, int], list[BillRef]] = {}
+    rows = _HIDDEN_FROM.rows(session, {"household_ids": list(household_ids)})
+    for household_id, person_id, *ref in rows:
+        found.setdefault((household_id, person_id), []).append((ref[0], ref[1]))
     return found
 
 
@@ -145,13 +168,22 @@ def figures_of(
     }
 
 
-def statement_of(session: Session, household_id: int, month: date) -> Statement:
+def statement_of(
+    session: Session, household_id: int, month: date, *, person_id: int | None = None
+) -> Statement:
     """Return how a household's month went.
+
+    Args:
+        person_id: of what this one of its people sees alone.
 
     Raises:
         NotFound: there is no such household, or nothing was billed, paid or owed in the month.
     """
-    found = statements_of(session, [household_id], month)
+    hidden = hidden_from(session, [household_id]).get((household_id, person_id or 0))
+    if hidden is None:
+        found = statements_of(session, [household_id], month)
+    else:
+        found = [*_together(session, [household_id], month, hidden=hidden).values()]
     if not found:
         raise NotFound("there is no statement of this month")
     return found[0]
@@ -258,7 +290,7 @@ def _usage(
 _MONTHS = HotStatement(f"""
     SELECT DISTINCT date_trunc('month', t.posted_on)::date
     FROM household_account h JOIN ledger_transfer t ON t.account_id = h.account_id
-    JOIN bill b ON b.account_id = t.account_id AND b.id = t.subject_id AND {SEEN}
+    JOIN bill b ON b.account_id = t.account_id AND b.id = t.subject_id AND {SEEN_BY_PERSON}
     JOIN ledger_account l ON l.id IN (t.debit_account_id, t.credit_account_id)
                          AND l.code LIKE 'receivable:%'
     WHERE h.household_id = :household_id AND t.posted_on < :before AND t.posted_on >= :since
@@ -266,11 +298,17 @@ _MONTHS = HotStatement(f"""
 """)  # noqa: S608  our own text
 
 
-def months_of(session: Session, household_id: int, *, today: date) -> list[date]:
-    """Return the months of the last two years, the newest first, in which something happened."""
+def months_of(
+    session: Session, household_id: int, *, person_id: int | None = None, today: date
+) -> list[date]:
+    """Return the months of the last two years, the newest first, in which something happened.
+
+    Args:
+        person_id: to bills this one of its people sees.
+    """
     before = month_start(today)
     values = {
-        "household_id": household_id, "before": before,
+        "household_id": household_id, "person_id": person_id, "before": before,
         "since": add_months(before, -ONLINE_MONTHS),
     }  # fmt: skip
     return [month for (month,) in _MONTHS.rows(session, values)]

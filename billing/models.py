@@ -84,7 +84,8 @@ class MemberRole(StrEnum):
 class HouseholdMember(SQLModel, table=True):
     """Somebody of a household, from one day until another where days are set: a tenant.
 
-    A trigger refuses what would leave a household without anybody who manages it.
+    Without ``earlier_bills`` they see no bill whose period ends before their first day. A trigger
+    refuses what would leave a household without anybody who manages it.
     """
 
     __tablename__ = "household_member"
@@ -93,6 +94,7 @@ class HouseholdMember(SQLModel, table=True):
         CheckConstraint(
             "role <> 'manage' OR (from_on IS NULL AND until_on IS NULL)", name="manages_for_good"
         ),
+        CheckConstraint("earlier_bills OR from_on IS NOT NULL", name="earlier_until"),
     )
 
     household_id: int = Field(
@@ -104,6 +106,7 @@ class HouseholdMember(SQLModel, table=True):
     role: MemberRole = Field(sa_column=Column(text_enum(MemberRole), nullable=False))
     from_on: date | None = None
     until_on: date | None = None  # the last day
+    earlier_bills: bool = Field(default=True, sa_column_kwargs={"server_default": "true"})
 
 
 class BillFileStatus(StrEnum):

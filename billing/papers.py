@@ -9,7 +9,8 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -41,6 +42,9 @@ _PACKED: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # GB/T 33190 knows 
 _NUMBER: Final = re.compile(r"[0-9]{8,20}")
 # What the three carriers call the number in their machine-readable part.
 _NUMBER_NAMES: Final = frozenset({"发票号码", "EIid", "InvoiceNo", "InvoiceNumber"})
+
+_DAY_NAMES: Final = frozenset({"开票日期", "IssueTime", "IssueDate"})
+_DAY: Final = re.compile(r"(20[0-9]{2})[-年]?([0-9]{2})[-月]?([0-9]{2})")
 
 
 class PaperKind(StrEnum):
@@ -238,6 +242,24 @@ def _check_number(paper: Paper, kind: PaperKind) -> None:
         )
 
 
+def stated(paper: Paper) -> Paper:
+    """Return an invoice with the number and day it states itself, where nothing was said of them.
+
+    Raises:
+        Invalid: it is not what it is said to be.
+    """
+    if paper.media_type == "application/ofd":
+        root = _ofd_root(paper.content)
+    elif paper.media_type == "application/xml":
+        root = _xml_root(paper.content, paper.media_type)
+    else:
+        return paper
+    numbers, days = _numbers(root), _days(root)
+    number = paper.invoice_no or (min(numbers) if len(numbers) == 1 else "")
+    day = paper.issued_on or (min(days) if len(days) == 1 else None)
+    return paper._replace(invoice_no=number, issued_on=day)
+
+
 def _ofd_root(content: bytes) -> etree._Element:
     """Return ``OFD.xml`` of an OFD file."""
     try:
@@ -275,13 +297,23 @@ def _xml_root(content: bytes, media_type: str) -> etree._Element:
 
 def _numbers(root: etree._Element) -> set[str]:
     """Return the invoice numbers an XML part states: several carriers, several names."""
-    elements = root.iter(etree.Element)
-    named = ((one.get("Name") or etree.QName(one).localname, one.text or "") for one in elements)
-    return {
-        value.strip()
-        for name, value in named
-        if name in _NUMBER_NAMES and _NUMBER.fullmatch(value.strip())
-    }
+    return {one for one in _said_under(root, _NUMBER_NAMES) if _NUMBER.fullmatch(one)}
+
+
+def _days(root: etree._Element) -> set[date]:
+    """Return the days of issue an XML part states; a day that is none is not stated."""
+    found = (_DAY.match(one) for one in _said_under(root, _DAY_NAMES))
+    days = set[date]()
+    for one in filter(None, found):
+        with suppress(ValueError):
+            days.add(date(*map(int, one.groups())))
+    return days
+
+
+def _said_under(root: etree._Element, names: Collection[str]) -> Iterator[str]:
+    for one in root.iter(etree.Element):
+        if (one.get("Name") or etree.QName(one).localname) in names:
+            yield (one.text or "").strip()
 
 
 def list_papers(session: Session, ref: BillRef) -> list[BillPaper]:

@@ -53,6 +53,7 @@ STAFF = (
 )
 TERMS = Path(__file__).parent / "demo_terms"  # a TOML for each of the demo's companies
 YEARS_BACK = 3  # the terms stand from before the first bill
+MONTHS_BEFORE = 12  # so that a year can be held against the one before, and a forecast drawn
 _DAY = timedelta(days=1)
 _console = Console(stderr=True, highlight=False)
 
@@ -73,7 +74,9 @@ def seed_once(folder: Path, *, now: datetime) -> None:
         there = session.exec(select(func.count(col(Person.id)))).one()
     if there:
         return
-    keys = seed(households=60, months=13, memory=far_side(folder), now=now)
+    keys = seed(
+        households=60, months=13, months_before=MONTHS_BEFORE, memory=far_side(folder), now=now
+    )  # fmt: skip
     share_homes(SIGN_INS[0][1], SIGN_INS[1][1], now=now)
     tell_of_today(now=now)
     path = keys_file(folder)
@@ -81,7 +84,9 @@ def seed_once(folder: Path, *, now: datetime) -> None:
     path.write_text(json.dumps(keys, indent=2) + "\n")
 
 
-def seed(*, households: int, months: int, memory: Path, now: datetime) -> dict[str, str]:
+def seed(
+    *, households: int, months: int, memory: Path, now: datetime, months_before: int = 0
+) -> dict[str, str]:
     """Fill the database with a demo city; returns an API key for each company.
 
     Everything is posted on the day it happened: bills the day after they were issued, payments
@@ -89,16 +94,23 @@ def seed(*, households: int, months: int, memory: Path, now: datetime) -> dict[s
     people who are there stay.
 
     Args:
+        months_before: before these, of the first home alone: the city began with ``months``, and
+            its companies brought along what that home had been billed until then.
         memory: the far side's; its companies are told there what was paid.
     """
     today = billing_date(now)
     span = [add_months(today, -back) for back in range(months, 0, -1)]
+    earlier = [add_months(span[0], -back) for back in range(months_before, 0, -1)]
+    began_on = add_months(span[0], 1) if earlier else date.min
     with transaction() as session:  # bills come in under their companies' terms
         clerks = _add_staff(session, now=now)
         _put_terms(session, clerks, now=now)
         closed_on = last_closed(session)
-    past = _Past(now, closed_on + _DAY if closed_on else date.min)
-    landed = _import_files(past, households=households, span=span)
+    past = _Past(now, max(closed_on + _DAY, began_on) if closed_on else began_on)
+    landed = _import_files(past, households=1, span=earlier) if earlier else []
+    landed += _import_files(
+        past, "--extras", "--fresh-on", str(today), households=households, span=span
+    )  # fmt: skip
     keys, residents = add_people(now=now)
     _pay_the_past(past, residents, memory)
     send_papers(residents, now=now)
@@ -127,14 +139,15 @@ class _Past(NamedTuple):
         return min(at, self.now)
 
 
-def _import_files(past: _Past, *, households: int, span: list[date]) -> list[tuple[int, datetime]]:
+def _import_files(
+    past: _Past, *more: str, households: int, span: list[date]
+) -> list[tuple[int, datetime]]:
     """Import what the companies sent, in that order; returns the files and when they came."""
     landed = []
     with tempfile.TemporaryDirectory() as folder:
         told = simulate(
-            "files", "--households", str(households), "--out", folder, "--extras",
+            "files", "--households", str(households), "--out", folder, *more,
             "--months", ",".join(f"{month:%Y-%m}" for month in span),
-            "--fresh-on", str(billing_date(past.now)),
         )  # fmt: skip
         files = [line.split("\t") for line in told.splitlines()]
         for name, _, _, issued in sorted(files, key=lambda file: (file[3], file[0])):

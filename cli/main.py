@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "reconcile": "cli.commands.reconcile:app",
     "day": "cli.commands.day:app",
     "ledger": "cli.commands.ledger:app",
+    "documents": "cli.commands.documents:app",
     "terms": "cli.commands.terms:app",
     "keys": "cli.commands.keys:app",
     "people": "cli.commands.people:app",

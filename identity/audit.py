@@ -46,6 +46,7 @@ class Deed(StrEnum):
     LIST_EXPORTED = "list_exported"  # subject: the list; detail: format and filter
     DOCUMENTS_ORDERED = "documents_ordered"  # papers in volumes; subject: the batch
     DOCUMENTS_CANCELLED = "documents_cancelled"
+    PAPERS_SENT = "papers_sent"  # a company's own, by hand; detail: files, refused
     DOCUMENTS_TAKEN = "documents_taken"  # detail: which volume, or all
     INVITED = "invited"
     DUTY_PROPOSED = "duty_proposed"

@@ -15,6 +15,7 @@ from core import crypto
 from core.clock import billing_date
 from core.db import UtcDateTime, count_changed
 from core.errors import NotAllowed, TooMany
+from identity.calendar_links import end_links
 from identity.models import Person, Role, WebSession
 
 THINK_IT_OVER: Final = timedelta(days=7)
@@ -131,11 +132,16 @@ def is_due(session: Session, person_id: int, *, now: datetime) -> bool:
 
 WAYS_IN = (
     "sign_in_code", "web_session", "television_pairing", "television", "data_export",
+    "calendar_link",
 )  # fmt: skip
 
 
 def end_others(session: Session, person_id: int, token: str, *, now: datetime) -> int:
-    """Sign somebody out everywhere but in the browser that asks; returns of how many."""
+    """Sign somebody out everywhere but in the browser that asks; returns of how many.
+
+    Links for calendars end as well: whoever asks fears that somebody else has one.
+    """
+    end_links(session, person_id, now=now)
     ended = session.execute(
         text(
             "UPDATE web_session SET ended_at = :now"

@@ -66,6 +66,11 @@ SECTIONS: Final[Sequence[Section]] = (
            ORDER BY id""",
     ),
     Section(
+        "calendar_links",
+        """SELECT made_at, last_read_at, shows_amounts, ended_at FROM calendar_link
+           WHERE person_id = :person_id ORDER BY id""",
+    ),
+    Section(
         "copies",
         """SELECT made_at FROM data_export WHERE person_id = :person_id
            ORDER BY made_on, turn""",

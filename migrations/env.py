@@ -19,6 +19,7 @@ import billing.homes.pay_grants
 import billing.late_fees
 import billing.ledger.models
 import billing.models
+import billing.paper_uploads
 import billing.papers
 import billing.readings
 import billing.terms
@@ -26,6 +27,7 @@ import billing.usage.models
 import core.jobs
 import core.outbox
 import identity.audit
+import identity.calendar_links
 import identity.company_logins
 import identity.duties
 import identity.leaving

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from billing.homes import people
-from billing.homes.spans import SEEN
+from billing.homes.spans import seen_by
 from core import outbox
 from core.errors import Conflict
 from core.masking import mask_name, mask_no
@@ -49,14 +49,15 @@ _MY_ITEMS = """
 SECTIONS: Final[Sequence[Section]] = (
     Section(
         "homes",
-        """SELECT h.id, h.name, h.kind, m.role, m.from_on, m.until_on, h.created_at
+        """SELECT h.id, h.name, h.kind, m.role, m.from_on, m.until_on, m.earlier_bills,
+                  h.created_at
            FROM household_member m JOIN household h ON h.id = m.household_id
            WHERE m.person_id = :person_id ORDER BY h.id""",
     ),
     Section(
         "invitations",
-        """SELECT household_id AS home_id, role, from_on, until_on, state, invited_at, expires_at,
-                  decided_at, invited_by = :person_id AS sent_by_me
+        """SELECT household_id AS home_id, role, from_on, until_on, earlier_bills, state,
+                  invited_at, expires_at, decided_at, invited_by = :person_id AS sent_by_me
            FROM home_invitation WHERE :person_id IN (person_id, invited_by) ORDER BY id""",
     ),
     Section(
@@ -81,7 +82,7 @@ SECTIONS: Final[Sequence[Section]] = (
                   b.usage_unit, b.amount_fen, b.adjusted_fen, b.credited_fen, b.paid_fen, b.items,
                   b.cancelled_at
            FROM {_MY_ACCOUNTS} JOIN bill b ON b.account_id = h.account_id
-           WHERE {_MINE} AND {SEEN} ORDER BY b.account_id, b.id""",  # noqa: S608  our own text
+           WHERE {_MINE} AND {seen_by("m")} ORDER BY b.account_id, b.id""",  # noqa: S608  our own text
     ),
     Section(
         "payments",

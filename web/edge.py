@@ -12,8 +12,9 @@ from core import log
 
 _log = log.logger(__name__)
 _ID_LENGTH = 64
-# Account numbers in barcodes, and what proves a carrier to be itself: no log may hold either.
-_HIDDEN = re.compile(r"[0-9 ]{20,}|(?<=/receipts/).+")
+# Account numbers in barcodes, what proves a carrier to be itself, and links that open a calendar:
+# no log may hold any of them.
+_HIDDEN = re.compile(r"[0-9 ]{20,}|(?<=/receipts/).+|(?<=/calendar/).+")
 _POLICY = "Content-Security-Policy"
 _PERMISSIONS = "Permissions-Policy"
 _NOTHING = "camera=(), microphone=(), geolocation=(), payment=()"

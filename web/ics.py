@@ -28,12 +28,22 @@ class Event(NamedTuple):
     remind: bool = False
 
 
-def write_calendar(name: str, events: Iterable[Event], *, now: datetime) -> str:
-    """Return a calendar of this name with these events, as its file's text."""
+def write_calendar(
+    name: str, events: Iterable[Event], *, now: datetime, again_hours: int | None = None
+) -> str:
+    """Return a calendar of this name with these events, as its file's text.
+
+    Args:
+        again_hours: after which a program that subscribes to it may look again (RFC 7986, 5.7).
+    """
     lines = [
         "BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//CityBill//Household calendar//EN",
         "CALSCALE:GREGORIAN", "METHOD:PUBLISH", f"X-WR-CALNAME:{_text(name)}",
     ]  # fmt: skip
+    if again_hours is not None:
+        lines += [
+            f"REFRESH-INTERVAL;VALUE=DURATION:PT{again_hours}H", f"X-PUBLISHED-TTL:PT{again_hours}H"
+        ]  # fmt: skip
     for event in events:
         lines += _event(event, now=now)
     return "".join(f"{_folded(line)}\r\n" for line in [*lines, "END:VCALENDAR"])

@@ -124,7 +124,7 @@ def _bills(batch: DocumentBatch, share: DocumentShare, press: Press) -> Iterator
             select(Bill.account_id, Bill.id)
             .join(UtilityAccount, col(UtilityAccount.id) == Bill.account_id)
             .where(UtilityAccount.provider_code == batch.provider_code, *_between(share))
-            .where(*_in_month(batch.month), col(Bill.cancelled_at).is_(None))
+            .where(*_in_month(batch.month), col(Bill.cancelled_at).is_(None), *_of_file(batch))
             .order_by(col(Bill.account_id), col(Bill.id))
         ).all()
     for at in range(0, len(keys), CHUNK):
@@ -148,6 +148,10 @@ def _between(share: DocumentShare) -> list[ColumnElement[bool]]:
     key = tuple_(col(Bill.account_id), col(Bill.id))
     first, last = (share.first_id, share.first_bill_id), (share.last_id, share.last_bill_id)
     return [key >= tuple_(*first), key <= tuple_(*last)]
+
+
+def _of_file(batch: DocumentBatch) -> list[ColumnElement[bool]]:
+    return [] if batch.bill_file_id is None else [col(Bill.bill_file_id) == batch.bill_file_id]
 
 
 def _in_month(month: date) -> list[ColumnElement[bool]]:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, Session, SQLModel, col, func, select
 
+from billing.models import BillFile
 from core import outbox
 from core.db import HotStatement, UtcDateTime, text_enum, transaction
 from core.errors import Conflict, Invalid, NotFound
@@ -54,6 +55,7 @@ class DocumentBatch(SQLModel, table=True):
     __tablename__ = "document_batch"
     __table_args__ = (
         CheckConstraint("(kind = 'bills') = (provider_code IS NOT NULL)", name="bills_of_company"),
+        CheckConstraint("bill_file_id IS NULL OR kind = 'bills'", name="file_of_bills"),
         CheckConstraint("extract(day FROM month) = 1", name="month_begins"),
         CheckConstraint(
             "(state IN ('ordered', 'making')) = (ended_at IS NULL)", name="end_says_when"
@@ -61,7 +63,7 @@ class DocumentBatch(SQLModel, table=True):
         Index("ix_document_batch_provider_code_id", "provider_code", "id"),
         # Pressed twice, it is made once.
         Index(
-            "uq_document_batch_live", "kind", "provider_code", "month", unique=True,
+            "uq_document_batch_live", "kind", "provider_code", "month", "bill_file_id", unique=True,
             postgresql_where=text("state IN ('ordered', 'making')"),
             postgresql_nulls_not_distinct=True,
         ),
@@ -73,10 +75,15 @@ class DocumentBatch(SQLModel, table=True):
     kind: BatchKind = Field(sa_column=Column(text_enum(BatchKind), nullable=False))
     provider_code: str | None = None
     month: date
+    bill_file_id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, ForeignKey("bill_file.id"))
+    )
     state: BatchState = Field(
         default=BatchState.ORDERED, sa_column=Column(text_enum(BatchState), nullable=False)
     )
-    ordered_by: int = Field(sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=False))
+    ordered_by: int | None = Field(  # nobody: the command line
+        default=None, sa_column=Column(BigInteger, ForeignKey("person.id"))
+    )
     ordered_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
@@ -129,34 +136,65 @@ class Progress(NamedTuple):
 
 
 def order(
-    session: Session, kind: BatchKind, *, provider_code: str | None, month: date, by: int,
-    now: datetime,
+    session: Session, kind: BatchKind, *, provider_code: str | None, month: date, by: int | None,
+    bill_file_id: int | None = None, now: datetime,
 ) -> DocumentBatch:  # fmt: skip
     """Have a month's papers made.
 
+    Args:
+        by: None: from the command line.
+        bill_file_id: only those bills whose present version came in this file.
+
     Raises:
         Conflict: the same is being made already.
+        Invalid: the company has no such file, or it brought no bill of this month.
     """
+    if bill_file_id is not None:
+        _check_file(session, bill_file_id, provider_code or "", month)
     live = select(DocumentBatch.id).where(
         DocumentBatch.kind == kind, DocumentBatch.month == month,
         col(DocumentBatch.provider_code).is_not_distinct_from(provider_code),
+        col(DocumentBatch.bill_file_id).is_not_distinct_from(bill_file_id),
         col(DocumentBatch.state).in_(LIVE),
     )  # fmt: skip
     if session.exec(live).first() is not None:
         raise Conflict("these papers are being made already", code="documents.being_made")
     batch = DocumentBatch(
-        kind=kind, provider_code=provider_code, month=month, ordered_by=by, ordered_at=now
-    )
+        kind=kind, provider_code=provider_code, month=month, bill_file_id=bill_file_id,
+        ordered_by=by, ordered_at=now,
+    )  # fmt: skip
     session.add(batch)
     session.flush()
     outbox.emit(session, "document_batch.ordered", batch.id, now=now)
     return batch
 
 
+_MONTHS_OF_FILE = HotStatement(
+    "SELECT DISTINCT billing_month FROM bill WHERE bill_file_id = :bill_file_id ORDER BY 1"
+)
+
+
+def _check_file(session: Session, bill_file_id: int, provider_code: str, month: date) -> None:
+    file = session.get(BillFile, bill_file_id)
+    if file is None or file.provider_code != provider_code:
+        raise Invalid(
+            f"{provider_code} sent no file No. {bill_file_id}: its number is in the list of files",
+            code="documents.no_file",
+        )
+    found = _MONTHS_OF_FILE.rows(session, {"bill_file_id": bill_file_id})
+    if (month,) not in found:
+        brought = ", ".join(f"{one:%Y-%m}" for (one,) in found) or "–"
+        raise Invalid(
+            f"file No. {bill_file_id} brought no bill of {month:%Y-%m}, but of {brought}",
+            code="documents.other_month", months=brought,
+        )  # fmt: skip
+
+
 _BILLS = """
     SELECT b.account_id AS a, b.id AS b FROM bill b
     JOIN utility_account u ON u.id = b.account_id AND u.provider_code = :provider_code
     WHERE b.id >= :first_id AND b.id < :after_id AND b.cancelled_at IS NULL
+      AND (CAST(:bill_file_id AS bigint) IS NULL OR b.bill_file_id = :bill_file_id)
 """
 _HOUSEHOLDS = """
     SELECT h.id AS a, 0 AS b FROM household h
@@ -186,7 +224,7 @@ def cut(session: Session, batch_id: int, *, share: int = SHARE, now: datetime) -
     first_id, after_id = month_range(batch.month)
     values = {
         "batch_id": batch_id, "share": share, "provider_code": batch.provider_code,
-        "first_id": first_id, "after_id": after_id,
+        "first_id": first_id, "after_id": after_id, "bill_file_id": batch.bill_file_id,
     }  # fmt: skip
     numbers = sorted(no for (no,) in _CUTS[batch.kind].rows(session, values))
     batch.state = BatchState.MAKING

@@ -4,7 +4,7 @@ Rows rather than columns: an amount then has the width it needs however many mon
 can be read on a phone. A credit is an outline, so that its meaning does not hang on a colour.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -67,15 +67,23 @@ def _bar(x: int, y: int, width: int, height: int, *, credit: bool) -> Rect:
     )
 
 
-def usage_chart_svg(points: Sequence[tuple[date, int]], *, label: str) -> str:
+def usage_chart_svg(
+    points: Sequence[tuple[date, int]],
+    *,
+    label: str,
+    month: Callable[[date], str] = month_text,
+    measures: tuple[int, int, int] = (330, 28, 15),
+) -> str:
     """Return an ``<svg>`` element to stand in a page: a bar a month, with its amount as text.
 
-    ``label`` names the chart; the figures are its description, for those who listen.
+    Args:
+        label: names the chart; the figures are its description, for those who listen.
+        month: says a month in the reader's language.
+        measures: the width of it, the height of a row and the size of its letters, in points.
     """
     require_fonts()
-    drawing = usage_drawing(points, width=360, row=28, size=13)
-    return as_svg(drawing, label=label, figures=_figures(points))
-
-
-def _figures(points: Sequence[tuple[date, int]]) -> str:
-    return "；".join(f"{month_text(month)} {format_yuan(fen)}" for month, fen in points)
+    width, row, size = measures
+    lines = [Line(month(one), fen, format_yuan(fen)) for one, fen in points]
+    drawing = rows_drawing(lines, width=width, row=row, size=size, left=size * 6)
+    said = "；".join(f"{one.name} {one.text}" for one in lines)
+    return as_svg(drawing, label=label, figures=said)

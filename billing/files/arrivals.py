@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 import psycopg
@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from billing.corrections import BY_INDEX, Chunk
 from billing.files.first_postings import COPY_TRANSFERS, binary_transfers
+from billing.files.holders import DIFFERS
 from core.clock import billing_date
 from core.db import driver
 from providers.base import RecordKind
@@ -28,8 +29,16 @@ def may_be_new(chunk: Chunk) -> bool:
     )
 
 
-def copy_in(session: Session, chunk: Chunk) -> tuple[int, int]:
-    """Take a chunk in as new bills; returns how many and their sum in fen.
+class Arrived(NamedTuple):
+    """What came with a chunk; ``renamed``: a holder's name is not the one we held."""
+
+    created: int
+    total_fen: int
+    renamed: bool
+
+
+def copy_in(session: Session, chunk: Chunk) -> Arrived:
+    """Take a chunk in as new bills.
 
     Raises:
         psycopg.errors.UniqueViolation: one of them is not new.
@@ -41,7 +50,8 @@ def copy_in(session: Session, chunk: Chunk) -> tuple[int, int]:
     _copy(connection, "bill", bills.select(*_bill_columns(chunk)))
     with connection.cursor().copy(COPY_TRANSFERS) as copy:
         copy.write(binary_transfers(bills, chunk))
-    return bills.height, int(bills["amount_fen"].sum())
+    renamed = bool(bills.select(DIFFERS.any()).item())
+    return Arrived(bills.height, int(bills["amount_fen"].sum()), renamed)
 
 
 def _bill_columns(chunk: Chunk) -> Iterable[pl.Expr]:
@@ -70,7 +80,9 @@ def _copy(connection: psycopg.Connection[Any], table: str, rows: pl.DataFrame) -
 
 
 _KNOWN: Final = """
-    SELECT string_agg(account_no, E'\\n'), string_agg(id::text, E'\\n') FROM utility_account
+    SELECT string_agg(account_no, E'\\n'), string_agg(id::text, E'\\n'),
+           string_agg(translate(holder_name, E'\\n', ''), E'\\n')
+    FROM utility_account
     WHERE provider_code = %s AND account_no = ANY (string_to_array(%s, E'\\n'))
 """
 
@@ -102,13 +114,14 @@ def _known(connection: psycopg.Connection[Any], provider_code: str, nos: pl.Seri
     """Look accounts up; their numbers hold no line break, which is what parts them here."""
     asked = "\n".join(nos.to_list())
     found = connection.execute(_KNOWN, [provider_code, asked]).fetchone()
-    texts, ids = found if found is not None and found[0] is not None else ("", "")
+    texts, ids, names = found if found is not None and found[0] is not None else ("", "", "")
     return pl.DataFrame(
         {
             "account_no": texts.split("\n") if ids else [],
             "account_id": pl.Series(ids.split("\n") if ids else [], dtype=pl.String).cast(pl.Int64),
+            "held_name": names.split("\n") if ids else [],
         },
-        schema={"account_no": pl.String, "account_id": pl.Int64},
+        schema={"account_no": pl.String, "account_id": pl.Int64, "held_name": pl.String},
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from billing import corrections, readings
-from billing.files import arrivals
+from billing.files import arrivals, holders
 from billing.files.staging import Staged
 from billing.files.turns import GiveWay, Stopped, Turns
 from core import outbox
@@ -124,7 +124,14 @@ def _run_lane(landing: Landing, turns: Turns, own: Connection) -> None:
         turns.committed(chunk_no)
 
 
-Way = Callable[[Session, corrections.Chunk], dict[str, int] | None]
+class Landed(NamedTuple):
+    """A chunk's counts; ``renamed``: a holder's name is not the one we held."""
+
+    counts: dict[str, int]
+    renamed: bool
+
+
+Way = Callable[[Session, corrections.Chunk], Landed | None]
 
 
 def _ways(landing: Landing, chunk: corrections.Chunk) -> tuple[Way, ...]:
@@ -141,13 +148,15 @@ def _try(
         try:
             with turns.opened(no), transaction(on=own) as session:
                 session.execute(_LIGHTLY)
-                counts = way(session, chunk)
-                if counts is None:
+                landed = way(session, chunk)
+                if landed is None:
                     return False
                 turns.await_turn(no)
                 readings.keep(session, chunk.provider_code, chunk.rows, now=chunk.now)
-                _note(session, chunk, counts)
-                landing.meets = not counts["created"]
+                if landed.renamed:
+                    holders.keep(session, chunk)
+                _note(session, chunk, landed.counts)
+                landing.meets = not landed.counts["created"]
                 return True
         except GiveWay:
             continue
@@ -169,17 +178,18 @@ def _try(
 _LIGHTLY = text("SET LOCAL lock_timeout = '500ms'; SET LOCAL synchronous_commit = off")
 
 
-def _land_as_new(session: Session, chunk: corrections.Chunk) -> dict[str, int] | None:
-    created, total_fen = arrivals.copy_in(session, chunk)
-    return _counts(created=created, total_fen=total_fen)
+def _land_as_new(session: Session, chunk: corrections.Chunk) -> Landed | None:
+    created, total_fen, renamed = arrivals.copy_in(session, chunk)
+    return Landed(_counts(created=created, total_fen=total_fen), renamed)
 
 
-def _land_as_known(session: Session, chunk: corrections.Chunk) -> dict[str, int] | None:
+def _land_as_known(session: Session, chunk: corrections.Chunk) -> Landed | None:
     arrivals.load(session, chunk)
     rows = chunk.upto - chunk.after
-    if corrections.count_unchanged(session, chunk) < rows:
+    same, renamed = corrections.count_unchanged(session, chunk)
+    if same < rows:
         return None
-    return _counts(unchanged=rows)
+    return Landed(_counts(unchanged=rows), renamed)
 
 
 def _land_alone(
@@ -196,6 +206,7 @@ def _land_alone(
         if met:
             counts |= corrections.settle(session, chunk, met=met)
         readings.keep(session, chunk.provider_code, chunk.rows, now=chunk.now)
+        holders.keep(session, chunk)
         _note(session, chunk, counts)
     landing.meets = counts["unchanged"] > created
 

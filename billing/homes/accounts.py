@@ -9,16 +9,17 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import text, tuple_
+from sqlalchemy.dialects.postgresql import Range
 from sqlmodel import Session, col, func, select
 
 from billing.bills import ONLINE_MONTHS
 from billing.cycles import expected_by, next_billed
-from billing.homes.challenges import Passed
+from billing.homes.challenges import LEFT_ON, Passed
 from billing.homes.households import account_view
 from billing.homes.models import AccountDeparture, HomeAccountDeed, HouseholdAccount, RemovedAccount
 from billing.homes.people import list_standings, manage
-from billing.homes.spans import SEEN
+from billing.homes.spans import SEEN_BY_PERSON, Span
 from billing.models import UtilityAccount
 from billing.terms import terms_of
 from billing.views import AccountView
@@ -92,6 +93,8 @@ def bind(
         row = HouseholdAccount(household_id=household_id, account_id=account_id, bound_at=now)
         session.add(row)
     row.since_on, row.left_on = last_departure(session, account_id, today=today), None
+    own = session.get(AccountDeparture, (account_id, household_id))
+    row.earlier = stays_of(own) if own else []
     row.bound_at, row.bound_by = now, person_id
     removed = session.get(RemovedAccount, (household_id, account_id))
     if removed is not None:
@@ -109,13 +112,21 @@ def _check_room(session: Session, household_id: int) -> None:
         )
 
 
+def stays_of(departure: AccountDeparture) -> list[Range[date]]:
+    """Return all stays of a home that left an account, the last one last."""
+    return [*departure.earlier, *Span(departure.since_on, departure.left_on).stay()]
+
+
+_LAST_DEPARTURE = HotStatement(f"""
+    SELECT max({LEFT_ON}) FROM account_departure WHERE account_id = :account_id
+""")  # noqa: S608  our own text
+
+
 def last_departure(session: Session, account_id: int, *, today: date) -> date | None:
     """Return the last day of whoever left an account last, if anybody has."""
-    return session.exec(
-        select(func.max(col(AccountDeparture.left_on))).where(
-            AccountDeparture.account_id == account_id, col(AccountDeparture.left_on) < today
-        )
-    ).one()
+    rows = _LAST_DEPARTURE.rows(session, {"account_id": account_id, "today": today})
+    left_on: date | None = rows[0][0]
+    return left_on
 
 
 def rename(session: Session, person_id: int, household_id: int, account_id: int, name: str) -> None:
@@ -239,15 +250,22 @@ _STANDING = HotStatement(f"""
     SELECT h.account_id, count(*) FILTER (WHERE b.held_by IS NULL),
            coalesce(sum({_OPEN}) FILTER (WHERE b.held_by IS NULL), 0)::bigint,
            count(*) FILTER (WHERE b.held_by IS NOT NULL)
-    FROM household_account h JOIN bill b ON b.account_id = h.account_id AND {SEEN}
+    FROM household_account h JOIN bill b ON b.account_id = h.account_id AND {SEEN_BY_PERSON}
     WHERE h.household_id = :household_id AND b.cancelled_at IS NULL AND {_OPEN} > 0
     GROUP BY h.account_id
 """)  # noqa: S608  our own text
 
 
-def standings_of(session: Session, household_id: int) -> dict[int, Standing]:
-    """Return what is open by account of a home; of one that owes nothing, nothing."""
-    rows = _STANDING.rows(session, {"household_id": household_id})
+def standings_of(
+    session: Session, household_id: int, *, person_id: int | None = None
+) -> dict[int, Standing]:
+    """Return what is open by account of a home; of one that owes nothing, nothing.
+
+    Args:
+        person_id: of what this one of its people sees alone.
+    """
+    values = {"household_id": household_id, "person_id": person_id}
+    rows = _STANDING.rows(session, values)
     return {account_id: Standing(*figures) for account_id, *figures in rows}
 
 
@@ -276,18 +294,43 @@ _NEWEST = HotStatement("""
 """)
 
 
-def list_accounts(session: Session, person_id: int, *, now: datetime) -> list[HomeAccount]:
+class Which(NamedTuple):
+    """Which of somebody's accounts; what is None does not matter."""
+
+    household_id: int | None = None
+    provider: str | None = None
+    after: tuple[int, int] | None = None  # the home and the account of the last one before
+    limit: int | None = None
+
+
+ALL: Final = Which()
+
+
+def list_accounts(
+    session: Session, person_id: int, which: Which = ALL, *, now: datetime
+) -> list[HomeAccount]:
     """Return the accounts of all homes somebody belongs to: home by home, company by company."""
     homes = {one.home.id or 0: one for one in list_standings(session, person_id)}
-    found = session.exec(
+    wanted = [one for one in homes if which.household_id in (None, one)]
+    place = (
+        col(HouseholdAccount.household_id), col(UtilityAccount.provider_code),
+        col(UtilityAccount.id),
+    )  # fmt: skip
+    listing = (
         select(HouseholdAccount, UtilityAccount)
         .join(UtilityAccount, col(UtilityAccount.id) == col(HouseholdAccount.account_id))
-        .where(col(HouseholdAccount.household_id).in_(homes))
-        .order_by(
-            col(HouseholdAccount.household_id), col(UtilityAccount.provider_code),
-            col(UtilityAccount.id),
-        )
-    ).all()  # fmt: skip
+        .where(col(HouseholdAccount.household_id).in_(wanted))
+        .order_by(*place)
+        .limit(which.limit)
+    )
+    if which.provider is not None:
+        listing = listing.where(UtilityAccount.provider_code == which.provider)
+    if which.after is not None:
+        home_id, account_id = which.after
+        code = select(UtilityAccount.provider_code).where(UtilityAccount.id == account_id)
+        before = tuple_(home_id, code.scalar_subquery(), account_id)
+        listing = listing.where(tuple_(*place) > before)
+    found = session.exec(listing).all()
     today = billing_date(now)
     cycles = terms_of(session, {account.provider_code for _, account in found}, today)
     newest = _newest_months(session, [row.account_id for row, _ in found], today)

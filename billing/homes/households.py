@@ -14,7 +14,7 @@ from billing.models import (
     UtilityAccount,
 )
 from billing.views import AccountView
-from core.db import count_changed
+from core.db import HotStatement, count_changed
 from core.masking import mask_name, mask_no
 from providers.registry import get_provider
 
@@ -99,6 +99,20 @@ def pays_in(session: Session, person_id: int, household_id: int | None) -> bool:
     return session.exec(paying).first() is not None
 
 
+_PAYS_OF = HotStatement("""
+    SELECT EXISTS (
+        SELECT FROM household_account h JOIN household_member m USING (household_id)
+        WHERE m.person_id = :person_id AND h.account_id = :account_id
+          AND m.role IN ('pay', 'manage') AND stands_today(m.from_on, m.until_on))
+""")
+
+
+def pays_of(session: Session, person_id: int, account_id: int) -> bool:
+    """Tell whether somebody may pay the bills of an account today, of those they see."""
+    pays: bool = _PAYS_OF.rows(session, {"person_id": person_id, "account_id": account_id})[0][0]
+    return pays
+
+
 def visible_accounts(
     session: Session, person_id: int, *, to_pay: bool = False, household_id: int | None = None
 ) -> Accounts:
@@ -110,7 +124,7 @@ def visible_accounts(
     """
     roles = PAYING_ROLES if to_pay else list(MemberRole)
     found = session.exec(
-        select(UtilityAccount, HouseholdAccount)
+        select(UtilityAccount, HouseholdAccount, HouseholdMember)
         .join(HouseholdAccount, col(HouseholdAccount.account_id) == col(UtilityAccount.id))
         .join(
             HouseholdMember,
@@ -121,8 +135,9 @@ def visible_accounts(
         .order_by(col(UtilityAccount.id), col(HouseholdAccount.household_id))
     )
     seen = Accounts()
-    for account, row in found:
-        seen.let_see(account, Span(row.since_on, row.left_on))
+    for account, row, member in found:
+        for span in (Span(row.since_on, row.left_on), *map(Span.of_stay, row.earlier)):
+            seen.let_see(account, span.of_member(member))
     return seen
 
 

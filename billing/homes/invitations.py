@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Identity, Index, text
 from sqlmodel import Field, Session, SQLModel, col, func, select
 
-from billing.homes.people import check_days, manage
+from billing.homes.people import check_days, manage, seen_from
 from billing.models import Household, HouseholdMember, MemberRole
 from core.db import UtcDateTime, text_enum
 from core.errors import Conflict, NotFound, TooMany
@@ -43,6 +43,7 @@ class HomeInvitation(SQLModel, table=True):
         CheckConstraint(
             "role <> 'manage' OR (from_on IS NULL AND until_on IS NULL)", name="manages_for_good"
         ),
+        CheckConstraint("earlier_bills OR from_on IS NOT NULL", name="earlier_until"),
         CheckConstraint("(state = 'waiting') = (decided_at IS NULL)", name="decided_says_when"),
         Index(
             "ix_home_invitation_waiting", "household_id", "person_id", unique=True,
@@ -65,6 +66,7 @@ class HomeInvitation(SQLModel, table=True):
     role: MemberRole = Field(sa_column=Column(text_enum(MemberRole), nullable=False))
     from_on: date | None = None
     until_on: date | None = None
+    earlier_bills: bool = Field(default=True, sa_column_kwargs={"server_default": "true"})
     invited_by: int = Field(sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=False))
     invited_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
@@ -86,6 +88,7 @@ class Invited(NamedTuple):
     role: MemberRole
     from_on: date | None
     until_on: date | None
+    earlier_bills: bool
     expires_at: datetime
 
 
@@ -98,6 +101,7 @@ class Waiting(NamedTuple):
     role: MemberRole
     from_on: date | None
     until_on: date | None
+    earlier_bills: bool
     expires_at: datetime
 
 
@@ -110,9 +114,13 @@ def invite(
     role: MemberRole,
     from_on: date | None = None,
     until_on: date | None = None,
+    earlier_bills: bool = True,
     now: datetime,
 ) -> HomeInvitation:
     """Invite whoever has this contact; asked again while it waits, it is the same invitation.
+
+    Args:
+        earlier_bills: also of before ``from_on``; without such a day, of before today.
 
     Raises:
         NotFound: no home of theirs.
@@ -122,7 +130,10 @@ def invite(
         TooMany: ten in a day, or three to the same contact in a month.
     """
     manage(session, by, household_id)
+    # After the home's, as in an erasure: one's invitations into several homes wait in line, too.
+    session.get_one(Person, by, with_for_update={"key_share": True})
     check_days(role, from_on, until_on, now=now)
+    earlier_bills, from_on = seen_from(role, from_on, earlier_bills=earlier_bills, now=now)
     _check_number(session, by, household_id, now=now)
     person = add_person(session, role=Role.RESIDENT, name="", contact=contact, now=now)
     assert person.id is not None
@@ -137,7 +148,8 @@ def invite(
     _check_nagging(session, household_id, person.id, now=now)
     made = HomeInvitation(
         household_id=household_id, person_id=person.id, role=role, from_on=from_on,
-        until_on=until_on, invited_by=by, invited_at=now, expires_at=now + LASTS,
+        until_on=until_on, earlier_bills=earlier_bills, invited_by=by, invited_at=now,
+        expires_at=now + LASTS,
     )  # fmt: skip
     session.add(made)
     session.flush()
@@ -156,7 +168,7 @@ def _waiting_of(session: Session, household_id: int, person_id: int) -> HomeInvi
 
 
 def _check_number(session: Session, by: int, household_id: int, *, now: datetime) -> None:
-    """Refuse more than ten a day; ``manage`` holds the home's lock, so nobody slips by."""
+    """Refuse more than ten a day; who invites and the home are locked, so nobody slips by."""
     since = col(HomeInvitation.invited_at) > now - timedelta(days=1)
     for whose in (HomeInvitation.invited_by == by, HomeInvitation.household_id == household_id):
         made = session.exec(select(func.count()).select_from(HomeInvitation).where(whose, since))
@@ -213,7 +225,7 @@ def accept(session: Session, person_id: int, invitation_id: int, *, now: datetim
         session.add(
             HouseholdMember(
                 household_id=row.household_id, person_id=person_id, role=row.role,
-                from_on=row.from_on, until_on=row.until_on,
+                from_on=row.from_on, until_on=row.until_on, earlier_bills=row.earlier_bills,
             )
         )  # fmt: skip
     row.decide(InvitationState.ACCEPTED, now=now)
@@ -261,7 +273,7 @@ def list_invited(session: Session, household_id: int, *, now: datetime) -> list[
     return [
         Invited(
             row.id or 0, mask_contact(contact or ""), row.role, row.from_on, row.until_on,
-            row.expires_at,
+            row.earlier_bills, row.expires_at,
         )
         for row, contact in rows
     ]  # fmt: skip
@@ -282,10 +294,11 @@ def list_waiting(session: Session, person_id: int, *, now: datetime) -> list[Wai
     )
     return [
         Waiting(
-            row.id or 0, name, mask_name(by), row.role, row.from_on, row.until_on, row.expires_at
+            row.id or 0, name, mask_name(by), row.role, row.from_on, row.until_on,
+            row.earlier_bills, row.expires_at,
         )
         for row, name, by in rows
-    ]
+    ]  # fmt: skip
 
 
 # Somebody who was entered by an invitation, never came and is of no home: nothing more is kept.

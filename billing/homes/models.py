@@ -2,18 +2,26 @@
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Identity, Index, text
+from sqlalchemy.dialects.postgresql import DATEMULTIRANGE, Range
 from sqlmodel import Field, SQLModel
 
 from core.db import UtcDateTime, text_enum
 
 
+def _earlier() -> Column[Any]:
+    """Return the column of the stays before this one: of who left and came back."""
+    return Column(DATEMULTIRANGE, nullable=False, server_default="{}")
+
+
 class HouseholdAccount(SQLModel, table=True):
     """An account of a home, from ``since_on`` to ``left_on``; None: no such day.
 
-    Of its bills the home sees those whose period begins by ``left_on`` and ends after ``since_on``:
-    ``billing.homes.households`` is where that is decided.
+    Of its bills the home sees those whose period begins by ``left_on`` and ends after ``since_on``,
+    and those that fall into a stay before, ``earlier``: ``billing.homes.spans`` is where that is
+    decided.
     """
 
     __tablename__ = "household_account"
@@ -37,6 +45,7 @@ class HouseholdAccount(SQLModel, table=True):
     name: str | None = None  # what its people call it
     since_on: date | None = None
     left_on: date | None = None
+    earlier: list[Range[date]] = Field(default_factory=list, sa_column=_earlier())
 
 
 class RemovedAccount(SQLModel, table=True):
@@ -57,6 +66,7 @@ class RemovedAccount(SQLModel, table=True):
     name: str | None = None
     since_on: date | None = None
     left_on: date | None = None
+    earlier: list[Range[date]] = Field(default_factory=list, sa_column=_earlier())
     removed_at: datetime = Field(sa_type=UtcDateTime, index=True)
     removed_by: int = Field(sa_column=Column(BigInteger, ForeignKey("person.id"), nullable=False))
 
@@ -85,7 +95,8 @@ class AccountDeparture(SQLModel, table=True):
     """That a home moved away from an account: what it knew of it until then proves nothing after.
 
     ``holder_mark`` is a keyed hash of the holder's name on that day: while the company has nobody
-    else in its books, that name proves nothing either. The row outlives the account in the home.
+    else in its books, that name proves nothing either. The row outlives the account in the home,
+    for when it comes back: ``since_on`` and ``earlier`` say what else it has seen.
     """
 
     __tablename__ = "account_departure"
@@ -96,8 +107,10 @@ class AccountDeparture(SQLModel, table=True):
     household_id: int = Field(
         sa_column=Column(BigInteger, ForeignKey("household.id"), primary_key=True)
     )
+    since_on: date | None = None
     left_on: date
     holder_mark: str
+    earlier: list[Range[date]] = Field(default_factory=list, sa_column=_earlier())
 
 
 class HouseMove(SQLModel, table=True):

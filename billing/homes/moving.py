@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from billing.bills import BillRef
@@ -27,17 +26,18 @@ from billing.homes.models import (
     RemovedAccount,
 )
 from billing.homes.people import manage
-from billing.homes.spans import SEEN
+from billing.homes.spans import SEEN, Span
 from billing.models import UtilityAccount
 from billing.views import AccountView
 from core.clock import billing_date
-from core.db import HotStatement
+from core.db import HotStatement, count_changed
 from core.errors import Conflict, Invalid, NotFound
 from providers.registry import provider_codes
 
 LATEST: Final = timedelta(days=180)  # a plan's day, from today
 EARLIEST: Final = timedelta(days=30)  # who moved and forgot to say so
 KEPT_FOR: Final = timedelta(days=90)  # an account that was left, once nothing of it is open
+REACHED_FOR: Final = timedelta(days=30)  # who moved, once a move is done or called off
 READ_BEFORE: Final = 3  # days before the last one, on which a meter may be read for the last bill
 
 
@@ -125,17 +125,19 @@ def _set_day(
 ) -> None:
     """Let the home leave these accounts on the move's day, and remember who was their holder."""
     for account in accounts:
-        for row in _rows(session, move.household_id, account.id or 0):
+        account_id = account.id or 0
+        departure = session.get(AccountDeparture, (account_id, move.household_id))
+        mark = holder_mark(account.holder_name, secret=secret)
+        if departure is None:
+            departure = AccountDeparture(
+                account_id=account_id, household_id=move.household_id, left_on=move.leaves_on,
+                holder_mark=mark,
+            )  # fmt: skip
+        departure.left_on, departure.holder_mark = move.leaves_on, mark
+        for row in _rows(session, move.household_id, account_id):
             row.left_on = move.leaves_on
-        left = {
-            "left_on": move.leaves_on,
-            "holder_mark": holder_mark(account.holder_name, secret=secret),
-        }
-        session.execute(
-            insert(AccountDeparture)
-            .values(account_id=account.id, household_id=move.household_id, **left)
-            .on_conflict_do_update(index_elements=["account_id", "household_id"], set_=left)
-        )
+            departure.since_on, departure.earlier = row.since_on, row.earlier
+        session.add(departure)
     session.flush()
 
 
@@ -198,11 +200,20 @@ def cancel(session: Session, person_id: int, household_id: int, *, now: datetime
         account_id = account.id or 0
         for row in _rows(session, household_id, account_id):
             row.left_on = None
-        departure = session.get(AccountDeparture, (account_id, household_id))
-        if departure is not None:
-            session.delete(departure)
+        _call_off(session, session.get(AccountDeparture, (account_id, household_id)))
         note(session, HomeDeed.STAYS, household_id, account_id, by=person_id, now=now)
     session.flush()
+
+
+def _call_off(session: Session, departure: AccountDeparture | None) -> None:
+    """Take a departure back; of who has left before, the one before stands again."""
+    if departure is not None and departure.earlier:
+        *departure.earlier, last = departure.earlier
+        departure.since_on, left_on = Span.of_stay(last)
+        assert left_on is not None  # every stay that is kept has ended
+        departure.left_on = left_on
+    elif departure is not None:
+        session.delete(departure)
 
 
 def may_change(move: HouseMove, *, now: datetime) -> bool:
@@ -295,78 +306,6 @@ def steps_of(session: Session, move: HouseMove) -> list[Step]:
     return steps
 
 
-class CompanyRequest(NamedTuple):
-    """A request as its company sees it."""
-
-    id: int
-    asks: Asked
-    leaves_on: date
-    new_address: str
-    phone: str
-    account_no: str
-    address: str
-    asked_at: datetime
-    answer: str
-    answered_at: datetime | None
-
-
-def list_for_company(
-    session: Session,
-    provider_code: str,
-    *,
-    after: int | None = None,
-    waiting: bool = False,
-    limit: int = 50,
-) -> list[CompanyRequest]:
-    """Return what a company is asked for moves that are not called off, the newest first.
-
-    Args:
-        after: the id of the last one of the page before.
-        waiting: only what has no answer.
-    """
-    found = (
-        select(MoveRequest, HouseMove, UtilityAccount)
-        .join(HouseMove, col(HouseMove.id) == col(MoveRequest.move_id))
-        .outerjoin(UtilityAccount, col(UtilityAccount.id) == col(MoveRequest.account_id))
-        .where(MoveRequest.provider_code == provider_code, col(HouseMove.cancelled_at).is_(None))
-        .order_by(col(MoveRequest.id).desc())
-        .limit(limit)
-    )
-    if after is not None:
-        found = found.where(col(MoveRequest.id) < after)
-    if waiting:
-        found = found.where(col(MoveRequest.answered_at).is_(None))
-    return [
-        CompanyRequest(
-            one.id or 0, one.asks, move.leaves_on, move.new_address, move.phone,
-            account.account_no if account else "", account.address if account else "",
-            one.asked_at, one.answer, one.answered_at,
-        )
-        for one, move, account in session.exec(found)
-    ]  # fmt: skip
-
-
-def answer(
-    session: Session, provider_code: str, request_id: int, words: str, *, by: int, now: datetime
-) -> None:
-    """Keep what a company says to a request; again, the newer words stand.
-
-    Raises:
-        NotFound: no request to this company, or one that was called off.
-        Invalid: too many words.
-    """
-    one = session.exec(
-        select(MoveRequest).where(MoveRequest.id == request_id).with_for_update()
-    ).one_or_none()
-    move = session.get(HouseMove, one.move_id) if one else None
-    if one is None or move is None or one.provider_code != provider_code or move.cancelled_at:
-        raise NotFound("there is no such request")
-    if len(words.strip()) > 500:
-        raise Invalid("at most 500 characters", code="move.answer")
-    one.answer, one.answered_at, one.answered_by = words.strip(), now, by
-    session.flush()
-
-
 _LET_GO = text(f"""
     WITH gone AS (
         DELETE FROM household_account h
@@ -398,3 +337,14 @@ def let_go(session: Session, *, now: datetime) -> list[int]:
         {"before": before, "now": now},
     )
     return sorted(gone)
+
+
+_FORGET = text("""
+    UPDATE house_move SET new_address = '-', phone = ''
+    WHERE coalesce(done_at, cancelled_at) < :before AND (new_address <> '-' OR phone <> '')
+""")
+
+
+def forget_reached(session: Session, *, now: datetime) -> int:
+    """Forget where who moved was to be reached, long after the move; returns of how many moves."""
+    return count_changed(session.execute(_FORGET, {"before": now - REACHED_FOR}))

@@ -16,7 +16,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from billing.bills import BillRef, list_bills
 from billing.homes.challenges import Passed
 from billing.homes.households import PAYING_ROLES, visible_accounts
-from billing.homes.spans import SEEN, Accounts, Span
+from billing.homes.spans import Accounts, Span, seen_by
 from billing.models import UtilityAccount
 from billing.rules.terms import Proof
 from billing.views import BillState, BillView
@@ -117,14 +117,14 @@ def payable_accounts(session: Session, person_id: int, *, now: datetime) -> Acco
 _MAY_PAY = HotStatement(f"""
     SELECT b.account_id, b.id FROM bill b
     JOIN LATERAL (
-        SELECT since_on, left_on FROM household_account a
+        SELECT since_on, left_on, earlier, earlier_bills, from_on FROM household_account a
         JOIN household_member m USING (household_id)
         WHERE a.account_id = b.account_id AND m.person_id = :person_id AND m.role = ANY(:roles)
           AND stands_today(m.from_on, m.until_on)
         UNION ALL
-        SELECT NULL, left_on FROM pay_grant g
+        SELECT NULL, left_on, '{{}}', true, NULL FROM pay_grant g
         WHERE g.person_id = :person_id AND g.account_id = b.account_id AND g.expires_at > :now
-    ) h ON {SEEN}
+    ) h ON {seen_by("h")}
     WHERE (b.account_id, b.id) IN (
         SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
 """)  # noqa: S608  our own text

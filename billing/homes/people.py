@@ -47,6 +47,7 @@ class Member(NamedTuple):
     role: MemberRole
     from_on: date | None
     until_on: date | None
+    earlier_bills: bool
     over: bool  # their last day is past
 
 
@@ -121,7 +122,7 @@ def list_members(session: Session, household_id: int, *, now: datetime) -> list[
     )
     return [
         Member(
-            row.person_id, mask_name(name), row.role, row.from_on, row.until_on,
+            row.person_id, mask_name(name), row.role, row.from_on, row.until_on, row.earlier_bills,
             row.until_on is not None and row.until_on < today,
         )
         for row, name in rows
@@ -153,6 +154,19 @@ def check_days(
     begins = max(from_on or billing_date(now), billing_date(now))
     if until_on is not None and until_on < begins:
         raise Invalid("the last day is before the first, or past", code="home.days")
+
+
+def seen_from(
+    role: MemberRole, from_on: date | None, *, earlier_bills: bool, now: datetime
+) -> tuple[bool, date | None]:
+    """Return whether somebody sees bills of before their first day, and that day.
+
+    Who manages a home sees all that it sees. Who is not to see earlier bills and has no first day
+    begins today.
+    """
+    if earlier_bills or role is MemberRole.MANAGE:
+        return True, from_on
+    return False, from_on or billing_date(now)
 
 
 def add_home(
@@ -208,9 +222,13 @@ def change_role(
     role: MemberRole,
     from_on: date | None = None,
     until_on: date | None = None,
+    earlier_bills: bool | None = None,
     now: datetime,
 ) -> None:
     """Change what somebody of the home may do, and until when.
+
+    Args:
+        earlier_bills: also of before ``from_on``; None: as it was.
 
     Raises:
         NotFound: no home of theirs, or nobody of it.
@@ -223,6 +241,8 @@ def change_role(
     row = _member(session, household_id, person_id)
     if row.role is MemberRole.MANAGE and role is not MemberRole.MANAGE:
         _check_manager_left(session, household_id, without=person_id)
+    earlier = row.earlier_bills if earlier_bills is None else earlier_bills
+    row.earlier_bills, from_on = seen_from(role, from_on, earlier_bills=earlier, now=now)
     row.role, row.from_on, row.until_on = role, from_on, until_on
     session.flush()
 

@@ -2,20 +2,26 @@
 
 A home that left an account sees the bills whose period begins by its last day: the last bill with
 them. A home that came after one that left sees those that end after that day. The bill across the
-day, where no meter was read for it, is both homes' to see: somebody has to pay it.
+day, where no meter was read for it, is both homes' to see: somebody has to pay it. A home that
+left and came back also sees the bills of its stays before. Of its people, a tenant may see bills
+from the first day of the lease on alone.
 
-Every look at bills asks here: ``bills_of`` in a query by an account's id, ``SEEN`` in SQL that
-joins homes, ``may_see`` of a bill that is loaded.
+Every look at bills asks here: ``bills_of`` in a query by an account's id, ``may_see`` of a bill
+that is loaded, in SQL that joins homes ``SEEN``, and ``seen_by`` where it joins their people.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple, Self
 
 from sqlalchemy import ColumnElement, and_, false, or_
+from sqlalchemy.dialects.postgresql import Range
 from sqlmodel import col
 
-from billing.models import Bill, UtilityAccount
+from billing.bill_rows import BillRow
+from billing.models import Bill, HouseholdMember, UtilityAccount
+
+_DAY = timedelta(days=1)
 
 
 class Span(NamedTuple):
@@ -29,11 +35,51 @@ class Span(NamedTuple):
         came = self.since_on is None or period_to_on > self.since_on
         return came and (self.left_on is None or period_from_on <= self.left_on)
 
+    def of_member(self, member: HouseholdMember) -> Self:
+        """Return what one of the home's people sees of it."""
+        if member.earlier_bills or member.from_on is None:
+            return self
+        since_on = member.from_on - _DAY
+        return self._replace(since_on=max(self.since_on or since_on, since_on))
 
-# Of a bill ``b`` and a home's account ``h``.
-SEEN = """
+    def stay(self) -> list[Range[date]]:
+        """Return it as a stay that is kept: days from one to before another; of no day, nothing."""
+        first_on = self.since_on + _DAY if self.since_on else None
+        after_on = self.left_on + _DAY if self.left_on else None
+        if first_on and after_on and first_on >= after_on:
+            return []
+        return [Range(first_on, after_on)]
+
+    @classmethod
+    def of_stay(cls, stay: Range[date]) -> Self:
+        """Return the span of a stay that was kept."""
+        return cls(
+            stay.lower - _DAY if stay.lower else None, stay.upper - _DAY if stay.upper else None
+        )
+
+
+# Of a bill ``b`` and a span ``h``.
+WITHIN = """
     (h.since_on IS NULL OR b.period_to_on > h.since_on)
     AND (h.left_on IS NULL OR b.period_from_on <= h.left_on)
+"""
+# Of a bill ``b`` and a home's account ``h``: its span now, and its stays before.
+SEEN = f"""
+    ({WITHIN} OR h.earlier && daterange(b.period_from_on, b.period_to_on, '[]'))
+"""
+
+
+def seen_by(member: str) -> str:
+    """Return ``SEEN`` for one of the home's people: of a tenant, from their first day on."""
+    return f"({SEEN} AND ({member}.earlier_bills OR b.period_to_on >= {member}.from_on))"
+
+
+# The same where ``:person_id`` may be nobody: then it is all that the home sees.
+SEEN_BY_PERSON = f"""
+    ({SEEN} AND (CAST(:person_id AS bigint) IS NULL OR EXISTS (
+        SELECT FROM household_member m
+        WHERE m.household_id = h.household_id AND m.person_id = :person_id
+          AND (m.earlier_bills OR b.period_to_on >= m.from_on))))
 """
 
 
@@ -87,7 +133,7 @@ def spans_of(accounts: Mapping[int, UtilityAccount]) -> dict[int, list[Span]]:
     return accounts.spans if isinstance(accounts, Accounts) else {}
 
 
-def may_see(accounts: Mapping[int, UtilityAccount], bill: Bill) -> bool:
+def may_see(accounts: Mapping[int, UtilityAccount], bill: Bill | BillRow) -> bool:
     """Tell whether a bill is one of those of ``accounts`` that may be seen."""
     return bill.account_id in accounts and any(
         span.shows(bill.period_from_on, bill.period_to_on)

@@ -13,7 +13,7 @@ from sqlalchemy import Row, text
 from sqlmodel import Session
 
 from billing.bills import BillRef
-from billing.homes.spans import SEEN
+from billing.homes.spans import seen_by
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Terms
 from billing.terms import terms_of
@@ -130,7 +130,7 @@ _FIND = text(f"""
     WHERE m.id >= :after AND m.status IN ('active', 'paused') AND b.cancelled_at IS NULL
       AND EXISTS (SELECT FROM household_account h JOIN household_member hm USING (household_id)
                   WHERE h.account_id = b.account_id AND hm.person_id = m.person_id
-                    AND stands_today(hm.from_on, hm.until_on) AND {SEEN})
+                    AND stands_today(hm.from_on, hm.until_on) AND {seen_by("hm")})
       AND b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen > 0
       AND b.recorded_at >= m.enrolled_at
       AND b.issued_on >= (m.enrolled_at AT TIME ZONE 'Asia/Shanghai')::date

@@ -1,11 +1,16 @@
 """A desk on which every page of the console and of a company has something to show."""
 
+from datetime import date
+from io import BytesIO
+
+from billing import paper_uploads
 from core.clock import utc_now
 from core.db import transaction
 from identity import sign_in
 from identity.models import Person, Role
 from payments.desk.approvals import Kind
 from payments.gateways.base import DisputeState
+from tests.billing.test_papers import PNG
 from tests.factories import a_person
 from tests.notifications.far import a_notice
 from tests.notifications.test_offers import propose as propose_offer
@@ -46,6 +51,9 @@ def build() -> tuple[dict[str, str], list[str]]:
     for kind in sorted(MAKERS, key=lambda kind: kind is Kind.REMITTANCE):  # it closes the day
         MAKERS[kind](other)
     operator = a_person(Role.OPERATOR, name="周航")
+    paper_uploads.take_in(
+        "water", [("B1.png", BytesIO(PNG))], date(2026, 10, 1), by=operator, now=utc_now()
+    )
     searched = [
         f"/console/residents/{home.owner_id}",
         f"/console/notices/of/{home.owner_id}",

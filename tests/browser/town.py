@@ -62,6 +62,8 @@ PAGES = (
     Page("/bills"),
     Page("/bills", query="?company=water&state=to_pay"),
     Page("/calendar"),
+    Page("/calendar/links"),
+    Page("/calendar/links", click="main form .button"),  # with the link just made
     Page("/search", query="?q=水"),
     Page("/refunds"),
     Page("/bills/{ref}"),

@@ -30,7 +30,7 @@ TODAY = billing_date(NOW)
 @pytest.fixture(scope="module")
 def seeded(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     memory = tmp_path_factory.mktemp("far-side")
-    demo.seed(households=3, months=6, memory=memory, now=NOW)
+    demo.seed(households=3, months=6, months_before=7, memory=memory, now=NOW)
     yield memory
     empty_city()
 
@@ -116,6 +116,21 @@ class TestItsBooks:
 
 @pytest.mark.usefixtures("seeded")
 class TestTheFirstResident:
+    def test_can_hold_a_year_against_the_one_before(self):
+        months = {
+            bill.billing_month for bill in bills_of("19900000001")
+            if bill.account.provider_code == "power"
+        }  # fmt: skip
+
+        assert len(months) == 13
+        assert {date(2025, 10, 1), date(2026, 10, 1)} <= months
+
+    def test_paid_what_it_had_from_before_when_the_city_began(self):
+        with transaction() as session:
+            first = session.execute(text("SELECT min(day) FROM ledger_day")).scalar_one()
+
+        assert first == date(2026, 6, 1)
+
     def test_owes_the_newest_bill_of_each_company_and_nothing_else(self):
         payable = [bill for bill in bills_of("19900000001") if bill.state.payable]
 

@@ -17,6 +17,7 @@ from core.clock import utc_now
 from core.db import transaction
 from core.errors import Conflict, NotAllowed, TooMany
 from identity import leaving, sign_in
+from identity.calendar_links import make_link
 from identity.models import Person, Role
 from identity.people import find_person, get_person
 from notifications import own_data as told
@@ -60,6 +61,7 @@ def a_full_life() -> Home:
     with transaction() as session:
         person = get_person(session, home.owner_id)
         sign_in.start_session(session, person, now=NOW)
+        make_link(session, home.owner_id, locale="en", shows_amounts=True, now=NOW)
         consents.agree(session, home.owner_id, proof="yes, tell me", now=NOW)
         preferences.change_settings(
             session, home.owner_id, preferences.USUALLY._replace(texts_per_day=5), now=NOW

@@ -69,7 +69,7 @@ class TestRules:
             "POST /api/v1/television-codes", "POST /api/v1/television-tokens", "GET /tv",
             "GET /tv/rest", "POST /edition", *(f"GET /{name}" for name in NAMES),
             "GET /sw.js", "GET /offline", "GET /manifest.webmanifest",
-            "GET /unsubscribe/{token}", "POST /unsubscribe/{token}",
+            "GET /unsubscribe/{token}", "POST /unsubscribe/{token}", "GET /calendar/{token}.ics",
             "GET /api/v1/indicators", "GET /pay", "POST /pay/account", "POST /api/v1/pay-grants",
             "GET /receipts/{payment_id}/{until}/{signature}", "POST /payments/{payment_id}",
         }  # fmt: skip

@@ -1,9 +1,12 @@
 """Adding, naming and taking off accounts, and moving house, on pages and by API."""
 
+import csv
+import io
 import re
 from datetime import timedelta
 from typing import Any
 
+import openpyxl
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
@@ -17,6 +20,8 @@ from billing.models import MemberRole
 from core.clock import billing_date, month_start, utc_now
 from core.db import transaction
 from core.keys import named_key
+from identity import audit
+from identity.audit import Deed
 from identity.models import Role
 from payments.autopay.models import Mandate
 from tests.factories import Home, a_home, a_person, a_record, bring_in, join, the_terms
@@ -147,6 +152,28 @@ class TestTheApi:
         assert gone.status_code == 204
         assert browser.get("/api/v1/utility-accounts").json() == []
         assert browser.delete(f"/api/v1/utility-accounts/{one['id']}").status_code == 404
+
+    def test_pages_of_it_have_each_account_once(self, app):
+        home = a_due_home(8_650)
+        for _ in range(4):
+            a_home(100, owner_id=home.owner_id)
+        browser = signed_in(app, home.owner_id)
+        path, found, cursor = "/api/v1/utility-accounts", [], None
+
+        while cursor is not None or not found:
+            tail = f"&cursor={cursor}" if cursor else ""
+            page = browser.get(f"{path}?limit=2{tail}").json()
+            found += page["accounts"]
+            cursor = page["next_cursor"]
+
+        assert found == browser.get(path).json()  # as it was before there were pages
+        assert len({one["id"] for one in found}) == 5
+        assert browser.get(f"{path}?limit=5").json()["next_cursor"] is None
+        one = browser.get(f"{path}?limit=9&household={home.household_id}&provider=water").json()
+        assert [each["id"] for each in one["accounts"]] == [home.refs[0][0]]
+        assert browser.get(f"{path}?limit=9&provider=gas").json()["accounts"] == []
+        assert browser.get(f"{path}?cursor=junk").status_code == 404
+        assert browser.get(f"{path}?limit=201").status_code == 422
 
     def test_a_wrong_proof_is_problem_details_with_a_code(self, app):
         home, (me, _) = a_due_home(8_650), a_manager()
@@ -319,6 +346,29 @@ class TestMovingPages:
         assert "25日上门抄表" not in asked_anew
         assert "已取消" in text_of(browser.get(off.headers["location"]).text)
         assert "139 0000 0000" not in clerk.get("/company/moves").text
+
+    @pytest.mark.parametrize("kind", ["csv", "xlsx"])
+    def test_the_company_takes_its_requests_along_and_that_is_noted(self, app, kind):
+        home = a_due_home(8_650)
+        signed_in(app, home.owner_id).send_form("/household/move", self.plan(home))
+        clerk_id = a_person(Role.OPERATOR)
+        clerk = signed_in(app, clerk_id)
+
+        file = clerk.get(f"/company/moves.{kind}?waiting=1")
+        listed = clerk.get("/company/moves").text
+
+        assert f'href="/company/moves.{kind}"' in listed
+        if kind == "csv":
+            head, row = csv.reader(io.StringIO(file.content.decode("utf-8-sig")))
+        else:
+            sheet = openpyxl.load_workbook(io.BytesIO(file.content)).active
+            head, row = sheet.iter_rows(values_only=True)
+        told = dict(zip(head, row, strict=True))
+        assert told["户号"] == home.account_nos[0]
+        assert (told["新地址"], told["电话"]) == ("南京路8号", "139 0000 0000")
+        with transaction() as session:
+            [entry] = audit.find_entries(session, audit.Wanted(what=Deed.LIST_EXPORTED))
+        assert (entry.person_id, entry.subject_id) == (clerk_id, "moves")
 
     @pytest.mark.parametrize(
         ("changes", "field"),

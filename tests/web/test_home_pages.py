@@ -4,12 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
+from lxml import html
 from sqlmodel import select
 
 from billing.bills import format_ref
 from billing.homes.households import create_household
 from billing.homes.people import add_home
-from billing.models import HomeKind, HouseholdMember, MemberRole
+from billing.models import HomeKind, Household, HouseholdMember, MemberRole
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from identity.people import find_person, get_person
@@ -18,6 +19,7 @@ from payments.autopay.states import MandateStatus
 from tests.factories import Home, a_home, a_paid_payment, a_person, join
 from tests.payments.autopay.autopaying import a_mandate
 from tests.web.conftest import signed_in
+from tests.web.forms import a_due_home
 
 pytestmark = pytest.mark.usefixtures("city")
 
@@ -146,6 +148,30 @@ class TestTheHome:
         assert "最后一天" in late.text
         assert "+8613700000009" in late.text  # what was typed stays
         assert host.send_form("/household/invite", form | {"until_on": "soon"}).status_code == 422
+
+    @pytest.mark.parametrize(("kind", "ticked"), [("let", False), ("own", True), ("parents", True)])
+    def test_earlier_bills_are_a_tick_that_is_off_for_a_tenant(self, app, kind, ticked):
+        home, guest_id = a_due_home(8_650), a_person(name="李小龙")
+        with transaction() as session:
+            session.get_one(Household, home.household_id).kind = HomeKind(kind)
+        host, guest = signed_in(app, home.owner_id), signed_in(app, guest_id)
+        form = html.fromstring(host.get("/household").text).xpath(
+            "//form[@action='/household/invite']"
+        )[0]  # fmt: skip
+        tick = form.xpath(".//input[@name='earlier_bills' and @type='checkbox']")[0]
+        assert (tick.get("checked") is not None) is ticked
+
+        sent = ["no", "yes"] if ticked else "no"  # as a browser sends the field and its tick
+        typed = {"home": home.household_id, "contact": contact_of(guest_id), "role": "pay"}
+        host.send_form("/household/invite", typed | {"earlier_bills": sent})
+        assert ("不看以前的账单" in guest.get("/household").text) is not ticked
+        number = re.search(r'name="invitation" value="([0-9]+)"', guest.get("/household").text)[1]
+        guest.send_form("/household/answer", {"invitation": number, "choice": "accept"})
+
+        assert (format_ref(home.refs[0]) in guest.get("/").text) is ticked
+        form = {"home": home.household_id, "person": guest_id, "role": "see"}
+        host.send_form("/household/role", form | {"earlier_bills": ["no", "yes"]})
+        assert format_ref(home.refs[0]) in guest.get("/").text
 
     def test_a_role_is_changed_and_somebody_taken_out(self, app):
         home, member_id = a_home(100), a_person()

@@ -1,6 +1,7 @@
 """The pages of usage: what somebody is told of their own accounts, and nothing of others'."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -307,3 +308,37 @@ class TestTheApi:
             raise AssertionError(figure)
 
         json.loads(answer.text, parse_float=refuse)
+
+
+class TestOneHome:
+    def test_the_switch_shows_one_homes_usage_and_its_accounts_lead_back_to_it(self, app):
+        home = a_used_home()
+        other = a_home(5_000, owner_id=home.owner_id, now=utc_now(), **dates(last_month()))
+        browser = signed_in(app, home.owner_id)
+        here, there = account_of(home), account_of(other)
+
+        whole = browser.get("/usage").text
+        one = browser.get(f"/usage?home={home.household_id}").text
+        account = browser.get(f"/usage?account={here}&home={home.household_id}").text
+
+        assert {f"account={here}", f"account={there}"} <= set(re.findall(r"account=[0-9]+", whole))
+        assert set(re.findall(r"account=[0-9]+", one)) == {f"account={here}"}
+        assert f"account={here}&amp;home={home.household_id}" in one
+        assert f'href="/usage?home={home.household_id}"' in account
+        assert f'value="{there}"' not in account
+        assert browser.get(f"/usage?account={there}&home={home.household_id}").status_code == 404
+
+    def test_with_one_home_there_is_no_switch(self, app):
+        home = a_used_home()
+
+        assert "/usage?home=" not in signed_in(app, home.owner_id).get("/usage").text
+
+    def test_of_somebody_elses_home_there_is_nothing(self, app):
+        home, other = a_used_home(), a_home(5_000)
+        browser = signed_in(app, home.owner_id)
+
+        assert browser.get(f"/usage?home={other.household_id}").status_code == 404
+        told = browser.get(f"/api/v1/usage?household={other.household_id}")
+        assert told.json() == {"accounts": []}
+        mine = browser.get(f"/api/v1/usage?household={home.household_id}").json()
+        assert [one["account_id"] for one in mine["accounts"]] == [account_of(home)]

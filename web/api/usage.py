@@ -100,10 +100,16 @@ class UsageOut(BaseModel):
 
 @router.get("/usage")
 def read_usage(
-    db: Db, caller: Resident, account: int | None = Query(default=None, ge=1, lt=1 << 63)
+    db: Db,
+    caller: Resident,
+    account: int | None = Query(default=None, ge=1, lt=1 << 63),
+    household: int | None = Query(default=None, ge=1, lt=1 << 63),
 ) -> UsageOut:
-    """Return the usage of all of the caller's accounts; of one, also how it compares near by."""
-    usage = usage_of_person(db, caller.id, account_id=account)
+    """Return the usage of all of the caller's accounts; of one, also how it compares near by.
+
+    `household` is one of the caller's own; of anybody else's there are no accounts.
+    """
+    usage = usage_of_person(db, caller.id, account_id=account, household_id=household)
     return UsageOut(accounts=[_account(one) for one in usage.accounts])
 
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from billing.bills import format_ref, parse_ref
 from billing.homes import accounts
-from billing.homes.accounts import HomeAccount
+from billing.homes.accounts import HomeAccount, Which
 from billing.homes.challenges import pass_challenge, read_answer
 from billing.homes.people import list_standings, manage
 from core.clock import utc_now
@@ -22,6 +23,7 @@ from web.pages.home_accounts import take_off
 
 router = APIRouter(tags=["utility accounts"])
 _Line = Annotated[str, Field(max_length=200, pattern=PLAIN)]
+_PAGE = 50
 _HomeId = Annotated[int, Field(ge=1, lt=1 << 63)]
 
 
@@ -52,6 +54,11 @@ class AccountOut(BaseModel):
     left_on: date | None
     next_billing_month: str | None
     next_bill_by_on: date | None
+
+
+class AccountsOut(BaseModel):
+    accounts: list[AccountOut]
+    next_cursor: str | None
 
 
 @router.post("/utility-accounts", status_code=201)
@@ -91,9 +98,31 @@ def _only_home(caller: Caller) -> int:
 
 
 @router.get("/utility-accounts")
-def list_all(db: Db, caller: Resident) -> list[AccountOut]:
-    """Return the accounts of all the caller's homes; one that is of two homes is there twice."""
-    return [_out(one) for one in accounts.list_accounts(db, caller.id, now=utc_now())]
+def list_all(
+    db: Db,
+    caller: Resident,
+    household: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
+    provider: Annotated[str | None, Query(max_length=100, pattern=PLAIN)] = None,
+    cursor: str | None = None,
+    limit: Annotated[int | None, Query(ge=1, le=200)] = None,
+) -> list[AccountOut] | AccountsOut:
+    """Return the accounts of all the caller's homes; one that is of two homes is there twice.
+
+    With `limit` or `cursor` (the `next_cursor` of the page before, with the same filters) it is a
+    page of at most `limit`, 50 where it is left out; with neither, the plain list of all of them.
+    """
+    which = Which(household, provider)
+    if cursor is None and limit is None:
+        return [_out(one) for one in accounts.list_accounts(db, caller.id, which, now=utc_now())]
+    size = limit or _PAGE
+    which = which._replace(after=parse_ref(cursor) if cursor else None, limit=size + 1)
+    found = accounts.list_accounts(db, caller.id, which, now=utc_now())
+    shown = [_out(one) for one in found[:size]]
+    more = len(found) > size
+    return AccountsOut(
+        accounts=shown,
+        next_cursor=format_ref((shown[-1].household_id, shown[-1].id)) if more else None,
+    )
 
 
 @router.delete("/utility-accounts/{account_id}", status_code=204, response_class=Response)

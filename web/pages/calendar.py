@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from sqlmodel import Session
 
 from billing.bills import ONLINE_MONTHS
 from billing.calendar import Entry, Kind, days_off_calendar
@@ -104,20 +105,28 @@ def download(request: Request, db: Db, caller: Resident) -> Response:
     """Answer with what is near as a file that calendars take in; taken in again, it is renewed."""
     now, locale = utc_now(), locale_of(request)
     today = billing_date(now)
-    accounts = visible_accounts(db, caller.id)
-    entries = list_entries(db, accounts, today - _FILE_BACK, today + _FILE_AHEAD, today=today)
     name = look.say(locale, "Bills of my home")
     return Response(
-        write_calendar(name, [_event(one, locale) for one in entries], now=now),
+        write_calendar(name, near_events(db, caller.id, locale, today=today), now=now),
         media_type="text/calendar; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="citybill.ics"'},
     )
 
 
-def _event(entry: Entry, locale: str) -> Event:
+def near_events(
+    session: Session, person_id: int, locale: str, *, today: date, with_amounts: bool = True
+) -> list[Event]:
+    """Return what is near in the calendar of somebody's homes: two months back, six ahead."""
+    accounts = visible_accounts(session, person_id)
+    entries = list_entries(session, accounts, today - _FILE_BACK, today + _FILE_AHEAD, today=today)
+    return [_event(one, locale, with_amount=with_amounts) for one in entries]
+
+
+def _event(entry: Entry, locale: str, *, with_amount: bool) -> Event:
     company = look.company_name(locale, entry.account)
     kind = look.macro_text(locale, "parts/calendar.html", "kind_name", entry.kind.value)
-    amount = "" if entry.amount_fen is None else f" {format_yuan(entry.amount_fen)}"
+    said = with_amount and entry.amount_fen is not None
+    amount = f" {format_yuan(entry.amount_fen or 0)}" if said else ""
     month = look.month_text(locale, entry.billing_month)
     name = entry.bill_ref or f"{entry.account.account_id}.{entry.billing_month:%Y%m}"
     path = f"/bills/{entry.bill_ref}" if entry.bill_ref else "/calendar"

@@ -19,6 +19,7 @@ from web.pages.page import check_form, go, locale_of, page
 
 router = APIRouter(prefix="/company/documents")
 Month = Annotated[str, Form(max_length=7, pattern=PLAIN)]
+FileNo = Annotated[str, Form(max_length=20, pattern=PLAIN)]
 
 
 def _code(caller: Caller) -> str:
@@ -55,14 +56,17 @@ def _list_page(
 
 
 @router.post("")
-def order(request: Request, caller: Operator, csrf: Csrf, month: Month) -> Response:
-    """Have the bills of a month made."""
+def order(
+    request: Request, caller: Operator, csrf: Csrf, month: Month, file_no: FileNo = ""
+) -> Response:
+    """Have the bills of a month made, all of them or those of one file."""
     check_form(request, csrf)
     try:
         with transaction() as session:
             return papers.order(
-                session, caller, BatchKind.BILLS, _code(caller), papers.parse_month(month)
-            )
+                session, caller, BatchKind.BILLS, _code(caller), papers.parse_month(month),
+                papers.parse_file(file_no),
+            )  # fmt: skip
     except (Conflict, Invalid) as refused:
         with transaction() as session:
             return _list_page(request, session, caller, refused=refused)

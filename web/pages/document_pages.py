@@ -24,6 +24,7 @@ from web.pages.file_views import provider_name
 from web.pages.page import go, locale_of, page
 
 SHOWN, _MONTHS = 25, 24
+_LONGEST = 18  # digits of a number that the database holds
 REFRESH_SECONDS = 3
 _PIECE = 1 << 16
 
@@ -46,14 +47,31 @@ def parse_month(typed: str) -> date:
     raise Invalid("choose a month of the list", code="documents.month")
 
 
+def parse_file(typed: str) -> int | None:
+    """Read the number of a bill file as a form sends it; blank: of all files.
+
+    Raises:
+        Invalid: it is no number.
+    """
+    number = typed.strip()
+    if not number:
+        return None
+    if not (number.isascii() and number.isdecimal() and len(number) <= _LONGEST):
+        raise Invalid("type the number of a bill file, or nothing", code="documents.no_file")
+    return int(number)
+
+
 def title_of(locale: str, batch: DocumentBatch) -> str:
-    """Say what a batch is: whose papers, of which month."""
+    """Say what a batch is: whose papers, of which month, of which file alone."""
     what = (
         provider_name(locale, batch.provider_code)
         if batch.provider_code
         else look.say(locale, "Household statements")
     )
-    return f"{what} · {look.month_text(locale, batch.month)}"
+    parts = [what, look.month_text(locale, batch.month)]
+    if batch.bill_file_id is not None:
+        parts.append(look.say(locale, "file No. %(no)s", no=batch.bill_file_id))
+    return " · ".join(parts)
 
 
 def said(request: Request, refused: CityBillError | None) -> str | None:
@@ -67,18 +85,34 @@ def said(request: Request, refused: CityBillError | None) -> str | None:
         ),
         "documents.ended": look.say(locale, "These papers are not being made any more."),
         "documents.month": look.say(locale, "Choose a month of the list."),
+        "documents.no_file": look.say(
+            locale, "No bill file of this company has that number: it is in the list of bill files."
+        ),
+        "documents.other_month": look.say(
+            locale,
+            "That file brought no bill of this month, but of %(months)s.",
+            months=refused.facts.get("months", ""),
+        ),
     }.get(refused.code, str(refused))
 
 
 def order(
-    session: Session, caller: Caller, kind: BatchKind, provider_code: str | None, month: date
+    session: Session,
+    caller: Caller,
+    kind: BatchKind,
+    provider_code: str | None,
+    month: date,
+    bill_file_id: int | None = None,
 ) -> Response:
     """Have papers made and lead to how far they are."""
     now = utc_now()
     batch = batches.order(
-        session, kind, provider_code=provider_code, month=month, by=caller.id, now=now
-    )
+        session, kind, provider_code=provider_code, month=month, bill_file_id=bill_file_id,
+        by=caller.id, now=now,
+    )  # fmt: skip
     detail = {"month": f"{month:%Y-%m}", "company": provider_code or ""}
+    if bill_file_id is not None:
+        detail["file"] = str(bill_file_id)
     _note(session, caller, Deed.DOCUMENTS_ORDERED, batch, **detail)
     base = "/company" if caller.provider_code else "/console"
     return go(f"{base}/documents/{batch.id}")

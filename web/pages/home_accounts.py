@@ -45,7 +45,10 @@ def show_accounts(request: Request, db: Db, caller: Resident, did: At = "") -> R
     now = utc_now()
     standings = list_standings(db, caller.id)
     listed = accounts.list_accounts(db, caller.id, now=now)
-    owed = {one.home.id: accounts.standings_of(db, one.home.id or 0) for one in standings}
+    owed = {
+        one.home.id: accounts.standings_of(db, one.home.id or 0, person_id=caller.id)
+        for one in standings
+    }
     return page(
         request,
         "home_accounts.html",

@@ -28,8 +28,10 @@ Home = Annotated[int | None, Query(ge=1, lt=1 << 63)]
 FormId = Annotated[int, Form(ge=1, lt=1 << 63)]
 Done = Annotated[str, Query(max_length=20, pattern=PLAIN)]
 Kind = Annotated[str, Query(max_length=20, pattern=PLAIN)]
+# A tick sends "yes" behind the form's own "no"; programs that send neither mean as it always was.
+Tick = Annotated[str, Form(max_length=3, pattern=PLAIN)]
 
-_NOTHING_TYPED = dict.fromkeys(("contact", "role", "from_on", "until_on"), "")
+_NOTHING_TYPED = dict.fromkeys(("contact", "role", "from_on", "until_on", "earlier_bills"), "")
 
 
 @router.get("")
@@ -179,15 +181,20 @@ def invite(
     role: Text = "see",
     from_on: Text = "",
     until_on: Text = "",
+    earlier_bills: Tick = "yes",
 ) -> Response:
     check_form(request, csrf)
     try:
         invitations.invite(
             db, caller.id, home, contact=contact, role=_role(role),
-            from_on=_day(from_on), until_on=_day(until_on), now=utc_now(),
+            from_on=_day(from_on), until_on=_day(until_on),
+            earlier_bills=earlier_bills == "yes", now=utc_now(),
         )  # fmt: skip
     except CityBillError as refused:
-        typed = {"contact": contact, "role": role, "from_on": from_on, "until_on": until_on}
+        typed = {
+            "contact": contact, "role": role, "from_on": from_on, "until_on": until_on,
+            "earlier_bills": earlier_bills,
+        }  # fmt: skip
         return _home_page(request, db, caller, home, refused=refused, typed=typed)
     return _to(home, "invited")
 
@@ -228,12 +235,13 @@ def change_role(
     role: Text = "",
     from_on: Text = "",
     until_on: Text = "",
+    earlier_bills: Tick = "yes",
 ) -> Response:
     check_form(request, csrf)
     try:
         people.change_role(
             db, caller.id, home, person, role=_role(role), from_on=_day(from_on),
-            until_on=_day(until_on), now=utc_now(),
+            until_on=_day(until_on), earlier_bills=earlier_bills == "yes", now=utc_now(),
         )  # fmt: skip
     except CityBillError as refused:
         return _home_page(request, db, caller, home, refused=refused)

@@ -67,6 +67,7 @@ def _of_looks(locale: str) -> dict[str, str]:
         Deed.COMPLAINT_SEEN: look.say(locale, "Looked at a complaint"),
         Deed.PAYEE_SEEN: look.say(locale, "Looked at a payee’s whole account number"),
         Deed.LIST_EXPORTED: look.say(locale, "Took out a list"),
+        Deed.PAPERS_SENT: look.say(locale, "Sent papers of bills"),
         Deed.DOCUMENTS_ORDERED: look.say(locale, "Had papers made to print"),
         Deed.DOCUMENTS_CANCELLED: look.say(locale, "Called papers off"),
         Deed.DOCUMENTS_TAKEN: look.say(locale, "Took papers to print"),

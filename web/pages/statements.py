@@ -41,7 +41,8 @@ def show_statements(request: Request, db: Db, caller: Resident, home: Home = Non
     homes = _homes(db, caller.id)
     household = _chosen(homes, home)
     today = billing_date(utc_now())
-    months = months_of(db, household.id or 0, today=today) if household else []
+    home_id = household.id or 0 if household else 0
+    months = months_of(db, home_id, person_id=caller.id, today=today) if household else []
     return page(request, "statements.html", months=months, homes=homes, chosen=household)
 
 
@@ -55,7 +56,8 @@ def download(
     if household is None or wanted >= billing_date(utc_now()).replace(day=1):
         raise NotFound("there is no statement of this month")
     paper = statement_file(
-        db, household.id or 0, wanted, locale_of(request), public_url=settings().public_url
+        db, household.id or 0, wanted, locale_of(request), person_id=caller.id,
+        public_url=settings().public_url,
     )  # fmt: skip
     return Response(
         paper.content,

@@ -9,7 +9,8 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from billing import bills
-from billing.homes.households import account_view, visible_accounts
+from billing.homes.households import account_view, list_households, visible_accounts
+from billing.models import Household
 from billing.usage.factors import BUILT_IN, Factors, load_factors
 from billing.usage.hints import bring_back, put_aside
 from billing.usage.reports import HomeUsage, usage_of
@@ -27,18 +28,33 @@ from web.pages.page import check_form, edition_of, go, locale_of, page
 router = APIRouter()
 Shown = Literal["usage", "money", "carbon"]
 AccountId = Annotated[int | None, Query(ge=1, lt=1 << 63)]
+HomeId = Annotated[int | None, Query(ge=1, lt=1 << 63)]
 
 
 @router.get("/usage")
 def show_usage(
     request: Request, db: Db, caller: Resident, account: AccountId = None,
-    show: Annotated[Shown | None, Query()] = None,
+    show: Annotated[Shown | None, Query()] = None, home: HomeId = None,
 ) -> Response:  # fmt: skip
-    """Show the usage of all accounts together, or of one."""
+    """Show the usage of all accounts together, of one home's, or of one account."""
     who = charts.Page(locale_of(request), elder=edition_of(request) == "elder")
+    homes = list_households(db, caller.id)
+    chosen = _chosen(homes, home)
     if account is None:
-        return page(request, "usage.html", **_home(db, caller.id, who, show))
-    return page(request, "usage_account.html", **_account(db, caller.id, account, who, show))
+        facts = _home(db, caller.id, who, show, home)
+        return page(request, "usage.html", homes=homes, chosen=chosen, **facts)
+    facts = _account(db, caller.id, account, who, show, home)
+    return page(request, "usage_account.html", chosen=chosen, **facts)
+
+
+def _chosen(homes: Sequence[Household], home: int | None) -> Household | None:
+    """Return the home that is asked for; None: all of them (Raises NotFound)."""
+    if home is None:
+        return None
+    for one in homes:
+        if one.id == home:
+            return one
+    raise NotFound("there is no such home")
 
 
 def usage_factors() -> Factors:
@@ -46,13 +62,18 @@ def usage_factors() -> Factors:
     return load_factors(settings().usage_factors or BUILT_IN)
 
 
-def usage_of_person(session: Session, person_id: int, *, account_id: int | None) -> HomeUsage:
+def usage_of_person(
+    session: Session, person_id: int, *, account_id: int | None, household_id: int | None = None
+) -> HomeUsage:
     """Return what somebody is told of all their accounts' usage, or of one's and its neighbours'.
+
+    Args:
+        household_id: of this home alone; of somebody else's there is none.
 
     Raises:
         NotFound: it is not an account of theirs.
     """
-    accounts = visible_accounts(session, person_id)
+    accounts = visible_accounts(session, person_id, household_id=household_id)
     if account_id is not None:
         accounts = accounts.only(lambda one: one.id == account_id)
         if not accounts:
@@ -63,8 +84,10 @@ def usage_of_person(session: Session, person_id: int, *, account_id: int | None)
     )  # fmt: skip
 
 
-def _home(session: Session, person_id: int, who: charts.Page, show: Shown | None) -> dict[str, Any]:
-    usage = usage_of_person(session, person_id, account_id=None)
+def _home(
+    session: Session, person_id: int, who: charts.Page, show: Shown | None, home: int | None
+) -> dict[str, Any]:
+    usage = usage_of_person(session, person_id, account_id=None, household_id=home)
     carbon = show == "carbon" and bool(usage.months_grams)
     values = usage.months_grams if carbon else usage.months_fen
     words = charts.mass_words(who.locale) if carbon else format_yuan
@@ -81,15 +104,22 @@ def _home(session: Session, person_id: int, who: charts.Page, show: Shown | None
 
 
 def _account(
-    session: Session, person_id: int, account_id: int, who: charts.Page, show: Shown | None
+    session: Session,
+    person_id: int,
+    account_id: int,
+    who: charts.Page,
+    show: Shown | None,
+    home: int | None,
 ) -> dict[str, Any]:
-    (one,) = usage_of_person(session, person_id, account_id=account_id).accounts
+    (one,) = usage_of_person(
+        session, person_id, account_id=account_id, household_id=home
+    ).accounts  # fmt: skip
     history = one.history
     money = show == "money" or not history.unit
     values = charts.series(history, money=money)
     words = format_yuan if money else charts.usage_words(who.locale, history.unit)
     head = look.say(who.locale, "Amount") if money else look.say(who.locale, "Usage")
-    siblings = visible_accounts(session, person_id)
+    siblings = visible_accounts(session, person_id, household_id=home)
     estimated = frozenset(row.month for row in history.months if row.estimated and not money)
     return {
         "one": one,

@@ -229,6 +229,17 @@
     Array.prototype.forEach.call(part.querySelectorAll("[data-drop]"), drop);
   }
 
+  /* Puts what a field shows where it can be pasted from; where that is refused, it is marked to be copied by hand. */
+  function copy() {
+    Array.prototype.forEach.call(document.querySelectorAll("[data-copy]"), function (button) {
+      var field = document.getElementById(button.dataset.copy), label = button.querySelector("span");
+      button.addEventListener("click", function () {
+        field.select();
+        if (navigator.clipboard) { navigator.clipboard.writeText(field.value).then(function () { label.textContent = button.dataset.copied; }, function (_refused) { /* it is marked */ }); }
+      });
+    });
+  }
+
   /* Shows notices while the site is closed, and says so when there is no network: sw.js. */
   function work() {
     if ("serviceWorker" in navigator) { navigator.serviceWorker.register("/sw.js").catch(function (_refused) { /* a private window */ }); }
@@ -243,6 +254,7 @@
     postNow();
     quick();
     wallet();
+    copy();
     forms(document);
   });
 })();

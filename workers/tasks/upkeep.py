@@ -4,16 +4,18 @@ from datetime import date, timedelta
 
 from sqlalchemy import text
 
+from billing import paper_uploads
 from billing.documents.batches import forget as forget_documents
 from billing.files.resending import forget_refused
 from billing.homes.accounts import forget_removed
 from billing.homes.challenges import forget_challenges, forget_guests
-from billing.homes.moving import let_go
+from billing.homes.moving import forget_reached, let_go
 from billing.partitions import ensure_ahead
 from core import log
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
+from identity import calendar_links
 from identity.televisions import forget_pairings
 from notifications import alerts, permits, replies
 from notifications.sending.balancing import balance
@@ -57,7 +59,10 @@ def forget(_day: str) -> None:
         forget_challenges(session, now=now)
         forget_guests(session, now=now)
         forget_pairings(session, now=now)
+        calendar_links.forget(session, now=now)
+        paper_uploads.forget(session, now=now)
         forget_removed(session, now=now)
+        forget_reached(session, now=now)
         forget_bytes(session, before=now - timedelta(days=settings().book_file_days))
         forget_refused(session, days=settings().refused_file_days, now=now)
     folder = settings().documents_dir

@@ -121,6 +121,37 @@ class TestBills:
         assert "2026年9月" in words
         assert path.stat().st_mode & 0o077 == 0
 
+    def test_of_one_file_alone_those_whose_present_version_came_in_it(self, press, clerk):
+        bills_in("water", "甲", "乙")
+        second = bring_in("water", a_record("water9", holder_name="丙"))
+        with transaction() as session:
+            batch = batches.order(
+                session, BatchKind.BILLS, provider_code="water", month=MONTH, by=clerk,
+                bill_file_id=second.bill_file_id, now=NOW,
+            )  # fmt: skip
+        with transaction() as session:
+            batches.cut(session, batch.id or 0, now=NOW)
+
+        make_all(batch, press)
+
+        assert names_in(batch, press) == ["water9 · B1"]
+        ordered(clerk)  # the whole month is another batch, and may be made beside it
+
+    @pytest.mark.parametrize(
+        ("company", "month", "code"),
+        [("gas", MONTH, "documents.no_file"), ("water", date(2026, 9, 1), "documents.other_month")],
+    )
+    def test_a_file_without_such_bills_is_refused(self, clerk, company, month, code):
+        file = bring_in("water", a_record("water9"))
+
+        with pytest.raises(Invalid) as refused, transaction() as session:
+            batches.order(
+                session, BatchKind.BILLS, provider_code=company, month=month, by=clerk,
+                bill_file_id=file.bill_file_id, now=NOW,
+            )  # fmt: skip
+
+        assert refused.value.code == code
+
     def test_cancelled_bills_are_not_printed(self, press, clerk):
         home = a_home(8_650)
         home.cancel(0)

@@ -1,6 +1,7 @@
 """Being invited into a home: by whom, how often, for how long, and what nobody learns by it."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlmodel import select
@@ -166,6 +167,24 @@ class TestRefusals:
         with pytest.raises(TooMany):
             invited(home, "+8613700000000")
         invited(home, "+8613700000000", now=NOW + DAY)
+
+    def test_ten_a_day_are_the_most_also_over_several_homes_at_once(self):
+        homes, by = [a_home(100) for _ in range(4)], a_person()
+        for home in homes:
+            join(home, by, MemberRole.MANAGE)
+
+        def ask(number: int) -> str:
+            with transaction() as session:
+                invitations.invite(
+                    session, by, homes[number % 4].household_id,
+                    contact=f"+86138000000{number:02d}", role=MemberRole.SEE, now=NOW,
+                )  # fmt: skip
+            return "invited"
+
+        found = at_once([partial(ask, number) for number in range(14)])
+
+        assert found.count("invited") == invitations.MOST_A_DAY
+        assert {type(one) for one in found} == {str, TooMany}
 
     def test_nobody_is_pestered(self):
         home, guest_id = a_home(100), a_person()

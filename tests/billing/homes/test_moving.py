@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from billing.bills import get_bill, list_at_home, list_bills, list_history
-from billing.homes import moving
+from billing.homes import move_requests, moving
 from billing.homes.accounts import bind, list_accounts, remove, restore
 from billing.homes.challenges import pass_challenge, read_answer
 from billing.homes.households import create_household, visible_accounts
@@ -253,7 +253,7 @@ class TestProofsAfterALeave:
                 bills = list_granted_bills(session, guest, now=AFTER)
             assert {bill.bill_no for bill in bills} == shown
 
-    def test_who_left_and_comes_back_binds_anew_and_sees_what_is_theirs_since(self):
+    def test_who_left_and_comes_back_binds_anew_and_sees_what_is_and_was_theirs(self):
         home = a_home(8_650)
         moved(home)
         bills_come(home)
@@ -262,7 +262,7 @@ class TestProofsAfterALeave:
         with transaction() as session:
             bind(session, home.owner_id, home.household_id, again, now=AFTER)
 
-        assert numbers(home.owner_id) == {"NEXT"}
+        assert numbers(home.owner_id) == {"B1", "LAST", "NEXT"}
 
 
 class TestThePlan:
@@ -276,11 +276,11 @@ class TestThePlan:
 
         assert stages() == [("water", Stage.ASKED), ("gas", Stage.ASKED)]
         with transaction() as session:
-            (asked,) = moving.list_for_company(session, "water")
+            (asked,) = move_requests.list_for_company(session, "water")
             assert (asked.account_no, asked.phone) == (home.account_nos[0], "139 0000 0000")
-            moving.answer(session, "water", asked.id, "25日上门抄表", by=clerk, now=NOW)
+            move_requests.answer(session, "water", asked.id, "25日上门抄表", by=clerk, now=NOW)
             with pytest.raises(NotFound):
-                moving.answer(session, "gas", asked.id, "x", by=clerk, now=NOW)
+                move_requests.answer(session, "gas", asked.id, "x", by=clerk, now=NOW)
         assert stages()[0] == ("water", Stage.ANSWERED)
         bills_come(home)
         assert stages()[0] == ("water", Stage.LAST_BILL)
@@ -301,7 +301,7 @@ class TestThePlan:
         assert numbers(home.owner_id) == {"B1", "LAST", "NEXT"}
         assert proven(home, amount="86.50").left_on is None
         with transaction() as session:
-            assert moving.list_for_company(session, "water") == []
+            assert move_requests.list_for_company(session, "water") == []
 
     @pytest.mark.parametrize("off", [True, False])
     def test_what_is_put_back_is_as_the_plan_has_it_by_then(self, off):
@@ -388,3 +388,32 @@ class TestLettingGo:
                 text("SELECT deed, by FROM home_account_deed ORDER BY id")
             ).all()  # fmt: skip
         assert [tuple(row) for row in rows] == [("left", home.owner_id), ("gone", None)]
+
+
+class TestForgetting:
+    @pytest.mark.parametrize("done", [True, False])
+    def test_a_month_after_a_move_nobody_can_read_where_they_went(self, done):
+        home = a_home(8_650)
+        moved(home)
+        other = a_home(100)
+        moved(other)
+        ended = NOW + timedelta(days=100) if done else NOW
+        with transaction() as session:
+            moving.let_go(session, now=ended)
+            if not done:
+                moving.cancel(session, home.owner_id, home.household_id, now=ended)
+
+        def forget(now) -> int:
+            with transaction() as session:
+                return moving.forget_reached(session, now=now)
+
+        late = ended + moving.REACHED_FOR + timedelta(seconds=1)
+        assert forget(late - timedelta(seconds=2)) == 0
+        assert forget(late) == (2 if done else 1)
+        assert forget(late) == 0
+        with transaction() as session:
+            kept = session.execute(text("SELECT new_address, phone FROM house_move ORDER BY id"))
+            reached = ("南京路8号", "139 0000 0000")
+            assert [tuple(row) for row in kept] == [("-", ""), ("-", "") if done else reached]
+            shown = move_requests.list_for_company(session, "water")
+        assert {(one.new_address, one.phone) for one in shown} == {("", "") if done else reached}

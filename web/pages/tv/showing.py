@@ -28,11 +28,13 @@ from web.inputs import Id
 from web.pages.bill_reasons import why_of
 from web.pages.page import go, locale_of, page
 from web.pages.pay_codes import pay_code_svg
+from web.pages.usage_charts import Page
 
 router = APIRouter()
 A_SCREEN = 4  # bills
 REST_SECONDS = 180
-_MONTHS = 8  # as many as can be read from a sofa
+_MONTHS = 13  # the same month a year before is the first; more cannot be read from a sofa
+_CHART = (760, 30, 22)  # a drawing as large as its place, so that nothing is drawn smaller
 Shown = Annotated[bool, Query(alias="show")]
 Refs = Annotated[list[str], Query(alias="bill", max_length=MAX_BILLS)]
 
@@ -93,12 +95,16 @@ def _of_bill(request: Request, db: Session, viewer: Television, ref: str) -> dic
     bill = bills.get_bill(db, bills.parse_ref(ref), accounts, today=today)
     history = bills.list_history(db, bill, accounts, today=today)
     points = [(one.billing_month, max(one.amount_fen, 0)) for one in history[-_MONTHS:]]
-    label = look.say(locale_of(request), "Amounts of the last bills")
+    locale = locale_of(request)
+    label, month = look.say(locale, "Amounts of the last bills"), Page(locale, elder=False).month
+    svg = usage_chart_svg(points, label=label, month=month, measures=_CHART)
+    why = why_of(db, locale, bill, history)
     return {
         "bill": bill,
-        "chart_svg": look.plain_svg(usage_chart_svg(points, label=label)),
+        "chart_svg": look.plain_svg(svg),
         "pay_path": _pay_path([bill]) if bill.state.payable else "",
-        "why": why_of(db, locale_of(request), bill, history).last_month,
+        "why": why.last_month,
+        "year": why.last_year,
     }
 
 
