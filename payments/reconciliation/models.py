@@ -48,7 +48,7 @@ class SettlementRow(SQLModel, table=True):
     settlement_file_id: int = Field(
         sa_column=Column(BigInteger, primary_key=True, autoincrement=False)
     )
-    kind: str = Field(primary_key=True)  # payment | refund
+    kind: str = Field(primary_key=True)  # payment, refund, chargeback; fee, payout, other
     reference: str = Field(primary_key=True)  # our order_no or refund_no
     line_no: int = Field(primary_key=True)
     gateway_ref: str
@@ -184,7 +184,7 @@ class ReconciliationBreak(SQLModel, table=True):
     source: str  # a gateway, a company, an account at a bank
     day: date
     kind: BreakKind = Field(sa_column=Column(text_enum(BreakKind), nullable=False))
-    row_kind: str  # payment, refund; write_off; entry
+    row_kind: str  # payment, refund, chargeback; write_off; entry
     reference: str
     their_ref: str | None = None
     elsewhere: str | None = None  # of OTHER_ROUTE: ``source day reference`` of the other row

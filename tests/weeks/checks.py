@@ -122,6 +122,8 @@ _OUR_MOMENTS = """
     UNION ALL SELECT returned_at FROM receipt WHERE source = :code AND returned_at IS NOT NULL
     UNION ALL SELECT r.succeeded_at FROM refund r JOIN payment p ON p.id = r.payment_id
     WHERE p.gateway = :code AND r.succeeded_at IS NOT NULL
+    UNION ALL SELECT unnest(ARRAY[opened_at, decided_at]) FROM chargeback
+    WHERE gateway = :code AND state <> 'open'
 """
 
 

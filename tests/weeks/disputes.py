@@ -76,6 +76,15 @@ class Disputes:
             evidence_due_at=one.opened_at + timedelta(days=7) if is_open else None,
         )  # fmt: skip
 
+    def moved(self) -> list[tuple[str, str, str, int, datetime]]:
+        """Return what was taken back and given again, as rows of settlement files."""
+        return [
+            ("chargeback", one.order_no, one.ref, fen, at)
+            for one in self.known.values()
+            for fen, at in ((-one.amount_fen, one.opened_at), (one.amount_fen, one.decided_at))
+            if fen < 0 or one.state is DisputeState.WON
+        ]
+
     def gone_fen(self, taking_ref: str) -> int:
         """Return what is taken back of a taking, or may be."""
         return sum(

@@ -347,6 +347,7 @@ class GatewayBooks:
             ("refund", one.refund_no, one.ref, -one.amount_fen, one.decided_at)
             for one in self.sent()
         ]
+        rows += self.disputes.moved()
         rows.sort(key=lambda row: row[4])
         return [
             SettlementRecord(at, kind, reference, ref, fen, 0, moment)

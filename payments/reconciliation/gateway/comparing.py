@@ -62,9 +62,16 @@ _REFUNDED = _MOVED.format(
 )
 _SUSPENDED = _MOVED.format(side="debit", subjects="SELECT 0, m.id", keys="'suspense_in:' || m.id")
 _RELEASED = _MOVED.format(side="credit", subjects="SELECT 0, m.id", keys="'returned:' || m.id")
+_DISPUTED = _MOVED.format(
+    side="credit", subjects="SELECT 0, c.payment_id", keys="'chargeback:' || c.id"
+)
+_REGAINED = _MOVED.format(
+    side="debit", subjects="SELECT 0, c.payment_id", keys="'chargeback_won:' || c.id"
+)
 
-# What the gateway says it took or sent back that day beside payments of bills: refunds, and money
-# that is suspended (sent back under ``suspense.return_no``). An order may be taken twice.
+# What the gateway says it took or sent back that day beside payments of bills: refunds, money that
+# is suspended (sent back under ``suspense.return_no``), and what payers' banks took back and gave
+# again. An order may be taken twice, and disputed in parts.
 _OTHER = f"""
     SELECT 'refund' AS kind, r.refund_no AS reference, r.charged_back_fen - r.amount_fen AS fen,
            -({_REFUNDED}) AS ledger_fen, r.succeeded_at AS happened_at
@@ -83,6 +90,15 @@ _OTHER = f"""
       AND m.charged_back_fen < m.amount_fen
       AND NOT EXISTS (SELECT FROM bank_transfer t
                       WHERE t.number = 'S' || m.id AND t.sent_at IS NOT NULL)
+    UNION ALL
+    SELECT 'chargeback', p.order_no, -c.amount_fen, -({_DISPUTED}), c.opened_at
+    FROM chargeback c JOIN payment p ON p.id = c.payment_id
+    WHERE c.gateway = :source AND c.opened_at >= :started AND c.opened_at < :ended
+    UNION ALL
+    SELECT 'chargeback', p.order_no, c.amount_fen, ({_REGAINED}), c.decided_at
+    FROM chargeback c JOIN payment p ON p.id = c.payment_id
+    WHERE c.gateway = :source AND c.state = 'won'
+      AND c.decided_at >= :started AND c.decided_at < :ended
 """  # noqa: S608  our own texts
 
 # Payouts and fees are the bank's to settle.

@@ -15,8 +15,8 @@ OURS = f"""
     SELECT l.source, l.day, l.row_kind, l.reference,
            {_DAY.format(day="l.day")} || ' ' || l.reference AS key,
            l.times, l.ours_fen AS fen, l.happened_at,
-           coalesce(p.id, r.payment_id, m.payment_id) AS payment_id,
-           coalesce(p.gateway_ref, r.gateway_ref, m.return_ref) AS their_no,
+           coalesce(p.id, r.payment_id, m.payment_id, d.payment_id) AS payment_id,
+           coalesce(p.gateway_ref, r.gateway_ref, m.return_ref, d.dispute_ref) AS their_no,
            greatest(coalesce(t.file_days, :usual_file_days), 1) AS reach,
            l.day + greatest(coalesce(t.file_days, :usual_file_days), CASE
                WHEN {_LOCAL.format(at="l.happened_at")}::time
@@ -27,6 +27,11 @@ OURS = f"""
     LEFT JOIN refund r ON l.row_kind = 'refund' AND r.refund_no = l.reference
     LEFT JOIN receipt m ON l.row_kind = 'refund' AND m.id = CASE
         WHEN l.reference ~ '^S[0-9]{{1,18}}$' THEN substr(l.reference, 2)::bigint END
+    LEFT JOIN LATERAL (
+        SELECT min(c.dispute_ref) AS dispute_ref, q.id AS payment_id
+        FROM payment q JOIN chargeback c ON c.payment_id = q.id
+        WHERE l.row_kind = 'chargeback' AND q.order_no = l.reference
+        GROUP BY q.id HAVING count(*) = 1) d ON true
     WHERE l.verdict = 'ours' AND l.day BETWEEN :from_on AND :to_on
 """  # noqa: S608  our own texts
 
@@ -234,7 +239,12 @@ _OURS_TO_COME = f"""EXISTS (
                  WHERE l.row_kind = 'payment' AND order_no = l.reference AND gateway = l.source
                  UNION ALL
                  SELECT succeeded_at FROM refund
-                 WHERE l.row_kind = 'refund' AND refund_no = l.reference) y
+                 WHERE l.row_kind = 'refund' AND refund_no = l.reference
+                 UNION ALL
+                 SELECT unnest(ARRAY[c.opened_at, c.decided_at])
+                 FROM payment q JOIN chargeback c ON c.payment_id = q.id
+                 WHERE l.row_kind = 'chargeback' AND q.order_no = l.reference
+                   AND q.gateway = l.source) y
     CROSS JOIN LATERAL (SELECT {_LOCAL.format(at="y.at")}::date AS day) n
     WHERE n.day <> l.day AND n.day BETWEEN l.day - t.reach AND l.day + 1
       AND NOT EXISTS (SELECT FROM reconciliation c WHERE (c.source, c.day) = (l.source, n.day)))"""  # noqa: S608
@@ -245,6 +255,7 @@ _TOLD_BEFORE = """EXISTS (
          = (c.settlement_file_id, l.row_kind, l.reference)
     WHERE c.source = l.source AND c.day <> l.day
       AND c.day BETWEEN l.day - t.reach AND l.day + t.reach AND s.gateway_ref = l.their_ref
+      AND sign(s.amount_fen) = sign(l.theirs_fen)
       AND (c.day < l.day OR NOT EXISTS (
           SELECT FROM left_theirs u LEFT JOIN left_taken k
             ON (k.side, k.source, k.row_kind, k.key) = ('t', u.source, u.row_kind, u.key)

@@ -143,13 +143,14 @@ def _match(
 
 
 # Of what has to be looked at. An order may be taken twice, and one taking be told in parts: both
-# sides sum up, and ``refs`` tells that from one taking that is listed twice.
+# sides sum up, and ``refs`` tells that from one taking that is listed twice. A dispute that was won
+# is one number in two rows, there and back.
 _MATCH = text(f"""
     CREATE TEMPORARY TABLE matching ON COMMIT DROP AS
     WITH theirs AS (
         SELECT kind, reference, bool_and(is_named) AS is_named,
                min(gateway_ref) AS gateway_ref, max(payer) AS payer, count(*) AS times,
-               count(DISTINCT gateway_ref) AS refs, sum(amount_fen)::bigint AS fen,
+               count(DISTINCT (gateway_ref, sign(amount_fen))) AS refs, sum(amount_fen)::bigint AS fen,
                sum(fee_fen)::bigint AS fee_fen,
                sum(CASE WHEN kind = 'payment' THEN
                    :fixed_fen + (amount_fen * :rate_ppm + 500000) / 1000000 END)::bigint
