@@ -61,7 +61,7 @@ def quiet(week: Week) -> None:
             file_lands(week)
         agents_finish(week)
         staff_finish(week)
-        if _clock_due(until=utc_now()):
+        if _clock_due(until=utc_now()) or _bank_has_news(week):
             schedule_only(week, *CLOCK_JOBS)
         relay_round(week)
         while week.bells:
@@ -91,6 +91,12 @@ def _clock_due(*, until: datetime) -> datetime | None:
         rows = session.execute(_CLOCK).all()
     moments = [datetime.combine(row.day, row.at, BILLING_ZONE) for row in rows]
     return min((at for at in moments if at <= until), default=None)
+
+
+def _bank_has_news(week: Week) -> bool:
+    """Tell whether the collecting bank has a return that the jobs of the clock have not fetched."""
+    due_at = week.bank.next_due()
+    return due_at is not None and due_at <= utc_now()
 
 
 def _next_due(week: Week, until: datetime) -> datetime | None:
