@@ -31,7 +31,7 @@ WIDE, HALF, NARROW = ({"width": width, "height": 844} for width in (1440, 720, 3
 OURS = {"anyone", "visitor", "resident", "payer", "television"}
 NO_PAGES = {  # for programs, papers, and what only leads on
     "/healthz", "/readyz", "/sw.js", "/manifest.webmanifest", "/bills/{ref}.pdf",
-    "/bills.{kind}", "/payments.{kind}", "/calendar.ics",
+    "/bills.{kind}", "/payments.{kind}", "/calendar.ics", "/calendar/{token}.ics",
     "/bills/{ref}/papers/{sha256}", "/payments/{payment_id}/receipt.pdf",
     "/household/statement/{month}.pdf", "/sign-in/code", "/preferences/wechat/return",
     *(f"/{name}" for name in NAMES),

@@ -136,7 +136,7 @@ class TestReconciliation:
         assert [one.value for one in page.xpath("//form//*[@id='source' or @id='day']")] == [
             "sandbox", "2026-11-20",
         ]  # fmt: skip
-        assert "line 1" in text_of(nonsense.text)
+        assert "Line 1" in text_of(nonsense.text)
 
     def test_as_many_days_wait_in_the_list_as_today_says(self, staff):
         now = utc_now()

@@ -185,7 +185,7 @@ class TestTheCompanies:
     def test_are_listed_with_their_format_and_where_it_is_from(self, clerk):
         told = text_of(clerk.get("/console/profiles", headers=ENGLISH).text)
 
-        for words in ("City Water", "fixed_width", "Comes with CityBill", "A package of its own"):
+        for words in ("City Water", "fixed widths", "Comes with CityBill", "A package of its own"):
             assert words in told
 
     def test_a_profile_in_force_is_tried_with_a_sample(self, clerk):

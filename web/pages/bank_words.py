@@ -69,7 +69,11 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
 def complaint(locale: str, refused: CityBillError) -> str:
     """Say why a file was refused: the line, what is wrong, and what to do about it."""
     if isinstance(refused, BillFileError):
-        return file_words.said(locale, str(refused))
+        why = file_words.said(locale, refused.message)
+        why = f"{refused.column}: {why}" if refused.column else why
+        if refused.line_no is None:
+            return why
+        return look.say(locale, "Line %(line_no)s: %(why)s", line_no=refused.line_no, why=why)
     return {
         "book_file.empty": look.say(locale, "The file is empty: nothing was sent."),
         "book_file.too_large": look.say(
