@@ -28,6 +28,7 @@ from tests.threads import at_once
 
 SEEDS = int(os.environ.get("RECEIPT_SEEDS", "4"))
 RECEIPTS = int(os.environ.get("RECEIPT_COUNT", "600"))
+TOGETHER = max(50, RECEIPTS // 40)  # in one call, and handed over in one transaction
 MINUTE = timedelta(minutes=1)
 HEARD = NOW + MINUTE  # when carriers tell
 TOKEN = "a token nobody can guess"
@@ -381,8 +382,8 @@ class Story:
         if shuffled:
             self.draw.shuffle(refs)
             self.draw.shuffle(heard)
-        acts = [("sent", refs[at : at + 50]) for at in range(0, len(refs), 50)]
-        acts += [("heard", heard[at : at + 50]) for at in range(0, len(heard), 50)]
+        acts = [("sent", refs[at : at + TOGETHER]) for at in range(0, len(refs), TOGETHER)]
+        acts += [("heard", heard[at : at + TOGETHER]) for at in range(0, len(heard), TOGETHER)]
         if shuffled:
             self.draw.shuffle(acts)
         for what, whom in acts:
