@@ -57,7 +57,10 @@ class Shots:
         assert bill is not None
         self._shoot(resident, "bill", bill)
         self._review(resident)
-        usage = self._open(resident, "/usage").locator("a[href^='/usage?account=']").first
+        # An account that has been here for long enough to be held against the year before.
+        usage = self._open(resident, "/usage").locator(
+            "a[href^='/usage?account=']", has_text=re.compile("year|上年")
+        ).first  # fmt: skip
         self._shoot(resident, "usage", str(usage.get_attribute("href")), HOME)
         for name, path in (
             ("bills", "/bills"), ("calendar", "/calendar"), ("homes", "/household"),
