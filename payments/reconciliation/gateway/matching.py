@@ -150,7 +150,8 @@ _MATCH = text(f"""
     WITH theirs AS (
         SELECT kind, reference, bool_and(is_named) AS is_named,
                min(gateway_ref) AS gateway_ref, max(payer) AS payer, count(*) AS times,
-               count(DISTINCT (gateway_ref, sign(amount_fen))) AS refs, sum(amount_fen)::bigint AS fen,
+               count(DISTINCT (gateway_ref, sign(amount_fen))) AS refs,
+               sum(amount_fen)::bigint AS fen,
                sum(fee_fen)::bigint AS fee_fen,
                sum(CASE WHEN kind = 'payment' THEN
                    :fixed_fen + (amount_fen * :rate_ppm + 500000) / 1000000 END)::bigint
