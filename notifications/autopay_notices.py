@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, or_, select
 
+from billing.bills import BillRef
 from billing.homes.households import account_view, visible_accounts
 from billing.homes.spans import bills_of, may_see
 from billing.models import Bill, UtilityAccount
@@ -66,9 +67,25 @@ def tell_run(
     tell(session, telling, now=now)
 
 
+def tell_owed_again(
+    session: Session, ref: BillRef, gateways: dict[str, Gateway], *, public_url: str, now: datetime
+) -> None:
+    """Tell payers whose autopay will not pay a bill that is owed again, though it stood paid.
+
+    While it was paid there was nothing to tell them; and who paid it need not be who has autopay.
+    """
+    left_alone = select(AutopayRun.id).where(
+        AutopayRun.account_id == ref[0], AutopayRun.bill_id == ref[1],
+        col(AutopayRun.state).in_({RunState.TOLD, RunState.FAILED, RunState.SKIPPED}),
+    )  # fmt: skip
+    for run_id in session.exec(left_alone.order_by(col(AutopayRun.id))).all():
+        tell_run(session, run_id or 0, gateways, public_url=public_url, now=now)
+
+
 def _event(session: Session, run: AutopayRun, bill: Bill, person: Person) -> str | None:
     """Return what there is to tell; None: nothing, or not to this person any more."""
-    if run.state is RunState.SKIPPED and run.reason in _NOTHING_TO_DO:
+    again = run.reason is NotPaid.PAID and bill.version == run.version and _is_owed(bill)
+    if run.state is RunState.SKIPPED and run.reason in _NOTHING_TO_DO and not again:
         return "called_off" if _was_announced(session, run, person) else None
     if run.state is RunState.SKIPPED and run.reason is NotPaid.ENDED:
         return None  # the end of the mandate is told, with its bills

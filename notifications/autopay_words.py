@@ -75,6 +75,12 @@ _WHY: dict[NotPaid, dict[str, str]] = {
     },
 }
 
+# Said of a bill that autopay left alone because it was paid, and that is owed after all.
+_PAID_NO_MORE = {
+    "zh_CN": "它曾经缴清，后来款项退回，又需要缴纳。",
+    "en": "It had been paid, but the money went back and it is owed again.",
+}
+
 _ENDED_WHY: dict[str | None, dict[str, str]] = {
     "by_payer": {
         "zh_CN": "您终止了 {covers} 的自动缴费。",
@@ -142,6 +148,8 @@ def run_facts(run: Run, *, still_open: bool, link: str, locale: str) -> Facts:
     }  # fmt: skip
     values["please"] = _PLEASE[spoken][run.today > run.pay_by_on].format(**values)
     values["why"] = _WHY[run.reason][spoken].format(**values) if run.reason else ""
+    if still_open and run.reason is NotPaid.PAID:
+        values["why"] = _PAID_NO_MORE[spoken]
     amount = values["open" if still_open else "amount"]
     return Facts(values, [(values["bill"], amount)], link)
 

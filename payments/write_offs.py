@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlmodel import Session, col, select
 
 from billing import late_fees
+from billing.bills import format_ref
 from billing.elsewhere import void_paid_elsewhere
 from billing.ledger import books, postings
 from billing.models import Bill
@@ -289,6 +290,9 @@ def _refused(session: Session, part: Part, reply: WriteOffReply, *, now: datetim
     elsewhere = reply.paid_elsewhere and void_paid_elsewhere(session, bill, provider_code, now=now)
     if not elsewhere:
         late_fees.reopened(session, (item.account_id, item.bill_id), on=billing_date(now))
+        outbox.emit(
+            session, "bill.owed_again", format_ref((item.account_id, item.bill_id)), now=now
+        )
     request_refund(session, payment, item, reason=item.reason, now=now)
     outbox.emit(session, "write_off.refused", item.write_off_no, now=now)
 

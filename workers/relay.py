@@ -39,6 +39,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "service_message.over": ("bills.tell_service_over",),
     "offer.approved": ("bills.tell_offer",),
     "statements.due": ("bills.tell_statements",),
+    "bill.owed_again": ("notices.owed_again",),
     "late_fees.assessed": (),
     "credits.consumed": (),
     "payment.created": ("payments.resolve",),

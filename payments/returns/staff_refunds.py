@@ -14,7 +14,7 @@ from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
 from billing import late_fees
-from billing.bills import BillRef
+from billing.bills import BillRef, format_ref
 from billing.ledger import books, postings
 from billing.models import Bill, UtilityAccount
 from core import outbox
@@ -299,6 +299,7 @@ def owe_again(session: Session, item: PaymentItem, of_bill_fen: int, *, now: dat
         bill.written_off_fen -= of_bill_fen
         session.flush()
         late_fees.reopened(session, ref, on=billing_date(now))
+        outbox.emit(session, "bill.owed_again", format_ref(ref), now=now)
     return account.provider_code
 
 

@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
 
+from billing.bills import parse_ref
 from billing.models import MemberRole
 from billing.views import AccountView
 from core.clock import utc_now
 from core.db import transaction
-from notifications.autopay_notices import tell_mandate, tell_run
+from notifications.autopay_notices import tell_mandate, tell_owed_again, tell_run
 from notifications.autopay_words import Run, mandate_facts, run_facts
 from notifications.catalogue import EVENTS
 from notifications.models import Notice
@@ -19,6 +20,7 @@ from notifications.notices import tell_paid
 from notifications.wording.built_in import built_in
 from notifications.wording.rendering import Facts, Key, words_of
 from notifications.wording.template import Form
+from payments import write_offs
 from payments.autopay import mandates, planning
 from payments.autopay.mandates import Scope
 from payments.autopay.models import AutopayRun, Mandate
@@ -27,7 +29,16 @@ from payments.autopay.states import RunState
 from payments.gateways.base import MandateReply, MandateState
 from payments.models import Payment
 from tests.conftest import as_owner
-from tests.factories import NOW, Home, a_home, a_paid_payment, at_once, the_terms
+from tests.factories import (
+    NOW,
+    REFUSED,
+    Home,
+    a_home,
+    a_paid_payment,
+    at_once,
+    items_of,
+    the_terms,
+)
 from tests.notifications.far import Far, hand_over
 from tests.notifications.test_notices import Shown
 from tests.payments.autopay.autopaying import (
@@ -85,13 +96,17 @@ def events() -> list[str]:
 
 def tell(far: FarDebits, now: datetime = NOW) -> None:
     """Do the notices' jobs of every event there ever was, as if each had been repeated."""
-    jobs = {"notices.autopay": tell_run, "notices.mandate": tell_mandate}
+    jobs = {
+        "notices.autopay": (int, tell_run), "notices.mandate": (int, tell_mandate),
+        "notices.owed_again": (parse_ref, tell_owed_again),
+    }  # fmt: skip
     with transaction() as session:
         found = session.execute(text("SELECT topic, subject_id FROM outbox_event ORDER BY id"))
-        follow = [(task, int(row[1])) for row in found for task in FOLLOWS[row[0]] if task in jobs]
-    for task, number in follow:
+        follow = [(task, row[1]) for row in found for task in FOLLOWS[row[0]] if task in jobs]
+    for task, subject_id in follow:
+        read, tell_of = jobs[task]
         with transaction() as session:
-            jobs[task](session, number, {far.code: far}, public_url=URL, now=now)
+            tell_of(session, read(subject_id), {far.code: far}, public_url=URL, now=now)
 
 
 def live_and_tell(far: FarDebits, first: date, last: date) -> None:
@@ -101,6 +116,13 @@ def live_and_tell(far: FarDebits, first: date, last: date) -> None:
         live_through(far, day, day)
         tell(far, noon(day))
         day += timedelta(days=1)
+
+
+def refuse(payment: Payment, now: datetime) -> None:
+    """Have the companies refuse what was paid, so that its bills are owed again."""
+    for item in items_of(payment):
+        with transaction() as session:
+            write_offs.book(session, item.write_off_no, REFUSED, now=now)
 
 
 def drop(now: datetime) -> None:
@@ -301,6 +323,37 @@ class TestNotPaid:
 
         assert events() == ["autopay.announced", "autopay.skipped"]
         assert "Autopay was paused on its day" in told()[1].body
+
+    def test_told_of_while_it_stood_paid_it_is_told_once_it_is_owed_again(self, far):
+        rules = Rules(cap_kind=CapKind.MAX, cap_fen=20_000, first_bill=FirstBill.TELL)
+        home = a_mandated_home(rules=rules)
+        plan(far, TELL_ON)
+        payment = a_paid_payment(home)
+        tell(far, noon(TELL_ON))
+        assert titles() == []
+
+        refuse(payment, now=noon(DUE))
+        tell(far, noon(DUE))
+        tell(far, noon(DUE))
+
+        assert titles() == ["Please pay ¥86.50 yourself: not paid by autopay"]
+
+    @pytest.mark.parametrize(("locale", "words"), [
+        ("en", "It had been paid, but the money went back and it is owed again."),
+        ("zh_CN", "它曾经缴清，后来款项退回，又需要缴纳。因此这份账单不会自动缴纳。"),
+    ])  # fmt: skip
+    def test_called_off_as_paid_and_owed_again_it_is_to_pay_by_hand(self, far, locale, words):
+        home = a_mandated_home(locale=locale)
+        live_and_tell(far, TELL_ON, TELL_ON)
+        payment = a_paid_payment(home)
+        live_and_tell(far, TELL_ON, TELL_ON + timedelta(days=1))
+        assert events() == ["autopay.announced", "autopay.called_off"]
+
+        refuse(payment, now=noon(DUE))
+        live_and_tell(far, DUE, AFTER)
+
+        assert events() == ["autopay.announced", "autopay.called_off", "autopay.skipped"]
+        assert words in told()[2].body
 
     def test_short_of_funds_is_told_once_with_all_tries_and_then_that_it_failed(self, far):
         a_mandated_home()

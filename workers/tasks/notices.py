@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from billing.bills import parse_ref
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
@@ -67,6 +68,16 @@ def autopay(run_id: str) -> None:
     with transaction() as session:
         autopay_notices.tell_run(
             session, int(run_id), outside().gateways, public_url=settings().public_url,
+            now=utc_now(),
+        )  # fmt: skip
+
+
+@job("notices.owed_again")
+def owed_again(bill: str) -> None:
+    """Tell whose autopay once left a bill alone that it is theirs to pay."""
+    with transaction() as session:
+        autopay_notices.tell_owed_again(
+            session, parse_ref(bill), outside().gateways, public_url=settings().public_url,
             now=utc_now(),
         )  # fmt: skip
 
