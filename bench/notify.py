@@ -289,7 +289,7 @@ def a_city(rows: int, *, delay_ms: str = "3") -> Iterator[City]:
                 yield city
             finally:
                 city.family.stop()
-                db.engine().dispose()
+                db.hang_up()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

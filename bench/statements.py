@@ -8,10 +8,9 @@ from typing import Any
 
 import psycopg
 from fastapi.testclient import TestClient
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from bench.load import Wanted
-from core import db
 from web.app import create_app
 
 _TIMES = 20
@@ -34,7 +33,7 @@ def statements(pages: Mapping[str, Wanted]) -> dict[str, dict[str, float]]:
     """Return by page how many statements it takes, and what they and all of it take."""
     found = {}
     with TestClient(create_app()) as client, redirect_stdout(StringIO()):  # its log
-        event.listen(db.engine(), "connect", _count)
+        event.listen(Engine, "connect", _count)  # of those that look as well
         for name, wanted in pages.items():
             for _ in range(_TIMES):
                 _Counting.asked.clear()

@@ -7,10 +7,10 @@ from decimal import Decimal
 from sqlalchemy import and_, tuple_
 from sqlmodel import Session, col, select
 
-from billing.bill_rows import COLUMNS, BillRow
 from billing.homes.households import account_view
 from billing.homes.spans import bills_of, may_see
-from billing.models import Bill, BillReminder, BillVersion, UtilityAccount
+from billing.models import Bill, BillReminder, BillVersion
+from billing.rows import COLUMNS, AnyAccount, BillRow
 from billing.rules.apportionment import heads_paid
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Head, Terms
@@ -74,7 +74,7 @@ def _closed_state(bill: Bill | BillRow) -> BillState:
 
 
 def view(
-    bill: Bill | BillRow, account: UtilityAccount, *, terms: Terms, today: date,
+    bill: Bill | BillRow, account: AnyAccount, *, terms: Terms, today: date,
     shown: AccountView | None = None,
 ) -> BillView:  # fmt: skip
     """Return a bill as pages, API and PDF show it.
@@ -118,7 +118,7 @@ def view(
 def views(
     session: Session,
     bills: Iterable[Bill | BillRow],
-    accounts: Mapping[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     *,
     today: date,
 ) -> list[BillView]:
@@ -136,7 +136,7 @@ def views(
 
 def list_bills(
     session: Session,
-    accounts: dict[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     *,
     today: date,
     months: int = ONLINE_MONTHS,
@@ -168,7 +168,7 @@ _AT_HOME = HotStatement(f"""
 
 
 def list_at_home(
-    session: Session, accounts: Mapping[int, UtilityAccount], *, today: date
+    session: Session, accounts: Mapping[int, AnyAccount], *, today: date
 ) -> list[BillView]:
     """Return what a home page shows, newest first: the last months, and what is older and not over.
 
@@ -220,7 +220,7 @@ def _find(session: Session, ref: BillRef) -> BillRow | None:
     return BillRow(*rows[0]) if rows else None
 
 
-def _get(session: Session, ref: BillRef, accounts: Mapping[int, UtilityAccount]) -> BillRow:
+def _get(session: Session, ref: BillRef, accounts: Mapping[int, AnyAccount]) -> BillRow:
     bill = None
     if ref[0] in accounts:
         bill = _find(session, ref) or _find(session, resolve_ref(session, ref))
@@ -230,7 +230,7 @@ def _get(session: Session, ref: BillRef, accounts: Mapping[int, UtilityAccount])
 
 
 def get_bill(
-    session: Session, ref: BillRef, accounts: Mapping[int, UtilityAccount], *, today: date
+    session: Session, ref: BillRef, accounts: Mapping[int, AnyAccount], *, today: date
 ) -> BillView:
     """Return one bill of one of ``accounts``, by its own reference or that of a reminder.
 
@@ -243,7 +243,7 @@ def get_bill(
 def get_with_history(
     session: Session,
     ref: BillRef,
-    accounts: Mapping[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     *,
     today: date,
     limit: int,
@@ -279,7 +279,7 @@ def list_reminders(session: Session, ref: BillRef) -> list[BillReminder]:
 def list_history(
     session: Session,
     bill: BillView,
-    accounts: Mapping[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     *,
     today: date,
     limit: int = 13,
@@ -302,7 +302,7 @@ _HISTORY = HotStatement(f"""
 
 
 def _history(
-    session: Session, ref: BillRef, accounts: Mapping[int, UtilityAccount], limit: int
+    session: Session, ref: BillRef, accounts: Mapping[int, AnyAccount], limit: int
 ) -> list[BillRow]:
     month = month_of(ref[1])
     first, after = month_range(add_months(month, -ONLINE_MONTHS))[0], month_range(month)[1]

@@ -19,7 +19,8 @@ from billing.bills import views
 from billing.cycles import is_billed, list_missing
 from billing.homes.households import account_view
 from billing.homes.spans import Span, bills_of, spans_of
-from billing.models import Bill, UtilityAccount
+from billing.models import Bill
+from billing.rows import AnyAccount
 from billing.rules.terms import Cycle, Due
 from billing.terms import terms_of
 from billing.views import AccountView, BillState
@@ -61,7 +62,7 @@ class Entry:
 
 def bill_entries(
     session: Session,
-    accounts: Mapping[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     first_on: date,
     last_on: date,
     *,
@@ -89,7 +90,7 @@ def bill_entries(
 
 def _known(
     session: Session,
-    accounts: Mapping[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     first_on: date,
     last_on: date,
     *,
@@ -125,7 +126,7 @@ def _known(
             )
 
 
-def _missing(session: Session, accounts: Mapping[int, UtilityAccount]) -> Iterator[Entry]:
+def _missing(session: Session, accounts: Mapping[int, AnyAccount]) -> Iterator[Entry]:
     for one in list_missing(session, accounts):
         yield Entry(
             on=one.expected_by_on,
@@ -144,7 +145,7 @@ _CAME = HotStatement("""
 
 
 def _expected(
-    session: Session, accounts: Mapping[int, UtilityAccount], last_on: date, *, today: date
+    session: Session, accounts: Mapping[int, AnyAccount], last_on: date, *, today: date
 ) -> Iterator[Entry]:
     """Yield when the bills that are still to come usually would; of the past nothing is."""
     terms = terms_of(session, {one.provider_code for one in accounts.values()}, today)
@@ -185,9 +186,7 @@ def usual_days(
         month = add_months(month, 1)
 
 
-def days_off_calendar(
-    session: Session, accounts: Mapping[int, UtilityAccount], *, today: date
-) -> str:
+def days_off_calendar(session: Session, accounts: Mapping[int, AnyAccount], *, today: date) -> str:
     """Return whose days off are marked: of the calendars of the companies' terms the commonest."""
     terms = terms_of(session, {one.provider_code for one in accounts.values()}, today)
     names = [one.due.calendar for one in terms.values()] or [Due().calendar]

@@ -16,7 +16,8 @@ from sqlmodel import Session, select
 
 from billing.bills import DUE_SOON_DAYS, ONLINE_MONTHS, BillRef, parse_ref, views
 from billing.homes.spans import WITHIN, spans_of
-from billing.models import Bill, UtilityAccount
+from billing.models import Bill
+from billing.rows import AnyAccount
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Due
 from billing.terms import terms_of
@@ -132,7 +133,7 @@ _SUMS = HotStatement(f"""
 
 def find_bills(
     session: Session,
-    accounts: Mapping[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     wanted: Wanted,
     *,
     today: date,
@@ -152,7 +153,7 @@ def find_bills(
 
 
 def every_bill(
-    session: Session, accounts: Mapping[int, UtilityAccount], wanted: Wanted, *, today: date
+    session: Session, accounts: Mapping[int, AnyAccount], wanted: Wanted, *, today: date
 ) -> Iterator[BillView]:
     """Yield all that ``find_bills`` finds, page by page."""
     after: BillRef | None = None
@@ -165,7 +166,7 @@ def every_bill(
 
 
 def sum_months(
-    session: Session, accounts: Mapping[int, UtilityAccount], wanted: Wanted, *, today: date
+    session: Session, accounts: Mapping[int, AnyAccount], wanted: Wanted, *, today: date
 ) -> list[MonthSum]:
     """Return each month's sums of all that fits, the newest first."""
     among = _among(session, accounts, wanted, today=today)
@@ -188,13 +189,13 @@ def months_online(today: date) -> list[date]:
     return [add_months(this, -back) for back in range(ONLINE_MONTHS + 1)]
 
 
-def find_accounts(accounts: Mapping[int, UtilityAccount], words: str) -> list[UtilityAccount]:
+def find_accounts(accounts: Mapping[int, AnyAccount], words: str) -> list[AnyAccount]:
     """Return the accounts that words fit: the end of a number, a company, a place."""
     typed = _plain(words)
     return [one for one in accounts.values() if typed and _fits(one, typed)]
 
 
-def places_of(accounts: Mapping[int, UtilityAccount]) -> list[tuple[int, str]]:
+def places_of(accounts: Mapping[int, AnyAccount]) -> list[tuple[int, str]]:
     """Return each address once, with the lowest account there as its name: it stands in links."""
     lowest: dict[str, int] = {}
     for account_id in sorted(accounts):
@@ -203,7 +204,7 @@ def places_of(accounts: Mapping[int, UtilityAccount]) -> list[tuple[int, str]]:
 
 
 def _among(
-    session: Session, accounts: Mapping[int, UtilityAccount], wanted: Wanted, *, today: date
+    session: Session, accounts: Mapping[int, AnyAccount], wanted: Wanted, *, today: date
 ) -> dict[str, Any]:
     """Return whose bills are looked at, of which months, and as what."""
     own = [
@@ -231,7 +232,7 @@ def _among(
     }
 
 
-def span_values(accounts: Mapping[int, UtilityAccount]) -> dict[str, Any]:
+def span_values(accounts: Mapping[int, AnyAccount]) -> dict[str, Any]:
     """Return what ``OF_SPANS`` asks for."""
     rows = [(one, span) for one, spans in spans_of(accounts).items() for span in spans]
     return {
@@ -256,7 +257,7 @@ def _plain(words: str) -> str:
     return " ".join(words.lower().split())
 
 
-def _fits(account: UtilityAccount, typed: str) -> bool:
+def _fits(account: AnyAccount, typed: str) -> bool:
     provider = get_provider(account.provider_code)
     number = account.account_no.lower()
     # What is masked is not to be felt out digit by digit: the end that is seen, or all of it.

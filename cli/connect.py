@@ -69,7 +69,7 @@ def connected() -> Iterator[None]:
         db.bind(settings().database_url, pool_size=settings().database_pool_size)
         agree(settings().source_terms)
         yield
-        db.engine().dispose()
+        db.hang_up()
         return
     with Servers(data_dir()) as servers:
         read_note(data_dir())
@@ -77,7 +77,7 @@ def connected() -> Iterator[None]:
         use(servers)
         agree(settings().source_terms)
         yield
-        db.engine().dispose()
+        db.hang_up()
 
 
 def use(servers: Servers) -> None:

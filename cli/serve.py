@@ -71,7 +71,7 @@ def serve(*, demo_city: bool, port: int | None) -> None:
             secret_key = settings().secret_key.get_secret_value()
             city_url = f"http://127.0.0.1:{port}"
             open_shop(folder, city_url, secret_key=secret_key, now=utc_now())
-        db.engine().dispose()
+        db.hang_up()
         family = Family(CHECKOUT)
         stack.callback(family.stop)
         _start(family, folder, port, demo_city=demo_city)

@@ -93,10 +93,23 @@ def bind(database_url: str, *, pool_size: int = 10) -> Engine:
 
     A statement that waits five seconds for a lock fails instead of hanging, and sessions speak UTC.
     They work as ``citybill_app``, a role the migrations make, which cannot change the ledger.
+
+    Args:
+        pool_size: how many connections at most; as many again for ``looking``, where that is used.
     """
-    if "engine" in _STATE:
-        _STATE["engine"].dispose()
-    _STATE["engine"] = engine = create_engine(
+    hang_up()
+    _STATE["engine"] = _connect(database_url, pool_size)
+    # Bills lie in a partition a month: to plan for each household's numbers anew takes longer than
+    # to look. Nothing is begun there, so there is nothing to roll back when one is done.
+    _STATE["looking"] = _connect(
+        database_url, pool_size, plans="-c plan_cache_mode=force_generic_plan",
+        isolation_level="AUTOCOMMIT", pool_reset_on_return=None,
+    )  # fmt: skip
+    return _STATE["engine"]
+
+
+def _connect(database_url: str, pool_size: int, *, plans: str = "", **options: Any) -> Engine:
+    made = create_engine(
         sqlalchemy_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
@@ -104,13 +117,19 @@ def bind(database_url: str, *, pool_size: int = 10) -> Engine:
         hide_parameters=True,  # a failed statement's values are personal data: never in a log
         connect_args={
             "connect_timeout": 5,
-            "options": f"-c timezone=UTC -c lock_timeout=5s -c role={APP_ROLE}",
+            "options": f"-c timezone=UTC -c lock_timeout=5s -c role={APP_ROLE} {plans}",
         },
+        **options,
     )
-    _STATE["looking"] = engine.execution_options(isolation_level="AUTOCOMMIT")
-    event.listen(engine, "checkin", _note_idle)
-    event.listen(engine, "checkout", _check_alive)
-    return engine
+    event.listen(made, "checkin", _note_idle)
+    event.listen(made, "checkout", _check_alive)
+    return made
+
+
+def hang_up() -> None:
+    """Close what connections lie idle; the next to ask connects anew."""
+    for bound in _STATE.values():
+        bound.dispose()
 
 
 def _note_idle(_connection: Any, record: Any) -> None:

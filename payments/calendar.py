@@ -11,7 +11,8 @@ from billing.calendar import Entry, Kind
 from billing.finding import OF_SPANS, span_values
 from billing.homes.households import account_view
 from billing.homes.spans import bills_of
-from billing.models import Bill, UtilityAccount
+from billing.models import Bill
+from billing.rows import AnyAccount
 from core.clock import add_months, billing_date, day_bounds
 from core.db import HotStatement
 from core.keys import month_of, month_range
@@ -25,7 +26,7 @@ _ONLINE_MONTHS = 25
 
 def list_entries(
     session: Session,
-    accounts: Mapping[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     first_on: date,
     last_on: date,
     *,
@@ -45,7 +46,7 @@ def list_entries(
 
 
 def _debits(
-    session: Session, accounts: Mapping[int, UtilityAccount], first_on: date, last_on: date
+    session: Session, accounts: Mapping[int, AnyAccount], first_on: date, last_on: date
 ) -> Iterator[Entry]:
     """Yield what is to be debited; what was planned only may still move, and has no amount yet."""
     runs = session.exec(
@@ -79,7 +80,7 @@ _PAID = HotStatement(f"""
 
 
 def _paid(
-    session: Session, accounts: Mapping[int, UtilityAccount], first_on: date, last_on: date
+    session: Session, accounts: Mapping[int, AnyAccount], first_on: date, last_on: date
 ) -> Iterator[Entry]:
     values = span_values(accounts) | {
         "account_ids": list(accounts),

@@ -240,7 +240,7 @@ def bound(url: str) -> Iterator[None]:
     try:
         yield
     finally:
-        db.engine().dispose()
+        db.hang_up()
 
 
 def prove(times: int, what: str, rows: int, seed: int) -> int:

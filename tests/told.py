@@ -103,7 +103,7 @@ def prove(rows: int, times: int, seed: int) -> int:
         finally:
             workers.stop()
             city.family.stop()
-            db.engine().dispose()
+            db.hang_up()
     shutil.rmtree(folder, ignore_errors=True)
     return judge(rows, done, came)
 

@@ -37,6 +37,8 @@ _TEMPLATES = _HERE / "templates"
 _STATIC = _HERE / "static"
 _DAY = {"zh_CN": "y年M月d日", "en": "d MMM y"}
 _MONTH = {"zh_CN": "y年M月", "en": "MMMM y"}
+_SHORT_MONTH = {"zh_CN": "y年M月", "en": "MMM y"}
+_MONTH_NAME = {"zh_CN": "M月", "en": "MMM"}
 _BABEL = {name: Locale.parse(name) for name in LOCALES}  # a page asks hundreds of times
 _MOMENT = {"zh_CN": "y年M月d日 HH:mm", "en": "d MMM y, HH:mm"}
 _STYLE = re.compile(r'\sstyle="([^"]*)"')
@@ -76,6 +78,18 @@ def day_text(locale: str, value: date) -> str:
 def month_text(locale: str, value: date) -> str:
     """Return the month a day lies in, in a language."""
     return _month(value, locale=locale)
+
+
+@lru_cache(maxsize=1_000)
+def short_month_text(locale: str, value: date) -> str:
+    """Return the month a day lies in as a chart has room for it, in a language."""
+    return format_date(value, _SHORT_MONTH[locale], locale=_BABEL[locale])
+
+
+@lru_cache(maxsize=1_000)
+def month_name(locale: str, value: date) -> str:
+    """Return the month a day lies in without its year, in a language."""
+    return format_date(value, _MONTH_NAME[locale], locale=_BABEL[locale])
 
 
 def weekday_text(locale: str, value: date) -> str:

@@ -310,7 +310,7 @@ def list_accounts(
     session: Session, person_id: int, which: Which = ALL, *, now: datetime
 ) -> list[HomeAccount]:
     """Return the accounts of all homes somebody belongs to: home by home, company by company."""
-    homes = {one.home.id or 0: one for one in list_standings(session, person_id)}
+    homes = {one.home.id: one for one in list_standings(session, person_id)}
     wanted = [one for one in homes if which.household_id in (None, one)]
     place = (
         col(HouseholdAccount.household_id), col(UtilityAccount.provider_code),

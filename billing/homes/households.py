@@ -2,17 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, text, true
+from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
-from billing.homes.models import HouseholdAccount
 from billing.homes.spans import Accounts, Span
 from billing.models import (
     Household,
     HouseholdMember,
     MemberRole,
-    UtilityAccount,
 )
+from billing.rows import AccountRow, AnyAccount
 from billing.views import AccountView
 from core.db import HotStatement, count_changed
 from core.masking import mask_name, mask_no
@@ -113,6 +112,17 @@ def pays_of(session: Session, person_id: int, account_id: int) -> bool:
     return pays
 
 
+_VISIBLE = HotStatement("""
+    SELECT a.id, a.provider_code, a.account_no, a.holder_name, a.address,
+           h.since_on, h.left_on, h.earlier, m.from_on, m.earlier_bills
+    FROM household_member m
+    JOIN household_account h USING (household_id) JOIN utility_account a ON a.id = h.account_id
+    WHERE m.person_id = :person_id AND m.role = ANY(:roles) AND stands_today(m.from_on, m.until_on)
+      AND (CAST(:household_id AS bigint) IS NULL OR m.household_id = :household_id)
+    ORDER BY a.id, h.household_id
+""")
+
+
 def visible_accounts(
     session: Session, person_id: int, *, to_pay: bool = False, household_id: int | None = None
 ) -> Accounts:
@@ -122,32 +132,20 @@ def visible_accounts(
         to_pay: only those whose bills the person may also pay.
         household_id: of this household alone; of somebody else's there are none.
     """
-    roles = PAYING_ROLES if to_pay else list(MemberRole)
-    found = session.exec(
-        select(UtilityAccount, HouseholdAccount, HouseholdMember)
-        .join(HouseholdAccount, col(HouseholdAccount.account_id) == col(UtilityAccount.id))
-        .join(
-            HouseholdMember,
-            col(HouseholdMember.household_id) == col(HouseholdAccount.household_id),
-        )
-        .where(HouseholdMember.person_id == person_id, col(HouseholdMember.role).in_(roles))
-        .where(BELONGS, _of_home(household_id))
-        .order_by(col(UtilityAccount.id), col(HouseholdAccount.household_id))
-    )
+    values = {
+        "person_id": person_id, "household_id": household_id,
+        "roles": PAYING_ROLES if to_pay else list(MemberRole),
+    }  # fmt: skip
     seen = Accounts()
-    for account, row, member in found:
-        for span in (Span(row.since_on, row.left_on), *map(Span.of_stay, row.earlier)):
-            seen.let_see(account, span.of_member(member))
+    for *account, since_on, left_on, earlier, from_on, earlier_bills in _VISIBLE.rows(
+        session, values
+    ):
+        for span in (Span(since_on, left_on), *map(Span.of_stay, earlier)):
+            seen.let_see(AccountRow(*account), span.of_member(from_on, earlier_bills=earlier_bills))
     return seen
 
 
-def _of_home(household_id: int | None) -> ColumnElement[bool]:
-    if household_id is None:
-        return true()
-    return col(HouseholdMember.household_id) == household_id
-
-
-def account_view(account: UtilityAccount) -> AccountView:
+def account_view(account: AnyAccount) -> AccountView:
     """Return an account as it may be shown: number and holder masked."""
     provider = get_provider(account.provider_code)
     assert account.id is not None

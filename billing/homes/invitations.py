@@ -13,7 +13,7 @@ from sqlmodel import Field, Session, SQLModel, col, func, select
 
 from billing.homes.people import check_days, manage, seen_from
 from billing.models import Household, HouseholdMember, MemberRole
-from core.db import UtcDateTime, text_enum
+from core.db import HotStatement, UtcDateTime, text_enum
 from core.errors import Conflict, NotFound, TooMany
 from core.masking import mask_contact, mask_name
 from core.outbox import emit
@@ -279,26 +279,23 @@ def list_invited(session: Session, household_id: int, *, now: datetime) -> list[
     ]  # fmt: skip
 
 
+_WAITING = HotStatement("""
+    SELECT i.id, h.name, p.name, i.role, i.from_on, i.until_on, i.earlier_bills, i.expires_at
+    FROM home_invitation i
+    JOIN household h ON h.id = i.household_id JOIN person p ON p.id = i.invited_by
+    WHERE i.person_id = :person_id AND i.state = 'waiting' AND i.expires_at > :now
+    ORDER BY i.id DESC
+""")
+
+
 def list_waiting(session: Session, person_id: int, *, now: datetime) -> list[Waiting]:
     """Return the invitations that wait for somebody's answer, the newest first."""
-    rows = session.exec(
-        select(HomeInvitation, Household.name, Person.name)
-        .join(Household, col(Household.id) == col(HomeInvitation.household_id))
-        .join(Person, col(Person.id) == col(HomeInvitation.invited_by))
-        .where(
-            HomeInvitation.person_id == person_id,
-            HomeInvitation.state == InvitationState.WAITING,
-            HomeInvitation.expires_at > now,
-        )
-        .order_by(col(HomeInvitation.id).desc())
-    )
     return [
-        Waiting(
-            row.id or 0, name, mask_name(by), row.role, row.from_on, row.until_on,
-            row.earlier_bills, row.expires_at,
+        Waiting(number, name, mask_name(by), MemberRole(role), *rest)
+        for number, name, by, role, *rest in _WAITING.rows(
+            session, {"person_id": person_id, "now": now}
         )
-        for row, name, by in rows
-    ]  # fmt: skip
+    ]
 
 
 # Somebody who was entered by an invitation, never came and is of no home: nothing more is kept.

@@ -15,6 +15,7 @@ from billing.homes.households import BELONGS, create_household, list_households
 from billing.homes.models import HouseholdAccount
 from billing.models import HomeKind, Household, HouseholdMember, MemberRole
 from core.clock import billing_date
+from core.db import HotStatement
 from core.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany
 from core.masking import mask_name
 from identity.models import Person
@@ -24,10 +25,18 @@ LONGEST_NAME: Final = 40
 ROLES: Final[Sequence[MemberRole]] = (MemberRole.SEE, MemberRole.PAY, MemberRole.MANAGE)
 
 
+class Home(NamedTuple):
+    """What pages show of a ``Household``; the names are its columns."""
+
+    id: int
+    name: str
+    kind: HomeKind
+
+
 class Standing(NamedTuple):
     """A home and what somebody is in it."""
 
-    home: Household
+    home: Home
     role: MemberRole
 
     @property
@@ -57,18 +66,10 @@ def standing(session: Session, person_id: int, household_id: int) -> Standing:
     Raises:
         NotFound: no home of theirs.
     """
-    found = session.exec(
-        select(Household, HouseholdMember.role)
-        .join(HouseholdMember, col(HouseholdMember.household_id) == col(Household.id))
-        .where(
-            Household.id == household_id,
-            HouseholdMember.person_id == person_id,
-            BELONGS,
-        )
-    ).one_or_none()
-    if found is None:
-        raise NotFound("there is no such home")
-    return Standing(found[0], MemberRole(found[1]))
+    for one in list_standings(session, person_id):
+        if one.home.id == household_id:
+            return one
+    raise NotFound("there is no such home")
 
 
 def manage(session: Session, person_id: int, household_id: int) -> Household:
@@ -78,22 +79,27 @@ def manage(session: Session, person_id: int, household_id: int) -> Household:
         NotFound: no home of theirs.
         NotAllowed: they only see or pay.
     """
-    session.get(Household, household_id, with_for_update={"key_share": True})
-    home, role = standing(session, person_id, household_id)
-    if role is not MemberRole.MANAGE:
+    home = session.get(Household, household_id, with_for_update={"key_share": True})
+    its = standing(session, person_id, household_id)
+    if home is None or its.role is not MemberRole.MANAGE:
         raise NotAllowed("only who manages this home can do that", code="home.not_manager")
     return home
 
 
+_STANDINGS = HotStatement("""
+    SELECT h.id, h.name, h.kind, m.role
+    FROM household_member m JOIN household h ON h.id = m.household_id
+    WHERE m.person_id = :person_id AND stands_today(m.from_on, m.until_on)
+    ORDER BY h.id
+""")
+
+
 def list_standings(session: Session, person_id: int) -> list[Standing]:
     """Return the homes somebody belongs to and what they are in each, the first first."""
-    rows = session.exec(
-        select(Household, HouseholdMember.role)
-        .join(HouseholdMember, col(HouseholdMember.household_id) == col(Household.id))
-        .where(HouseholdMember.person_id == person_id, BELONGS)
-        .order_by(col(Household.id))
-    )
-    return [Standing(home, MemberRole(role)) for home, role in rows]
+    return [
+        Standing(Home(number, name, HomeKind(kind)), MemberRole(role))
+        for number, name, kind, role in _STANDINGS.rows(session, {"person_id": person_id})
+    ]
 
 
 def names_by_account(session: Session, person_id: int) -> dict[int, str]:
@@ -341,13 +347,12 @@ def list_over(session: Session, *, now: datetime) -> list[int]:
     return list(session.exec(over.distinct().order_by(col(HouseholdMember.person_id))))
 
 
-def managed_with_others(session: Session, person_id: int) -> list[Household]:
+def managed_with_others(session: Session, person_id: int) -> list[Home]:
     """Return the homes with other people in which nobody else manages, the first first."""
     return [
         one.home
         for one in list_standings(session, person_id)
         if one.manages
-        and one.home.id is not None
         and len(rows := _rows(session, one.home.id)) > 1
         and not any(row.role is MemberRole.MANAGE and row.person_id != person_id for row in rows)
     ]

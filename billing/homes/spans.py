@@ -12,16 +12,25 @@ that is loaded, in SQL that joins homes ``SEEN``, and ``seen_by`` where it joins
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from sqlalchemy import ColumnElement, and_, false, or_
 from sqlalchemy.dialects.postgresql import Range
 from sqlmodel import col
 
-from billing.bill_rows import BillRow
-from billing.models import Bill, HouseholdMember, UtilityAccount
+from billing.models import Bill
+from billing.rows import AnyAccount, BillRow
 
 _DAY = timedelta(days=1)
+
+
+class Stay(Protocol):
+    """Days from one to before another, as drivers give ranges."""
+
+    @property
+    def lower(self) -> date | None: ...
+    @property
+    def upper(self) -> date | None: ...
 
 
 class Span(NamedTuple):
@@ -35,11 +44,11 @@ class Span(NamedTuple):
         came = self.since_on is None or period_to_on > self.since_on
         return came and (self.left_on is None or period_from_on <= self.left_on)
 
-    def of_member(self, member: HouseholdMember) -> Self:
-        """Return what one of the home's people sees of it."""
-        if member.earlier_bills or member.from_on is None:
+    def of_member(self, from_on: date | None, *, earlier_bills: bool) -> Self:
+        """Return what one of the home's people sees of it, of a tenant from their first day on."""
+        if earlier_bills or from_on is None:
             return self
-        since_on = member.from_on - _DAY
+        since_on = from_on - _DAY
         return self._replace(since_on=max(self.since_on or since_on, since_on))
 
     def stay(self) -> list[Range[date]]:
@@ -51,7 +60,7 @@ class Span(NamedTuple):
         return [Range(first_on, after_on)]
 
     @classmethod
-    def of_stay(cls, stay: Range[date]) -> Self:
+    def of_stay(cls, stay: Stay) -> Self:
         """Return the span of a stay that was kept."""
         return cls(
             stay.lower - _DAY if stay.lower else None, stay.upper - _DAY if stay.upper else None
@@ -83,7 +92,7 @@ SEEN_BY_PERSON = f"""
 """
 
 
-class Accounts(dict[int, UtilityAccount]):
+class Accounts(dict[int, AnyAccount]):
     """Accounts somebody may see, by id; ``spans`` are of those whose bills they see in part.
 
     Take a part with ``only``, and put two together with ``|``: a plain dict forgets the spans.
@@ -93,7 +102,7 @@ class Accounts(dict[int, UtilityAccount]):
         super().__init__()
         self.spans: dict[int, list[Span]] = {}
 
-    def let_see(self, account: UtilityAccount, span: Span) -> None:
+    def let_see(self, account: AnyAccount, span: Span) -> None:
         """Add an account, or more of one that is here."""
         assert account.id is not None
         if account.id in self and account.id not in self.spans:
@@ -104,7 +113,7 @@ class Accounts(dict[int, UtilityAccount]):
         else:
             self.spans.setdefault(account.id, []).append(span)
 
-    def only(self, wanted: Callable[[UtilityAccount], bool]) -> Self:
+    def only(self, wanted: Callable[[AnyAccount], bool]) -> Self:
         """Return those of them that are wanted."""
         part = type(self)()
         for account_id, account in self.items():
@@ -120,7 +129,7 @@ class Accounts(dict[int, UtilityAccount]):
             lambda one: any(span.left_on is None for span in self.spans.get(one.id or 0, [Span()]))
         )
 
-    def __or__(self, other: Mapping[int, UtilityAccount]) -> Self:  # type: ignore[override]
+    def __or__(self, other: Mapping[int, AnyAccount]) -> Self:  # type: ignore[override]
         both = self.only(lambda _: True)
         for account_id, account in other.items():
             for span in spans_of(other).get(account_id, [Span()]):
@@ -128,12 +137,12 @@ class Accounts(dict[int, UtilityAccount]):
         return both
 
 
-def spans_of(accounts: Mapping[int, UtilityAccount]) -> dict[int, list[Span]]:
+def spans_of(accounts: Mapping[int, AnyAccount]) -> dict[int, list[Span]]:
     """Return by account the spans somebody sees; of staff, who see all, none."""
     return accounts.spans if isinstance(accounts, Accounts) else {}
 
 
-def may_see(accounts: Mapping[int, UtilityAccount], bill: Bill | BillRow) -> bool:
+def may_see(accounts: Mapping[int, AnyAccount], bill: Bill | BillRow) -> bool:
     """Tell whether a bill is one of those of ``accounts`` that may be seen."""
     return bill.account_id in accounts and any(
         span.shows(bill.period_from_on, bill.period_to_on)
@@ -141,7 +150,7 @@ def may_see(accounts: Mapping[int, UtilityAccount], bill: Bill | BillRow) -> boo
     )
 
 
-def bills_of(accounts: Mapping[int, UtilityAccount]) -> ColumnElement[bool]:
+def bills_of(accounts: Mapping[int, AnyAccount]) -> ColumnElement[bool]:
     """Return the condition that a bill is one of those of ``accounts`` that may be seen."""
     spans = spans_of(accounts)
     mine = col(Bill.account_id).in_(accounts)

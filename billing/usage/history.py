@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from billing import bills
 from billing.homes.households import account_view
-from billing.models import UtilityAccount
+from billing.rows import AnyAccount
 from billing.views import AccountView, BillState, BillView
 from core.clock import add_months
 from core.db import HotStatement
@@ -66,7 +66,7 @@ class History(NamedTuple):
 
 
 def histories(
-    session: Session, accounts: dict[int, UtilityAccount], *, today: date
+    session: Session, accounts: Mapping[int, AnyAccount], *, today: date
 ) -> list[History]:
     """Return the history of each account, in the order of the companies and account numbers."""
     found: dict[int, list[BillView]] = {account_id: [] for account_id in accounts}
@@ -90,9 +90,7 @@ def _estimated(session: Session, shown: Sequence[BillView]) -> frozenset[str]:
     return frozenset(map(bills.format_ref, _ESTIMATED.rows(session, values)))
 
 
-def _history(
-    account: UtilityAccount, own: Sequence[BillView], estimated: Collection[str]
-) -> History:
+def _history(account: AnyAccount, own: Sequence[BillView], estimated: Collection[str]) -> History:
     """Return an account's history from its bills, the newest first."""
     metered = [one for one in own if one.usage is not None and one.amount_fen >= 0]
     unit = metered[0].usage_unit if metered else ""

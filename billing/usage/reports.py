@@ -3,14 +3,14 @@
 The page and the API both show these, so that they say the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
 from sqlmodel import Session
 
-from billing.models import UtilityAccount
+from billing.rows import AnyAccount
 from billing.usage.factors import Carbon, Factors, Likeness
 from billing.usage.forecast import Forecast, Point, forecast
 from billing.usage.hints import Hint, hints_of
@@ -74,7 +74,7 @@ class HomeUsage:
 
 def usage_of(
     session: Session,
-    accounts: dict[int, UtilityAccount],
+    accounts: Mapping[int, AnyAccount],
     *,
     person_id: int,
     factors: Factors,

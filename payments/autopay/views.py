@@ -3,6 +3,7 @@
 ``promise`` says in figures what rules would do to a bill like the last one, before anybody agrees.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from billing.bills import BillRef
 from billing.homes.households import account_view, visible_accounts
 from billing.homes.spans import Accounts, bills_of
 from billing.models import Bill, UtilityAccount
+from billing.rows import AnyAccount
 from billing.rules.calendars import pay_by
 from billing.rules.terms import Terms
 from billing.terms import terms_on
@@ -77,7 +79,7 @@ def view(session: Session, mandate: Mandate, *, now: datetime) -> MandateView:
 
 
 def _view(
-    session: Session, mandate: Mandate, accounts: dict[int, UtilityAccount], *, now: datetime
+    session: Session, mandate: Mandate, accounts: Mapping[int, AnyAccount], *, now: datetime
 ) -> MandateView:
     found = _runs(session, mandate, accounts, now=now)
     account = session.get(UtilityAccount, mandate.account_id) if mandate.account_id else None
@@ -92,7 +94,7 @@ def _view(
 
 
 def _runs(
-    session: Session, mandate: Mandate, accounts: dict[int, UtilityAccount], *, now: datetime
+    session: Session, mandate: Mandate, accounts: Mapping[int, AnyAccount], *, now: datetime
 ) -> list[RunView]:
     """Return the latest runs of a mandate whose accounts the payer may still see, newest first."""
     rows = session.exec(

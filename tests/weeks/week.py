@@ -165,7 +165,7 @@ class Week:
         except Crash as where:
             self.tell(f"{what} dies {where}")
             start.outside.cache_clear()
-            db.engine().dispose()  # a lock its connections held must die with them
+            db.hang_up()  # a lock its connections held must die with them
 
     def run_jobs(self, job_ids: list[int]) -> None:
         """Have a worker hear a bell, and see how the jobs it is for went."""

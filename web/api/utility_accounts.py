@@ -89,7 +89,7 @@ def bind(request: Request, body: BindIn, db: Db, caller: Resident) -> AccountOut
 
 def _only_home(caller: Caller) -> int:
     with transaction() as session:
-        managed = [one.home.id or 0 for one in list_standings(session, caller.id) if one.manages]
+        managed = [one.home.id for one in list_standings(session, caller.id) if one.manages]
     if len(managed) > 1:
         raise Conflict("you manage several homes: say which", code="home.several", homes=managed)
     if not managed:

@@ -14,8 +14,7 @@ from pydantic import BaseModel, Field
 from sqlmodel import Session
 
 from billing.homes.households import account_view, visible_accounts
-from billing.homes.people import list_standings
-from billing.models import Household
+from billing.homes.people import Home, list_standings
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid, NotFound, UpstreamUnavailable
@@ -117,7 +116,7 @@ def _scope(session: Session, caller: Caller, text: str) -> Scope:
     raise NotFound("there is no such account or household")
 
 
-def _homes(session: Session, person_id: int) -> dict[str, Household]:
+def _homes(session: Session, person_id: int) -> dict[str, Home]:
     """Return by scope the homes whose bills somebody may pay, as long as they have accounts."""
     homes = [
         one.home

@@ -1,6 +1,6 @@
 """A bill on its own: the page a person understands, and the paper of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Final
 
@@ -14,9 +14,9 @@ from billing.documents.barcodes import barcode_digits, code_128_svg, grouped
 from billing.documents.charts import usage_chart_svg
 from billing.documents.pdf import bill_pdf
 from billing.homes.households import pays_of, visible_accounts
-from billing.models import UtilityAccount
 from billing.papers import BillPaper, PaperKind, get_paper, list_papers
 from billing.readings import get_reading
+from billing.rows import AnyAccount
 from billing.rules.payable import Offer
 from billing.views import BillView
 from core.clock import billing_date, utc_now
@@ -156,6 +156,6 @@ def _chart(request: Request, points: Sequence[tuple[date, int]], label: str) -> 
     return look.plain_svg(svg)
 
 
-def _history(db: Session, bill: BillView, accounts: dict[int, UtilityAccount]) -> list[BillView]:
+def _history(db: Session, bill: BillView, accounts: Mapping[int, AnyAccount]) -> list[BillView]:
     today = billing_date(utc_now())
     return bills.list_history(db, bill, accounts, today=today, limit=_COMPARED)

@@ -46,7 +46,7 @@ def show_accounts(request: Request, db: Db, caller: Resident, did: At = "") -> R
     standings = list_standings(db, caller.id)
     listed = accounts.list_accounts(db, caller.id, now=now)
     owed = {
-        one.home.id: accounts.standings_of(db, one.home.id or 0, person_id=caller.id)
+        one.home.id: accounts.standings_of(db, one.home.id, person_id=caller.id)
         for one in standings
     }
     return page(
@@ -113,7 +113,7 @@ def _first_managed(session: Session, caller: Caller) -> int:
     """Return the home that is meant where there is one to choose only (Raises NotFound)."""
     for one in list_standings(session, caller.id):
         if one.manages:
-            return one.home.id or 0
+            return one.home.id
     raise NotFound("there is no home you manage")
 
 

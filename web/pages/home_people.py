@@ -76,7 +76,7 @@ def _home_page(
 
 def _about(session: Session, caller: Caller, chosen: Standing) -> dict[str, Any]:
     """Return what the page says of a home."""
-    now, home_id = utc_now(), chosen.home.id or 0
+    now, home_id = utc_now(), chosen.home.id
     accounts = visible_accounts(session, caller.id, household_id=home_id)
     members = people.list_members(session, home_id, now=now)
     return {

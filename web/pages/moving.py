@@ -71,7 +71,7 @@ def _page(
     now = utc_now()
     homes = [one for one in list_standings(session, caller.id) if one.manages]
     chosen = next((one for one in homes if one.home.id == typed.home), homes[0] if homes else None)
-    move = moving.under_way(session, chosen.home.id or 0) if chosen else None
+    move = moving.under_way(session, chosen.home.id) if chosen else None
     open_plan = move is not None and moving.may_change(move, now=now)
     return page(
         request,

@@ -7,9 +7,8 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from sqlmodel import Session
 
-from billing.homes.people import list_standings
+from billing.homes.people import Home, list_standings
 from billing.household_statement import months_of
-from billing.models import Household
 from core.clock import billing_date, utc_now
 from core.errors import NotFound
 from core.settings import settings
@@ -19,14 +18,14 @@ from web.pages.page import locale_of, page
 
 router = APIRouter(prefix="/household/statement")
 _Month = Annotated[str, Path(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")]
-Home = Annotated[int | None, Query(ge=1, lt=1 << 63)]
+HomeId = Annotated[int | None, Query(ge=1, lt=1 << 63)]
 
 
-def _homes(session: Session, person_id: int) -> list[Household]:
+def _homes(session: Session, person_id: int) -> list[Home]:
     return [one.home for one in list_standings(session, person_id)]
 
 
-def _chosen(homes: list[Household], home: int | None) -> Household | None:
+def _chosen(homes: list[Home], home: int | None) -> Home | None:
     """Return the home that is asked for, or the first; None: there is none (Raises NotFound)."""
     if home is None:
         return homes[0] if homes else None
@@ -37,7 +36,7 @@ def _chosen(homes: list[Household], home: int | None) -> Household | None:
 
 
 @router.get("")
-def show_statements(request: Request, db: Db, caller: Resident, home: Home = None) -> Response:
+def show_statements(request: Request, db: Db, caller: Resident, home: HomeId = None) -> Response:
     homes = _homes(db, caller.id)
     household = _chosen(homes, home)
     today = billing_date(utc_now())
@@ -48,7 +47,7 @@ def show_statements(request: Request, db: Db, caller: Resident, home: Home = Non
 
 @router.get("/{month}.pdf")
 def download(
-    request: Request, month: _Month, db: Db, caller: Resident, home: Home = None
+    request: Request, month: _Month, db: Db, caller: Resident, home: HomeId = None
 ) -> Response:
     """Give a month that is over; of the running one nobody knows how it ends."""
     household = _chosen(_homes(db, caller.id), home)

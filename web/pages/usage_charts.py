@@ -5,7 +5,6 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from babel.dates import format_date
 from markupsafe import Markup
 
 from billing.documents.charts import Line
@@ -25,7 +24,6 @@ from billing.usage.reports import Compared
 from core.clock import add_months
 from web import look
 
-_MONTH = {"zh_CN": "y年M月", "en": "MMM y"}
 Words = Callable[[int], str]
 
 
@@ -36,7 +34,7 @@ class Page(NamedTuple):
     elder: bool
 
     def month(self, month: date) -> str:
-        return format_date(month, _MONTH[self.locale], locale=self.locale)
+        return look.short_month_text(self.locale, month)
 
     @property
     def measures(self) -> Measures:
@@ -111,8 +109,7 @@ def years_chart(who: Page, values: Mapping[date, int], words: Words, *, label: s
 
     rows = [
         YearRow(
-            format_date(month, {"zh_CN": "M月", "en": "MMM"}[who.locale], locale=who.locale),
-            now, said(now), before, said(before),
+            look.month_name(who.locale, month), now, said(now), before, said(before),
         )
         for month, now, before in reversed(compared)
     ]  # fmt: skip

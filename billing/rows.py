@@ -1,8 +1,13 @@
-"""Bills as plain rows, for pages that many people open: objects of the ORM cost as much again."""
+"""Bills and accounts as plain rows, for pages that many people open.
+
+Objects of the ORM cost as much again.
+"""
 
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+
+from billing.models import UtilityAccount
 
 
 class BillRow(NamedTuple):
@@ -38,3 +43,16 @@ class BillRow(NamedTuple):
 
 
 COLUMNS = ", ".join(BillRow._fields)
+
+
+class AccountRow(NamedTuple):
+    """What pages show of a ``UtilityAccount``; the names are its columns."""
+
+    id: int
+    provider_code: str
+    account_no: str
+    holder_name: str
+    address: str
+
+
+AnyAccount = UtilityAccount | AccountRow
