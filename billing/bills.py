@@ -102,7 +102,7 @@ def view(
         usage_unit=bill.usage_unit,
         items=tuple(
             LineItem(name, None if quantity is None else Decimal(quantity), unit, amount_fen)
-            for name, quantity, unit, amount_fen in bill.items
+            for name, quantity, unit, amount_fen in bill.items or ()
         ),
         amount_fen=bill.amount_fen,
         adjusted_fen=bill.adjusted_fen,
@@ -157,7 +157,7 @@ def list_bills(
 
 
 _AT_HOME = HotStatement(f"""
-    SELECT {COLUMNS} FROM bill
+    SELECT {COLUMNS.replace("items", "NULL")} FROM bill
     WHERE account_id = ANY(:account_ids) AND id >= :first
       AND (id >= :recent
            OR cancelled_at IS NULL
@@ -172,6 +172,7 @@ def list_at_home(
 ) -> list[BillView]:
     """Return what a home page shows, newest first: the last months, and what is older and not over.
 
+    A list has no room for their items, so these have none: ``get_bill`` returns one with them.
     Not over: to be paid, a credit with something left, or paid and not confirmed by the company.
     """
     if not accounts:

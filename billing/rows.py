@@ -24,7 +24,7 @@ class BillRow(NamedTuple):
     due_on: date
     usage: Decimal | None
     usage_unit: str
-    items: list[Any]
+    items: list[Any] | None
     amount_fen: int
     adjusted_fen: int
     credited_fen: int
