@@ -170,6 +170,11 @@ def _error_page(request: Request, status: int, request_id: str, code: str) -> HT
     if code == "duty.missing":
         message = look.say(locale, "Your duties do not open this page. An admin can propose more.")
         titles[403] = (titles[403][0], message)
+    if code == "form.out_of_date":
+        titles[403] = (
+            look.say(locale, "This page has been open for too long"),
+            look.say(locale, "Nothing was sent. Open the page again, and send the form once more."),
+        )
     title, message = titles.get(
         status,
         (
@@ -179,5 +184,5 @@ def _error_page(request: Request, status: int, request_id: str, code: str) -> HT
     )
     return page(
         request, "error.html", status_code=status, status=status, title=title, message=message,
-        request_id=request_id,
+        request_id=request_id, again=_page_of(request) if code == "form.out_of_date" else None,
     )  # fmt: skip

@@ -98,6 +98,17 @@ class TestErrors:
         assert 'lang="zh-CN"' in chinese.text
         assert "There is no such page" in english.text
 
+    def test_a_form_that_stood_open_too_long_leads_back_to_its_page(self, app):
+        browser = a_browser(app, **{"accept-language": "en-GB"})
+        form = f"{browser.base_url}/pay/guest?from=paper"
+
+        answer = browser.post("/edition", data={"edition": "elder"}, headers={"referer": form})
+
+        assert answer.status_code == 403
+        assert "Nothing was sent." in answer.text
+        assert "may not see it" not in answer.text
+        assert 'href="/pay/guest?from=paper"' in answer.text
+
     def test_what_was_typed_is_never_told_back_raw(self, browser):
         page = browser.get("/%3Cscript%3Ealert(1)%3C/script%3E")
 

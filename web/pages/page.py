@@ -105,7 +105,10 @@ def check_form(request: Request, csrf: str, *, or_visitor: bool = False) -> None
     if or_visitor or not caller:
         expected.append(request.cookies.get(_FORM_COOKIE, ""))
     if not any(one and hmac.compare_digest(one.encode(), csrf.encode()) for one in expected):
-        raise NotAllowed("the form is out of date: go back, reload the page and send it again")
+        raise NotAllowed(
+            "the form is out of date: go back, reload the page and send it again",
+            code="form.out_of_date",
+        )
 
 
 def home_of(caller: Caller) -> str:
