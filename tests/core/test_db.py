@@ -109,6 +109,18 @@ class TestTransactions:
         with transaction() as session:
             assert not db.driver(session).autocommit
 
+    def test_what_is_looked_at_is_planned_once_and_not_for_each_number(self):
+        with looking() as session:
+            raw = db.driver(session)
+            for number in range(12):
+                raw.execute("SELECT FROM outbox_event WHERE id = %s", [number])
+            planned = raw.execute(
+                "SELECT generic_plans > 0, custom_plans FROM pg_prepared_statements"
+                " WHERE statement LIKE '%outbox_event%'"
+            ).fetchall()
+
+        assert planned == [(True, 0)]
+
     def test_a_connection_the_server_cut_is_replaced(self, monkeypatch):
         monkeypatch.setattr(db, "IDLE_SECONDS", 0)
         with transaction(), transaction() as session:  # two, so that one is left to be cut

@@ -138,13 +138,26 @@ BY_THEIR_NUMBER = f"""
     WHERE {_NOT_BARRED.format(source="f.source", parts="f.parts")}
 """  # noqa: S608  our own texts
 
-_IS_PAYER = """({payer} <> '' AND EXISTS (
+# What stands before and behind the stars is all that a masked name tells.
+_FITS = """
+    starts_with({known}, split_part({{payer}}, '*', 1))
+    AND right({known}, length(split_part({{payer}}, '*', -1))) = split_part({{payer}}, '*', -1)
+"""
+_OF_PERSON = " OR ".join(_FITS.format(known=f"w.{name}") for name in ("contact", "email"))
+# A phone (138****1234) or an address with stars is the person's; its last four digits may by chance
+# be those of a stranger's account.
+_IS_PAYER = f"""({{payer}} <> '' AND (EXISTS (
+    SELECT FROM payment p JOIN person w ON w.id = p.payer_id
+    WHERE p.id = {{payment_id}} AND {{payer}} LIKE '%*%' AND length(replace({{payer}}, '*', '')) > 3
+      AND ({_OF_PERSON}))
+  OR EXISTS (
     SELECT FROM payment_item i JOIN payment p ON p.id = i.payment_id
     JOIN utility_account a ON a.id = i.account_id
     JOIN bill b ON (b.account_id, b.id) = (i.account_id, i.bill_id)
-    WHERE i.payment_id = {payment_id}
-      AND ({payer} IN (p.mandate_ref, a.account_no, b.bill_no)
-           OR {payer} LIKE '%*%' AND right({payer}, 4) = right(a.account_no, 4))))"""
+    WHERE i.payment_id = {{payment_id}}
+      AND ({{payer}} IN (p.mandate_ref, a.account_no, b.bill_no)
+           OR {{payer}} LIKE '%*%' AND {{payer}} !~ '^1[0-9][0-9][*]|@'
+              AND right({{payer}}, 4) = right(a.account_no, 4)))))"""  # noqa: S608  our own texts
 
 # A row without a number of ours: of the same sum and moment, by the payer where the file says who.
 BY_AMOUNT = f"""

@@ -20,6 +20,7 @@ from payments.reconciliation.breaks import list_breaks
 from payments.reconciliation.gateway import leftovers
 from payments.reconciliation.gateway.matching import ReconciliationResult, reconcile
 from payments.reconciliation.source_terms import AGREED
+from tests.conftest import as_owner
 from tests.factories import NOW, a_home, a_paid_payment, a_payment, a_person, book
 from tests.payments.reconciliation.banking import Line, bank_says
 from tests.payments.reconciliation.test_matching import DAY, a_file, a_refund, row_of
@@ -255,6 +256,22 @@ class TestWithoutOurNumber:
 
         assert matches() == ["amount"]
         assert [kind for kind, _ in left()] == ["missing_at_gateway"]
+
+    def test_a_payer_by_their_masked_phone_is_the_person_and_never_an_account(self):
+        home, stranger = a_home(8_650), a_home(8_650)
+        payment, other = a_payment(home), a_payment(stranger)
+        for one in (payment, other):
+            book(one, GatewayStatus.PAID, paid_at=NOON)
+        with as_owner() as connection:
+            connection.execute(
+                text("UPDATE person SET contact = :phone WHERE id = :id"),
+                {"phone": f"1380000{stranger.account_nos[0][-4:]}", "id": home.owner_id},
+            )
+
+        told([nameless(payment, f"s1/138****{stranger.account_nos[0][-4:]}")], by=Payers)
+
+        assert matches() == ["amount"]
+        assert left() == [("missing_at_gateway", other.order_no)]
 
     def test_a_row_under_a_strangers_number_is_nobodys(self):
         payment = paid()
