@@ -159,23 +159,34 @@ TOLD = f"""
     WHERE r.reference = ''
 """
 
-_STEPS = {
-    "paid": _PAID, "bills": _BILLS, "itself": _ITSELF, "off": _OFF, "other": _OTHER,
-    "repeated": _REPEATED, "open": _OPEN, "ours": _OURS,
-}  # fmt: skip
-TABLES = ", ".join(f"matching_{name}" for name in _STEPS)
+_SUMS = {"bills": _BILLS, "itself": _ITSELF, "off": _OFF}
+_REST = {"other": _OTHER, "repeated": _REPEATED, "open": _OPEN, "ours": _OURS}
+TABLES = ", ".join(f"matching_{name}" for name in ("paid", *_SUMS, *_REST))
 
 
-def compare(session: Session, values: Mapping[str, Any]) -> None:
-    """Make ``matching_open``, what is to be looked at, and ``matching_ours`` of it.
-
-    ``TABLES`` are to be dropped afterwards.
-    """
+def make_paid(session: Session, values: Mapping[str, Any]) -> None:
+    """Make ``matching_paid``, what was paid that day by our books."""
     session.execute(text(_MEMORY))
-    for name, sql in _STEPS.items():
+    _make(session, "paid", _PAID, values)
+
+
+def make_off(session: Session, values: Mapping[str, Any]) -> None:
+    """Make ``matching_off`` of it: by how much the ledger is off, for each of which it is."""
+    for name, sql in _SUMS.items():
         # Payments come in their order: summed up as they come, it takes half the work of a hash.
         session.execute(text(f"SET LOCAL enable_hashagg = {'off' if name == 'bills' else 'on'}"))
-        session.execute(
-            text(f"CREATE TEMPORARY TABLE matching_{name} ON COMMIT DROP AS {sql}"), values
-        )
-        session.execute(text(f"ANALYZE matching_{name}"))
+        _make(session, name, sql, values)
+
+
+def make_open(session: Session, values: Mapping[str, Any]) -> None:
+    """Make ``matching_open``, what is to be looked at, and ``matching_ours`` of it.
+
+    ``TABLES`` are to be dropped afterwards, as far as they are there.
+    """
+    for name, sql in _REST.items():
+        _make(session, name, sql, values)
+
+
+def _make(session: Session, name: str, sql: str, values: Mapping[str, Any]) -> None:
+    session.execute(text(f"CREATE TEMPORARY TABLE matching_{name} ON COMMIT DROP AS {sql}"), values)
+    session.execute(text(f"ANALYZE matching_{name}"))

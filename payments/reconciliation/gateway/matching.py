@@ -4,9 +4,10 @@ Set-based; may be run again at any time, with the same file or a corrected one, 
 day's own file and our books are laid side by side here; what that leaves is for ``leftovers``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -16,7 +17,14 @@ from core.errors import NotFound
 from payments.counter.days import take_in
 from payments.gateways.base import Gateway
 from payments.gateways.counter import CODE as COUNTER
-from payments.reconciliation.gateway.comparing import TABLES, TOLD, compare
+from payments.reconciliation.gateway.ahead import summing_up, take_off
+from payments.reconciliation.gateway.comparing import (
+    TABLES,
+    TOLD,
+    make_off,
+    make_open,
+    make_paid,
+)
 from payments.reconciliation.gateway.leftovers import lock_leftovers, match_leftovers
 from payments.reconciliation.gateway.loading import keep_file, keep_nothing
 from payments.reconciliation.models import (
@@ -90,9 +98,13 @@ def reconcile(
     _lock(session, gateway.code, day)
     if gateway.code == COUNTER:
         take_in(session, content, day=day, now=now)
-    file_id = keep_file(session, gateway, content, day=day, file_name=file_name, now=now)
-    state = ArrivalState.ARRIVED
-    return _match(session, gateway.code, day, file_id, state, sources=sources, now=now)
+    values = _values(gateway.code, day, sources, now=now)
+    with summing_up(values) as summed:
+        file_id = keep_file(session, gateway, content, day=day, file_name=file_name, now=now)
+        values |= {"file_id": file_id, "state": ArrivalState.ARRIVED}
+        make_paid(session, values)
+        take_off(session, values, summed)
+    return _match(session, values, sources=sources)
 
 
 def reconcile_nothing(
@@ -101,8 +113,20 @@ def reconcile_nothing(
     """Match a day of which its gateway says that nothing happened: what we have is not there."""
     _lock(session, source, day)
     file_id = keep_nothing(session, source, day=day, now=now)
-    state = ArrivalState.NO_DATA
-    return _match(session, source, day, file_id, state, sources=sources, now=now)
+    values = _values(source, day, sources, now=now)
+    values |= {"file_id": file_id, "state": ArrivalState.NO_DATA}
+    make_paid(session, values)
+    make_off(session, values)
+    return _match(session, values, sources=sources)
+
+
+def _values(source: str, day: date, sources: Sources, *, now: datetime) -> dict[str, Any]:
+    """Return what a run's statements ask for, but the file and how it came."""
+    started, ended = day_bounds(day)
+    return {
+        "source": source, "day": day, "now": now, "started": started, "ended": ended,
+        "gateway_account": f"gateway:{source}", **fee_values(sources, source),
+    }  # fmt: skip
 
 
 def _lock(session: Session, source: str, day: date) -> None:
@@ -122,21 +146,15 @@ _ARRIVED = text("""
 
 
 def _match(
-    session: Session, source: str, day: date, file_id: int, state: ArrivalState, *,
-    sources: Sources, now: datetime,
-) -> ReconciliationResult:  # fmt: skip
-    started, ended = day_bounds(day)
-    values = {
-        "source": source, "day": day, "file_id": file_id, "now": now, "state": state,
-        "started": started, "ended": ended, "gateway_account": f"gateway:{source}",
-        **fee_values(sources, source),
-    }  # fmt: skip
-    compare(session, values)
+    session: Session, values: Mapping[str, Any], *, sources: Sources
+) -> ReconciliationResult:
+    source, day, now = values["source"], values["day"], values["now"]
+    make_open(session, values)
     session.execute(_MATCH, values)
     lock_leftovers(session)  # another day's run writes to this one's row as well
     for statement in (_FORGET, _LEFT, _SUMMARY):
         session.execute(statement, values)
-    session.execute(text(f"DROP TABLE matching, {TABLES}"))
+    session.execute(text(f"DROP TABLE IF EXISTS matching, {TABLES}"))
     session.execute(_ARRIVED, values)
     match_leftovers(session, day, sources=sources, now=now)
     return get_result(session, source, day)

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlmodel import Session
 
 from core.db import transaction
 from core.errors import NotFound, SettlementFileError
@@ -21,6 +24,7 @@ from payments.gateways.sandbox import Sandbox
 from payments.models import Payment, list_receipts
 from payments.quotes import Wanted
 from payments.reconciliation.breaks import REMEDIES, list_breaks
+from payments.reconciliation.gateway import ahead
 from payments.reconciliation.gateway.matching import (
     ReconciliationResult,
     get_result,
@@ -169,7 +173,12 @@ class TestMatching:
         assert (result.matched, result.duplicate, result.their_count) == (2, 1, 4)
         assert found() == [("duplicate", payments[0].order_no, 8_650, 17_300)]
 
-    def test_books_that_disagree_with_themselves_are_named(self):  # rule 49
+    @pytest.mark.parametrize("beside", ["it is found", "no connection is free", "others are seen"])
+    def test_books_that_disagree_with_themselves_are_named(self, monkeypatch, beside):  # rule 49
+        if beside == "others are seen":
+            monkeypatch.setattr(ahead, "_sum_up", lambda _: ahead.Ahead((0, 0, 0), []))
+        if beside == "no connection is free":
+            monkeypatch.setattr(ahead, "transaction", no_connection)
         payments = three_paid()
         with as_owner(unguarded=True) as connection:
             connection.execute(
@@ -340,6 +349,10 @@ class TestFeesAndAdvances:
         run(a_file([row_of(payment)]))
 
         assert found() == [("ledger_differs", payment.order_no, 9_000, 9_001)]
+
+
+def no_connection() -> AbstractContextManager[Session]:
+    raise PoolTimeout("all are in use")
 
 
 def sent_back(payment: Payment) -> list[str]:
