@@ -19,7 +19,6 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -51,16 +50,9 @@ def _transaction() -> Iterator[Session]:
 Db = Annotated[Session, Depends(_transaction, scope="function")]
 
 
-async def _looking(request: Request) -> AsyncIterator[Session]:
+async def _looking() -> AsyncIterator[Session]:
     with looking() as session:  # it connects when it is first asked, in the thread that asks
-        request.state.looking = session
         yield session
-
-
-def _look_of(request: Request) -> AbstractContextManager[Session]:
-    """Return the session this request looks with, or one for the moment."""
-    session: Session | None = getattr(request.state, "looking", None)
-    return looking() if session is None else nullcontext(session)
 
 
 # Of pages that many people open and that write nothing: neither a transaction nor threads for it.
@@ -162,7 +154,9 @@ def _find(request: Request) -> Caller:
     token = _token(request)
     if not token:
         raise NotSignedIn("please sign in")
-    with _look_of(request) as session:
+    # Not with the page's session: it would hold a connection and wait for a thread, while all threads
+    # wait for connections.
+    with looking() as session:
         found = sign_in.find_session(session, token, now=utc_now())
         duties = duties_of(session, found.id) if found.role is Role.STAFF else frozenset()
         unread = 0 if _is_api(request) else count_unread(session, found.id)
