@@ -154,8 +154,8 @@ def _find(request: Request) -> Caller:
     token = _token(request)
     if not token:
         raise NotSignedIn("please sign in")
-    # Not with the page's session: it would hold a connection and wait for a thread, while all threads
-    # wait for connections.
+    # Not with the page's session: it would hold a connection and wait for a thread, while all
+    # threads wait for connections.
     with looking() as session:
         found = sign_in.find_session(session, token, now=utc_now())
         duties = duties_of(session, found.id) if found.role is Role.STAFF else frozenset()
