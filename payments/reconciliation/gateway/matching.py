@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from core.clock import day_bounds
-from core.errors import NotFound
+from core.errors import Invalid, NotFound
 from payments.counter.days import take_in
 from payments.gateways.base import Gateway
 from payments.gateways.counter import CODE as COUNTER
@@ -93,6 +93,7 @@ def reconcile(
 
     Raises:
         SettlementFileError: the file is refused; nothing changed.
+        Invalid: the calendar ends at that day.
     """
     content = stream.read(MAX_FILE_BYTES)
     _lock(session, gateway.code, day)
@@ -121,8 +122,15 @@ def reconcile_nothing(
 
 
 def _values(source: str, day: date, sources: Sources, *, now: datetime) -> dict[str, Any]:
-    """Return what a run's statements ask for, but the file and how it came."""
-    started, ended = day_bounds(day)
+    """Return what a run's statements ask for, but the file and how it came.
+
+    Raises:
+        Invalid: the calendar ends at that day.
+    """
+    try:
+        started, ended = day_bounds(day)
+    except OverflowError:
+        raise Invalid(f"{day} is no day of a settlement file", code="settlement.day") from None
     return {
         "source": source, "day": day, "now": now, "started": started, "ended": ended,
         "gateway_account": f"gateway:{source}", **fee_values(sources, source),
