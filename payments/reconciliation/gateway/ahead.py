@@ -57,14 +57,12 @@ def take_off(session: Session, values: Mapping[str, Any], summed: Future[Ahead])
     try:
         found = summed.result()
     except SQLAlchemyError:  # no connection was free, or it was lost
+        found = None
+    if found is None or found.mark != _mark(session):
         make_off(session, values)
         return
-    if found.mark != _mark(session):
-        make_off(session, values)
-        return
-    session.execute(
-        _TAKE, {"ids": [one for one, _ in found.off], "fens": [fen for _, fen in found.off]}
-    )
+    ids, fens = [one for one, _ in found.off], [fen for _, fen in found.off]
+    session.execute(_TAKE, {"ids": ids, "fens": fens})
 
 
 def _mark(session: Session) -> tuple[Any, ...]:

@@ -117,6 +117,7 @@ class TestTold:
         assert the_bill(ref_of(items_of(payment)[0])).open_fen == 8_650
         assert [item.outcome for item in items_of(payment)] == [Outcome.RETURNED]
         assert topics(like="chargeback.%") == ["chargeback.opened", "chargeback.lost"]
+        assert topics(like="bill.owed_again") == ["bill.owed_again"]
         assert violations() == []
 
     @pytest.mark.parametrize("end", [WON, LOST])

@@ -278,6 +278,7 @@ class TestParts:
         assert (bill.open_fen, bill.paid_fen, bill.written_off_fen) == (5_000, 3_650, 3_650)
         assert item.outcome is Outcome.WRITTEN_OFF
         assert balances()["gateway:sandbox"] == 3_650
+        assert topics(like="bill.owed_again") == ["bill.owed_again"] * 2
         assert violations() == []
 
     def test_what_was_paid_above_the_bill_goes_back_first(self):
