@@ -21,12 +21,13 @@ from web.api import health
 from web.api.rooms import ROOMS as API
 from web.bodies import SHORT_BYTES
 from web.edge import Edge
-from web.pages.complaint_words import deadlines
+from web.pages.company.rooms import ROOMS as COMPANY
 from web.pages.console.rooms import ROOMS as CONSOLE
 from web.pages.pay_codes import pay_origin
 from web.pages.rooms import ASKED_MOST
 from web.pages.rooms import ROOMS as PAGES
 from web.pages.usage import usage_factors
+from web.pages.words.complaints import deadlines
 from web.uploads import Uploads
 
 _HERE = Path(__file__).parent
@@ -81,7 +82,7 @@ def create_app() -> FastAPI:
         app.include_router(room.router, include_in_schema=False)
     for room in API:
         app.include_router(room.router, prefix="/api/v1")
-    for room in PAGES + CONSOLE:
+    for room in PAGES + COMPANY + CONSOLE:
         app.include_router(room.router, include_in_schema=False)
     # Pages go out as they are: they hold a form's token beside what a visitor chose (BREACH).
     app.mount("/static", GZipMiddleware(StaticFiles(directory=_HERE / "static")))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from web.pages.file_sentences import SENTENCES
-from web.pages.file_words import said
+from web.pages.words.file_sentences import SENTENCES
+from web.pages.words.files import said
 
 READERS = (
     "payments/packed.py", "payments/gateways/*.py", "payments/statements/*.py",

@@ -28,7 +28,7 @@ from tests.payments.remittance.remitting import (
 )
 from tests.web.conftest import Browser, signed_in, with_key
 from tests.web.test_company import gas, main_of, water  # noqa: F401  fixtures
-from web.pages import company_remittances
+from web.pages.company import remittances as company_remittances
 from web.pages.console import remittances as console_remittances
 
 pytestmark = pytest.mark.usefixtures("city")

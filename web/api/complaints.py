@@ -16,7 +16,7 @@ from support.listing import entries_among, list_own
 from support.models import MOST_WORDS, TO_PERSON, Complaint, ComplaintEntry, Kind, Said, State
 from web.access import Anyone, Db, Resident
 from web.inputs import PLAIN
-from web.pages.complaint_words import deadlines
+from web.pages.words.complaints import deadlines
 
 router = APIRouter(tags=["complaints"])
 

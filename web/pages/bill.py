@@ -30,9 +30,9 @@ from providers.registry import get_provider
 from web import look
 from web.access import Db, Look, Resident
 from web.inputs import PLAIN
-from web.pages.bill_reasons import why_of
 from web.pages.page import edition_of, locale_of, page
 from web.pages.usage_charts import Page
+from web.pages.words.reasons import why_of
 
 router = APIRouter()
 Sha256 = Annotated[str, Path(max_length=64, pattern=PLAIN)]

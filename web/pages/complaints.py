@@ -20,10 +20,10 @@ from web import look
 from web.access import Caller, Db, Resident
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf
-from web.pages.complaint_words import deadlines, refusal, row_of
 from web.pages.file_views import provider_name
 from web.pages.filters import After
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.complaints import deadlines, refusal, row_of
 
 router = APIRouter(prefix="/complaints")
 Number = Annotated[str, Path(max_length=40, pattern=PLAIN)]

@@ -21,7 +21,7 @@ from web.access import Caller, Db, Visitor, cookie_name
 from web.errors import status_of
 from web.inputs import Csrf, Text
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.proof_words import problem_of
+from web.pages.words.proofs import problem_of
 
 router = APIRouter()
 

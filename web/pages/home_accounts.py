@@ -22,7 +22,7 @@ from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id, Text
 from web.pages.guest import client_of
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.proof_words import problem_of
+from web.pages.words.proofs import problem_of
 
 router = APIRouter(prefix="/household/accounts")
 Home = Annotated[int, Form(ge=0, lt=1 << 63)]

@@ -20,8 +20,8 @@ from payments.autopay.states import LIVE
 from web.access import Caller, Db, Resident
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Text
-from web.pages.home_words import in_words
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.homes import in_words
 
 router = APIRouter(prefix="/household")
 Home = Annotated[int | None, Query(ge=1, lt=1 << 63)]

@@ -21,8 +21,8 @@ from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Text
 from web.look import say
 from web.own_data import export
-from web.pages.home_words import in_words
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.homes import in_words
 
 router = APIRouter(prefix="/me")
 Done = Annotated[str, Query(max_length=20, pattern=PLAIN)]

@@ -14,7 +14,7 @@ from web.access import Db, Resident
 from web.exports import Cell, Yuan, export, read_rows
 from web.pages.filters import After, FileKind, Word, query_of
 from web.pages.page import locale_of, page
-from web.pages.resident_words import company_of
+from web.pages.words.residents import company_of
 
 router = APIRouter()
 

@@ -8,7 +8,7 @@ from payments.returns import tracker
 from web.access import Db, Resident
 from web.pages.filters import Word, query_of
 from web.pages.page import page
-from web.pages.resident_words import company_of
+from web.pages.words.residents import company_of
 
 router = APIRouter()
 

@@ -1,4 +1,4 @@
-"""The rooms of residents, companies and televisions; the first that answers a path has it."""
+"""The rooms of residents and televisions; the first that answers a path has it."""
 
 from types import ModuleType
 
@@ -8,15 +8,7 @@ from web.pages import (
     bills,
     calendar,
     calendar_links,
-    company,
-    company_complaints,
-    company_documents,
-    company_messages,
-    company_moves,
     company_news,
-    company_offers,
-    company_papers,
-    company_remittances,
     complaints,
     edition,
     guest,
@@ -52,7 +44,6 @@ ROOMS: tuple[ModuleType, ...] = (
     edition,
     home_accounts,
     moving,
-    company_moves,
     home_people,
     me,
     bills,
@@ -71,17 +62,10 @@ ROOMS: tuple[ModuleType, ...] = (
     paying,
     pairing,
     showing,
-    company,
-    company_messages,
-    company_offers,
     company_news,
     wechat,
-    company_remittances,
     statements,
     complaints,
-    company_complaints,
     usage,
-    company_documents,
-    company_papers,
     receipts,
 )

@@ -14,11 +14,11 @@ from payments import own
 from payments.returns import tracker
 from support.listing import find_own
 from web.access import Caller, Db, Resident
-from web.pages.complaint_words import row_of
 from web.pages.filters import Word, fen_if_amount
 from web.pages.notices import path_of
 from web.pages.page import locale_of, page
-from web.pages.resident_words import company_of
+from web.pages.words.complaints import row_of
+from web.pages.words.residents import company_of
 
 router = APIRouter()
 _EACH = 5  # of a kind; one more says that there are more

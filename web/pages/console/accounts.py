@@ -23,7 +23,7 @@ from web.inputs import PLAIN, Csrf, Id
 from web.pages import looking
 from web.pages.page import check_form, page
 from web.pages.resident_story import story
-from web.pages.resident_words import company_of
+from web.pages.words.residents import company_of
 
 router = APIRouter(prefix="/console/accounts")
 Line = Annotated[str, Form(max_length=100, pattern=PLAIN, default_factory=str)]

@@ -18,19 +18,12 @@ from payments.desk.approvals import Answer, Kind, Waiting
 from web.access import Caller, Db, Staff
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf
-from web.pages import (
-    break_words,
-    offer_views,
-    refund_words,
-    remittance_words,
-    staff_words,
-    terms_words,
-    wording_words,
-)
+from web.pages import offer_views
 from web.pages.approval_rooms import ROOMS
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.resident_words import company_of
-from web.pages.staff_words import duty_name
+from web.pages.words import breaks, refunds, remittances, staff, terms, wordings
+from web.pages.words.residents import company_of
+from web.pages.words.staff import duty_name
 
 router = APIRouter(prefix="/console/approvals")
 Words = Annotated[str, Form(max_length=500, pattern=PLAIN, default_factory=str)]
@@ -45,10 +38,10 @@ _PAGES = {
 }  # fmt: skip
 # What each room says against it.
 _REFUSALS = {
-    Kind.REFUND: refund_words.refusal, Kind.TRANSFER: refund_words.refusal,
-    Kind.BREAK_ACT: break_words.refusal, Kind.TERMS: terms_words.refusal,
-    Kind.DUTY: staff_words.refusal, Kind.REMITTANCE: remittance_words.refusal,
-    approving.KIND: wording_words.refusal, offer_approving.KIND: offer_views.refusal,
+    Kind.REFUND: refunds.refusal, Kind.TRANSFER: refunds.refusal,
+    Kind.BREAK_ACT: breaks.refusal, Kind.TERMS: terms.refusal,
+    Kind.DUTY: staff.refusal, Kind.REMITTANCE: remittances.refusal,
+    approving.KIND: wordings.refusal, offer_approving.KIND: offer_views.refusal,
 }  # fmt: skip
 
 
@@ -105,7 +98,7 @@ def _inbox(
     """Show what waits, the oldest first; ``kind`` is of what was refused."""
     locale, now = locale_of(request), utc_now()
     waiting = approvals.list_waiting(session, caller.duties, now=now, rooms=ROOMS)
-    said = _REFUSALS[kind] if kind else refund_words.refusal
+    said = _REFUSALS[kind] if kind else refunds.refusal
     return page(
         request,
         "console/approvals.html",

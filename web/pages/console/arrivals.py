@@ -25,10 +25,10 @@ from providers.registry import PROVIDERS
 from web import look
 from web.access import Db, Finance
 from web.exports import Cell, export, read_rows
-from web.pages import file_words
 from web.pages.file_views import provider_name
 from web.pages.filters import FileKind, Word, day_of, one_of, query_of
 from web.pages.page import locale_of, page
+from web.pages.words.files import said
 
 PAGE = 50
 router = APIRouter(prefix="/console/arrivals")
@@ -141,5 +141,5 @@ def told(locale: str, answer: str | None) -> str:
         "unreachable": look.say(locale, "They could not be reached."),
     }.get(state)
     if words is None:
-        return file_words.said(locale, answer.removeprefix("refused: "))
-    return f"{words} {file_words.said(locale, why)}".strip()
+        return said(locale, answer.removeprefix("refused: "))
+    return f"{words} {said(locale, why)}".strip()

@@ -18,7 +18,7 @@ from web.access import Admin, Db
 from web.exports import Cell, export, read_rows
 from web.pages.filters import After, FileKind, Word, day_of, one_of, query_of
 from web.pages.page import locale_of, page
-from web.pages.staff_words import deed_name, detail_text
+from web.pages.words.staff import deed_name, detail_text
 
 router = APIRouter(prefix="/console/audit")
 

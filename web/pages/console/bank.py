@@ -24,9 +24,9 @@ from web.bodies import SHORT_BYTES
 from web.errors import status_of
 from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import PLAIN, Csrf, Id
-from web.pages.bank_words import complaint, refusal
 from web.pages.filters import After, FileKind
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.bank import complaint, refusal
 
 router = APIRouter(prefix="/console/bank", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 MOST_FILES = 20

@@ -27,9 +27,9 @@ from web.access import Db, Finance
 from web.errors import status_of
 from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import PLAIN, Csrf, Id
-from web.pages.bank_words import refusal, source_name
 from web.pages.filters import After, FileKind, Word, day_of, fen_of, number_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.bank import refusal, source_name
 
 router = APIRouter(prefix="/console/bank/entries")
 Reason = Annotated[str, Form(max_length=500, pattern=PLAIN, default_factory=str)]

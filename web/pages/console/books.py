@@ -31,12 +31,12 @@ from web.bodies import SHORT_BYTES
 from web.errors import status_of
 from web.exports import Cell, export, read_rows
 from web.inputs import PLAIN, Csrf, Id
-from web.pages.bank_words import complaint
 from web.pages.file_views import provider_name
-from web.pages.file_words import said
 from web.pages.filters import After, FileKind, Word, day_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.resident_words import company_of
+from web.pages.words.bank import complaint
+from web.pages.words.files import said
+from web.pages.words.residents import company_of
 
 router = APIRouter(prefix="/console", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 Whose = Annotated[str, Form(max_length=100, pattern=PLAIN, default_factory=str)]

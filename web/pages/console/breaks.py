@@ -31,10 +31,10 @@ from web.api.breaks import limits
 from web.errors import status_of
 from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import PLAIN, Csrf
-from web.pages.bank_words import source_name
-from web.pages.break_words import columns, kind_name, refusal, state_name
 from web.pages.filters import After, FileKind, Word, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.bank import source_name
+from web.pages.words.breaks import columns, kind_name, refusal, state_name
 
 router = APIRouter(prefix="/console")
 Words = Annotated[str, Form(max_length=500, pattern=PLAIN, default_factory=str)]

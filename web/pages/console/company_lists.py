@@ -27,12 +27,12 @@ from web.bodies import SHORT_BYTES
 from web.errors import status_of
 from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import PLAIN, Csrf, Day
-from web.pages.bank_words import complaint, refusal
-from web.pages.break_words import remedy
 from web.pages.console.arrivals import told
 from web.pages.file_views import provider_name
 from web.pages.filters import FileKind, Word, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.bank import complaint, refusal
+from web.pages.words.breaks import remedy
 
 router = APIRouter(prefix="/console/company-lists", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 BREAKS_SHOWN = 200

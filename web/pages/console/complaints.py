@@ -35,11 +35,11 @@ from web.errors import status_of
 from web.exports import Cell, export, read_rows
 from web.inputs import Csrf
 from web.pages import looking
-from web.pages.complaint_words import kind_name, refusal, row_of, state_name
 from web.pages.complaints import Line, Number, Words
 from web.pages.file_views import provider_name
 from web.pages.filters import After, FileKind, Word, number_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.complaints import kind_name, refusal, row_of, state_name
 
 router = APIRouter(prefix="/console/complaints")
 _FIELDS = ("answer", "note", "passed", "company", "closing")  # of the forms on its page

@@ -23,11 +23,11 @@ from web.access import Db, Finance
 from web.errors import status_of
 from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import PLAIN, Csrf, Day
-from web.pages.check_words import check_row
 from web.pages.console.breaks import namer
 from web.pages.console.reconciliations import ledger_name
 from web.pages.filters import FileKind
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.checks import check_row
 
 router = APIRouter(prefix="/console/days")
 DAYS_SHOWN = 62

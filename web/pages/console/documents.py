@@ -14,7 +14,7 @@ from web.access import Db, Service
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id
 from web.pages import document_pages as papers
-from web.pages.company_documents import Month
+from web.pages.company.documents import Month
 from web.pages.file_views import provider_name
 from web.pages.filters import After
 from web.pages.page import check_form, go, locale_of, page

@@ -17,10 +17,10 @@ from web.access import Db, Finance
 from web.errors import status_of
 from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import PLAIN, Csrf, Id
-from web.pages.bank_words import source_name
-from web.pages.break_words import found_by, refusal
 from web.pages.filters import After, FileKind
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.bank import source_name
+from web.pages.words.breaks import found_by, refusal
 
 router = APIRouter(prefix="/console/breaks/matches")
 Reason = Annotated[str, Form(max_length=500, pattern=PLAIN, default_factory=str)]

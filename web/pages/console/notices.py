@@ -41,7 +41,7 @@ from web.inputs import PLAIN, Csrf, Id
 from web.pages import looking
 from web.pages.filters import After, FileKind, Word, day_of, number_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.resident_words import refusal
+from web.pages.words.residents import refusal
 
 router = APIRouter(prefix="/console/notices")
 Line = Annotated[str, Form(max_length=100, pattern=PLAIN, default_factory=str)]

@@ -29,10 +29,10 @@ from web.access import Caller, Db, Finance
 from web.api.breaks import limits
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id
-from web.pages import refund_words
-from web.pages.break_words import advice, company_answer, refusal
 from web.pages.console.breaks import Choice, Words, namer, owners, read_shown, row_of
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words import refunds
+from web.pages.words.breaks import advice, company_answer, refusal
 
 router = APIRouter(prefix="/console/breaks")
 Line = Annotated[str, Form(max_length=100, pattern=PLAIN, default_factory=str)]
@@ -249,7 +249,7 @@ def _break_page(
     acts = acts if found.state is BreakState.OPEN else []
     error, name = refusal(locale, refused), namer(request, session)
     if refused is not None and error == str(refused):
-        error = refund_words.refusal(locale, refused)
+        error = refunds.refusal(locale, refused)
     return page(
         request,
         "console/break.html",

@@ -34,7 +34,7 @@ from web.pages.console.reconciliations import ledger_name
 from web.pages.file_views import provider_name
 from web.pages.filters import After, FileKind, Word, day_of, fen_of, one_of, query_of
 from web.pages.page import locale_of, page
-from web.pages.resident_words import company_of
+from web.pages.words.residents import company_of
 
 router = APIRouter(prefix="/console")
 _HEAD = (

@@ -31,12 +31,12 @@ from web.access import Db, Finance
 from web.bodies import SHORT_BYTES
 from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import PLAIN, Csrf
-from web.pages import file_words
-from web.pages.bank_words import source_name
-from web.pages.break_words import remedy
 from web.pages.file_views import provider_name
 from web.pages.filters import FileKind, Word, day_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.bank import source_name
+from web.pages.words.breaks import remedy
+from web.pages.words.files import said
 
 router = APIRouter(prefix="/console", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 # Left empty, the page asks for it.
@@ -162,7 +162,7 @@ def upload_settlement_file(
             request.app.state.gateways, file_name=file.filename or "upload", now=utc_now(),
         )  # fmt: skip
     except SettlementFileError as refused:
-        why = file_words.said(locale_of(request), str(refused))
+        why = said(locale_of(request), str(refused))
         error = _not_its_file(request, file.file, day) or why
         return _reconciliations_page(request, db, asked, error=error, source=source, day=day)
     return go(f"/console/reconciliations/{source}/{day}")

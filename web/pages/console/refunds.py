@@ -33,7 +33,7 @@ from web.errors import status_of
 from web.inputs import MAX_FEN, PLAIN, Csrf, Id, Text
 from web.pages import looking
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.refund_words import refusal
+from web.pages.words.refunds import refusal
 
 router = APIRouter(prefix="/console/refunds")
 Line = Annotated[str, Form(max_length=200, pattern=PLAIN, default_factory=str)]

@@ -30,8 +30,8 @@ from web.pages.file_views import provider_name
 from web.pages.filters import After, FileKind, Word, day_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.remittance_views import advice_facts, advice_file, advice_pdf
-from web.pages.remittance_words import refusal
-from web.pages.resident_words import company_of
+from web.pages.words.remittances import refusal
+from web.pages.words.residents import company_of
 
 router = APIRouter(prefix="/console/remittances")
 Words = Annotated[str, Form(max_length=500, pattern=PLAIN, default_factory=str)]

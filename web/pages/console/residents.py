@@ -36,7 +36,7 @@ from web.pages import looking
 from web.pages.household import home_of_person
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.resident_story import story
-from web.pages.resident_words import company_of, refusal
+from web.pages.words.residents import company_of, refusal
 
 router = APIRouter(prefix="/console/residents")
 Line = Annotated[str, Form(max_length=100, pattern=PLAIN, default_factory=str)]

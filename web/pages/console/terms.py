@@ -21,7 +21,7 @@ from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id
 from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.terms_words import refusal
+from web.pages.words.terms import refusal
 
 router = APIRouter(prefix="/console/terms")
 # Left empty is no fault of the form's: the page says what is missing and keeps the rest.

@@ -23,7 +23,7 @@ from web.inputs import PLAIN, Csrf, Id
 from web.pages.file_views import provider_name
 from web.pages.filters import After, FileKind, Word, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.staff_words import duty_hint, duty_name, refusal
+from web.pages.words.staff import duty_hint, duty_name, refusal
 
 router = APIRouter(prefix="/console/users")
 Line = Annotated[str, Form(max_length=200, pattern=PLAIN, default_factory=str)]

@@ -31,7 +31,7 @@ from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id
 from web.pages.filters import number_of
 from web.pages.page import check_form, go, locale_of, page
-from web.pages.wording_words import refusal
+from web.pages.words.wordings import refusal
 
 router = APIRouter(prefix="/console/wording")
 EDITIONS: Final = ("plain", "elder")

@@ -25,10 +25,10 @@ from payments.checkout import MAX_BILLS
 from web import look
 from web.access import Anyone, Db, Television, Viewer, television
 from web.inputs import Id
-from web.pages.bill_reasons import why_of
 from web.pages.page import go, locale_of, page
 from web.pages.pay_codes import pay_code_svg
 from web.pages.usage_charts import Page
+from web.pages.words.reasons import why_of
 
 router = APIRouter()
 A_SCREEN = 4  # bills

@@ -19,7 +19,7 @@ from billing.views import BillView
 from core.clock import add_months
 from providers.registry import get_provider
 from web import look
-from web.pages.bill_words import changed_text, quantity_text, step_name
+from web.pages.words.bills import changed_text, quantity_text, step_name
 
 _LONGEST_GAP: Final = 3  # months: what is longer ago is not "the bill before"
 

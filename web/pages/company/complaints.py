@@ -16,11 +16,11 @@ from support.models import MOST_WORDS, Complaint, Said
 from web.access import Caller, Db, Operator
 from web.errors import status_of
 from web.inputs import Csrf
-from web.pages.complaint_words import refusal, row_of
 from web.pages.complaints import Number, Words
 from web.pages.file_views import provider_name
 from web.pages.filters import After
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.complaints import refusal, row_of
 
 router = APIRouter(prefix="/company/complaints")
 

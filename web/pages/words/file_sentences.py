@@ -1,7 +1,7 @@
 """What readers of settlement files and bank statements say of a file they refuse.
 
 Each is a sentence of the catalogue; ``%(a)s`` and so on stand for what the file says there. They
-are found again in what was said, also in what was kept of it: ``file_words.said``.
+are found again in what was said, also in what was kept of it: ``web.pages.words.files.said``.
 """
 
 from typing import Final

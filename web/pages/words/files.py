@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from web import look
-from web.pages.file_sentences import SENTENCES
+from web.pages.words.file_sentences import SENTENCES
 
 _VALUE: Final = re.compile(r"%\(([a-f])\)s")
 _PLACE: Final = re.compile(r"(?:line (\d+))?(?:, )?(?:column ([^:]{1,60}))?: (.+)", re.DOTALL)

@@ -7,9 +7,9 @@ from payments.gateways import gateway_label
 from payments.reconciliation.bank.models import CLAIMS, REMITTANCES, TRANSFERS
 from providers.registry import PROVIDERS
 from web import look
-from web.pages import file_words
 from web.pages.file_views import provider_name
 from web.pages.page import locale_of
+from web.pages.words.files import said
 
 
 def source_name(request: Request, source: str) -> str:
@@ -28,7 +28,7 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
     """Say a refusal, with what to do about it; one we have no words for is said as it came."""
     if refused is None:
         return None
-    said = {
+    known = {
         "bank_match.reason": look.say(
             locale, "Tick what it is, and say how you know: whoever looks later has only this."
         ),
@@ -57,19 +57,19 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
         "bank_entry.differs": look.say(
             locale,
             "The bank told an entry of it otherwise before: ask it which is right. %(why)s",
-            why=file_words.said(locale, str(refused)),
+            why=said(locale, str(refused)),
         ),
         "arrival.here": look.say(locale, "It is here already."),
         "arrival.not_due": look.say(locale, "It is not due yet: it is asked for from that hour."),
         "arrival.unexpected": look.say(locale, "Nobody expects a list of that day."),
     }
-    return said.get(refused.code, complaint(locale, refused))
+    return known.get(refused.code, complaint(locale, refused))
 
 
 def complaint(locale: str, refused: CityBillError) -> str:
     """Say why a file was refused: the line, what is wrong, and what to do about it."""
     if isinstance(refused, BillFileError):
-        why = file_words.said(locale, refused.message)
+        why = said(locale, refused.message)
         why = f"{refused.column}: {why}" if refused.column else why
         if refused.line_no is None:
             return why
@@ -87,4 +87,4 @@ def complaint(locale: str, refused: CityBillError) -> str:
         "request.malformed": look.say(
             locale, "This cannot be read: a day is written as 2026-11-20, an amount as 86.50."
         ),
-    }.get(refused.code) or file_words.said(locale, str(refused))
+    }.get(refused.code) or said(locale, str(refused))

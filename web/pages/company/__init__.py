@@ -1,0 +1,1 @@
+"""A utility's own pages."""
