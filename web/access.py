@@ -2,6 +2,7 @@
 
 ``anyone``    no sign-in; ``visitor`` also reads who it is, if anybody
 ``resident``  somebody signed in
+``looker``    the same, found by the page itself when it looks: for pages that write nothing
 ``payer``     the same, or a guest: somebody who has shown that a bill is theirs to pay
 ``staff``     the city's own people, whatever their duties
 ``service``   those of them whose duty it is: residents, payments, refunds, chargebacks
@@ -18,8 +19,10 @@
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -48,15 +51,6 @@ def _transaction() -> Iterator[Session]:
 # scope="function": the commit comes before the answer leaves. By default it would come after it,
 # and somebody could read "paid" that was then rolled back.
 Db = Annotated[Session, Depends(_transaction, scope="function")]
-
-
-async def _looking() -> AsyncIterator[Session]:
-    with looking() as session:  # it connects when it is first asked, in the thread that asks
-        yield session
-
-
-# Of pages that many people open and that write nothing: neither a transaction nor threads for it.
-Look = Annotated[Session, Depends(_looking, scope="function")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +106,8 @@ def _is_api(request: Request) -> bool:
     return request.url.path.startswith("/api/")
 
 
-def anyone() -> None:
-    """Let everybody in."""
+async def anyone() -> None:
+    """Let everybody in; async, because it needs no thread."""
 
 
 def visitor(request: Request) -> Caller | None:
@@ -130,10 +124,36 @@ def resident(request: Request) -> Caller:
     Raises:
         NotSignedIn: no session, one that is over, or a guest's.
     """
-    caller = _find(request)
+    with looking() as session:
+        return _resident(request, session)
+
+
+def _resident(request: Request, session: Session) -> Caller:
+    caller = _find(request, session)
     if caller.role is Role.GUEST:
         raise NotSignedIn("please sign in: a guest can only pay")
     return _let_in(request, caller)
+
+
+Looks = Callable[[], AbstractContextManager[tuple[Session, Caller]]]
+
+
+async def looker(request: Request) -> Looks:
+    """Let whoever is signed in pass, in the thread of the page, which looks with the same session.
+
+    Of pages that many people open: a thread and a connection less for each. A session made before
+    would hold its connection while the page waits for a thread.
+
+    Raises:
+        NotSignedIn: as ``resident``, when the page begins to look.
+    """
+    return partial(_look, request)
+
+
+@contextmanager
+def _look(request: Request) -> Iterator[tuple[Session, Caller]]:
+    with looking() as session:
+        yield session, _resident(request, session)
 
 
 def payer(request: Request) -> Caller:
@@ -142,7 +162,8 @@ def payer(request: Request) -> Caller:
     Raises:
         NotSignedIn: no session, or one that is over.
     """
-    return _let_in(request, _find(request))
+    with looking() as session:
+        return _let_in(request, _find(request, session))
 
 
 def _let_in(request: Request, caller: Caller) -> Caller:
@@ -150,16 +171,13 @@ def _let_in(request: Request, caller: Caller) -> Caller:
     return caller
 
 
-def _find(request: Request) -> Caller:
+def _find(request: Request, session: Session) -> Caller:
     token = _token(request)
     if not token:
         raise NotSignedIn("please sign in")
-    # Not with the page's session: it would hold a connection and wait for a thread, while all
-    # threads wait for connections.
-    with looking() as session:
-        found = sign_in.find_session(session, token, now=utc_now())
-        duties = duties_of(session, found.id) if found.role is Role.STAFF else frozenset()
-        unread = 0 if _is_api(request) else count_unread(session, found.id)
+    found = sign_in.find_session(session, token, now=utc_now())
+    duties = duties_of(session, found.id) if found.role is Role.STAFF else frozenset()
+    unread = 0 if _is_api(request) else count_unread(session, found.id)
     if found.to_note:
         with transaction() as session:
             sign_in.note_seen(session, token, now=utc_now())
@@ -360,11 +378,12 @@ async def webhook(request: Request, code: str) -> str:
 
 
 RULES = (
-    anyone, visitor, resident, payer, staff, service, finance, either, setup, admin, operator,
-    company, sender, webhook, agent, television,
+    anyone, visitor, resident, looker, payer, staff, service, finance, either, setup, admin,
+    operator, company, sender, webhook, agent, television,
 )  # fmt: skip
 Visitor = Annotated[Caller | None, Depends(visitor)]
 Resident = Annotated[Caller, Depends(resident)]
+Looker = Annotated[Looks, Depends(looker)]
 Payer = Annotated[Caller, Depends(payer)]
 Staff = Annotated[Caller, Depends(staff)]
 Service = Annotated[Caller, Depends(service)]

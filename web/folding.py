@@ -3,14 +3,17 @@
 A page has some sixty sentences and twenty icons that are the same for everybody. They become text
 when its template is compiled: ``_('Pay')``, ``{% trans %}`` around the values that do change, and
 what a macro imported from a part says of constants (it sees its arguments and nothing else).
+
+A macro that is called with values is a function called with its arguments in order: what Jinja
+does around each such call, to find out what it calls and with what, costs more than what most say.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jinja2 import Environment, nodes
-from jinja2.compiler import CodeGenerator
+from jinja2.compiler import CodeGenerator, Frame, find_undeclared
 from jinja2.visitor import NodeTransformer
 
 _PLACE = re.compile(r"%\((\w+)\)s")
@@ -19,8 +22,55 @@ _PLACE = re.compile(r"%\((\w+)\)s")
 class FoldingGenerator(CodeGenerator):
     """Jinja's compiler; its environment's ``gettext_of`` says a sentence in its language."""
 
+    _put_out: nodes.Node | None = None  # the call of a macro that stands in the text as it is
+
     def visit_Template(self, node: nodes.Template, frame: Any = None) -> None:
+        self._arguments = dict(_arguments(self.environment, node))
         super().visit_Template(_Folding(self.environment, node).visit(node), frame)
+
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
+        """Call a macro as the function it is; all else as Jinja does."""
+        given = None if forward_caller else self._in_order(node)
+        if given is None:
+            super().visit_Call(node, frame, forward_caller=forward_caller)
+            return
+        self.write("(" if node is self._put_out else "Markup(")
+        self.visit(node.node, frame)
+        self.write("._func(")
+        for one in given:
+            if one is None:
+                self.write("missing")
+            else:
+                self.visit(one, frame)
+            self.write(", ")
+        self.write("))")
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        if self._is_markup(node):
+            self._put_out = node
+        else:
+            super()._output_child_pre(node, frame, finalize)
+
+    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        if not self._is_markup(node):
+            super()._output_child_post(node, frame, finalize)
+
+    def _is_markup(self, node: nodes.Expr) -> bool:
+        """Tell whether this is the call of a macro, which has escaped what it was given."""
+        return isinstance(node, nodes.Call) and self._in_order(node) is not None
+
+    def _in_order(self, node: nodes.Call) -> list[nodes.Expr | None] | None:
+        """Return what a macro is given in the order of its arguments; of another call None."""
+        if not isinstance(node.node, nodes.Name) or node.dyn_args or node.dyn_kwargs:
+            return None
+        names = self._arguments.get(node.node.name)
+        if names is None or len(node.args) > len(names):
+            return None
+        named = {one.key: one.value for one in node.kwargs}
+        rest = names[len(node.args) :]
+        if not named.keys() <= set(rest):
+            return None
+        return [*node.args, *(named.get(name) for name in rest)]
 
 
 class _Folding(NodeTransformer):
@@ -91,3 +141,23 @@ def _imported(template: nodes.Template) -> Iterator[tuple[str, tuple[str, str]]]
             for name in one.names:
                 macro, alias = name if isinstance(name, tuple) else (name, name)
                 yield alias, (one.template.value, macro)
+
+
+def _arguments(
+    environment: Environment, template: nodes.Template
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield each name that is one macro wherever the template says it, with its arguments.
+
+    Macros that get more than their arguments are left out.
+    """
+    own = {
+        one.name: [arg.name for arg in one.args]
+        for one in template.find_all(nodes.Macro)
+        if not find_undeclared(one.body, ("caller", "kwargs", "varargs"))
+    }
+    taken = {one.name for one in template.find_all(nodes.Name) if one.ctx != "load"}
+    for alias, (part, name) in _imported(template):
+        macro = getattr(environment.get_template(part).module, name)
+        if alias not in taken and not (macro.caller or macro.catch_kwargs or macro.catch_varargs):
+            yield alias, macro.arguments
+    yield from ((name, arguments) for name, arguments in own.items() if name not in taken)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing.homes.households import BELONGS, create_household, list_households
+from billing.homes.households import create_household, list_households
 from billing.homes.models import HouseholdAccount
 from billing.models import HomeKind, Household, HouseholdMember, MemberRole
 from core.clock import billing_date
@@ -100,18 +100,6 @@ def list_standings(session: Session, person_id: int) -> list[Standing]:
         Standing(Home(number, name, HomeKind(kind)), MemberRole(role))
         for number, name, kind, role in _STANDINGS.rows(session, {"person_id": person_id})
     ]
-
-
-def names_by_account(session: Session, person_id: int) -> dict[int, str]:
-    """Return by account the home of somebody's that has it; of several the first."""
-    rows = session.exec(
-        select(HouseholdAccount.account_id, Household.name)
-        .join(Household, col(Household.id) == col(HouseholdAccount.household_id))
-        .join(HouseholdMember, col(HouseholdMember.household_id) == col(Household.id))
-        .where(HouseholdMember.person_id == person_id, BELONGS)
-        .order_by(col(Household.id).desc(), col(HouseholdAccount.account_id))
-    )
-    return dict(rows.all())
 
 
 def list_members(session: Session, household_id: int, *, now: datetime) -> list[Member]:

@@ -1,7 +1,7 @@
 """Templates are compiled with what never changes already worked out, and say what they said."""
 
 import pytest
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined, UndefinedError
 from jinja2.compiler import CodeGenerator
 
 from web.folding import FoldingGenerator
@@ -14,6 +14,8 @@ WORDS = {
 }
 PART = """
 {% macro icon(name) %}<svg>{{ name }}</svg>{% endmacro %}
+{% macro row(title, size=2, note='') %}<li>{{ icon(title) }}{{ size }}{{ note }}</li>{% endmacro %}
+{% macro rest(title) %}{{ title }}{{ varargs|length }}{{ kwargs|length }}{% endmacro %}
 {% macro box() %}<p>{{ caller() }}</p>{% endmacro %}
 """
 
@@ -50,6 +52,17 @@ def said(source, generator=FoldingGenerator, **values):
         "{% from 'part.html' import icon %}{{ icon('<a>') }}{{ icon(sum) }}{{ icon(name='b') }}",
         "{% from 'part.html' import icon as drawn %}{{ drawn(_('Pay')) }}",
         "{% from 'part.html' import box %}{% call box() %}{{ _('Pay') }}{{ sum }}{% endcall %}",
+        "{% from 'part.html' import icon %}{% set drawn = icon(sum) %}{{ drawn }}{{ drawn|upper }}",
+        "{% from 'part.html' import icon %}{{ icon(sum) ~ sum }}{{ [icon(sum)]|join(sum) }}",
+        "{% from 'part.html' import row %}{{ row(sum) }}{{ row(sum, note='<i>') }}",
+        "{% from 'part.html' import row %}{{ row(sum, n, sum) }}",
+        "{% from 'part.html' import row %}{% for one in [sum, n] %}{{ row(one) }}{% endfor %}",
+        "{% from 'part.html' import row %}{{ row(n if n > 2 else sum, note=row(sum)) }}",
+        "{% from 'part.html' import row %}{% macro own(f) %}{{ f(1) }}{% endmacro %}{{ own(row) }}",
+        "{% from 'part.html' import icon %}{% macro own(icon) %}{{ icon }}{% endmacro %}"
+        "{{ own(n) }}",
+        "{% from 'part.html' import icon %}{% set icon = icon %}{{ icon(sum) }}",
+        "{% from 'part.html' import rest %}{{ rest(sum, n, one=sum) }}",
         "{% macro own(x) %}{{ x }}{{ sum }}{% endmacro %}{{ own('a') }}",
         "{% for one in [1, 2] %}{{ _('Pay %(sum)s now', sum=one) }}{% endfor %}",
     ],
@@ -71,6 +84,20 @@ def test_a_sentence_and_an_icon_are_text_once_compiled():
     compiled = environment(FoldingGenerator).compile(source, raw=True)
 
     assert "'<a><svg>x</svg>支付</a>'" in compiled
+
+
+def test_a_macro_is_called_as_the_function_it_is_and_what_it_lacks_is_said():
+    source = "{% from 'part.html' import row %}{{ row(note=n) }}"
+    compiled = environment(FoldingGenerator).compile(source, raw=True)
+
+    assert "._func(missing, missing, " in compiled
+    with pytest.raises(UndefinedError, match="parameter 'title' was not provided"):
+        said(source, n=3)
+
+
+def test_too_much_for_a_macro_is_refused():
+    with pytest.raises(TypeError, match="not more than 1 argument"):
+        said("{% from 'part.html' import icon %}{{ icon(sum, sum) }}", sum=1)
 
 
 def test_a_translation_that_names_no_value_of_the_template_is_found_when_it_is_read(monkeypatch):

@@ -28,7 +28,7 @@ from payments.traces import find_traces
 from payments.views import find_payment_of_bill
 from providers.registry import get_provider
 from web import look
-from web.access import Db, Look, Resident
+from web.access import Db, Looker, Resident
 from web.inputs import PLAIN
 from web.pages.page import edition_of, locale_of, page
 from web.pages.usage_charts import Page
@@ -74,10 +74,11 @@ def pdf_response(
 
 
 @router.get("/bills/{ref}")
-def show_bill(request: Request, ref: str, db: Look, caller: Resident) -> Response:
-    shown = bill_of_person(request, db, ref, caller.id)
-    bill: BillView = shown["bill"]
-    may_pay = pays_of(db, caller.id, bill.account.account_id)
+def show_bill(request: Request, ref: str, look: Looker) -> Response:
+    with look() as (db, caller):
+        shown = bill_of_person(request, db, ref, caller.id)
+        bill: BillView = shown["bill"]
+        may_pay = pays_of(db, caller.id, bill.account.account_id)
     counter = _counter_code(request, bill) if may_pay else None
     return page(request, "bill.html", **shown, may_pay=may_pay, counter=counter)
 

@@ -1,5 +1,6 @@
 """The home page: what is due, under way and settled, of all one's homes or of one."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -7,16 +8,15 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from billing import bills
-from billing.homes.households import account_view, find_household, visible_accounts
+from billing.homes.at_home import look_at_home
+from billing.homes.households import account_view, find_household
 from billing.homes.invitations import list_waiting
-from billing.homes.people import Standing, list_standings, names_by_account
 from billing.usage.hints import hints_of
 from billing.views import BillState, BillView
 from core.clock import billing_date, utc_now
-from core.errors import NotFound
 from identity.models import Role
 from payments.returns.tracker import coming_back
-from web.access import Look, Resident
+from web.access import Looker
 from web.pages.page import go, page
 
 router = APIRouter()
@@ -25,14 +25,13 @@ _UNDER_WAY = {BillState.IN_PAYMENT, BillState.PAID}
 
 
 @router.get("/")
-def home(request: Request, db: Look, caller: Resident, home: Home = None) -> Response:
-    if caller.role is Role.STAFF and find_household(db, caller.id) is None:
-        return go("/console")
-    waiting = list_waiting(db, caller.id, now=utc_now())
-    return page(
-        request, "home.html", waiting=waiting, coming=coming_back(db, caller.id),
-        **home_of_person(db, caller.id, home),
-    )  # fmt: skip
+def home(request: Request, look: Looker, home: Home = None) -> Response:
+    with look() as (db, caller):
+        if caller.role is Role.STAFF and find_household(db, caller.id) is None:
+            return go("/console")
+        waiting = list_waiting(db, caller.id, now=utc_now())
+        coming, shown = coming_back(db, caller.id), home_of_person(db, caller.id, home)
+    return page(request, "home.html", waiting=waiting, coming=coming, **shown)
 
 
 def home_of_person(
@@ -43,48 +42,36 @@ def home_of_person(
     Raises:
         NotFound: no home of theirs.
     """
-    mine = list_standings(session, person_id)
-    chosen = _chosen(mine, household_id)
-    accounts = visible_accounts(session, person_id, household_id=household_id)
-    payable = accounts
-    if not all(one.pays for one in mine):
-        payable = visible_accounts(session, person_id, to_pay=True)
-    shown = bills.list_at_home(session, accounts, today=billing_date(utc_now()))
+    mine = look_at_home(session, person_id, household_id)
+    accounts, today = mine.accounts, billing_date(utc_now())
+    shown = bills.list_at_home(session, accounts, today=today)
     due = sorted((bill for bill in shown if bill.state.payable), key=lambda bill: bill.pay_by_on)
-    credits_fen = _credits_left(shown)
+    only = mine.chosen or (mine.homes[0] if len(mine.homes) == 1 else None)
+    credits_fen = _by_account(bill for bill in shown if bill.state is BillState.CREDIT)
     return {
-        "homes": [one.home for one in mine],
-        "chosen": chosen.home if chosen else None,
-        "home_names": names_by_account(session, person_id) if len(mine) > 1 and not chosen else {},
-        "household_name": (chosen or mine[0]).home.name if chosen or len(mine) == 1 else "",
+        "homes": [one.home for one in mine.homes],
+        "chosen": mine.chosen.home if mine.chosen else None,
+        "home_names": {} if only else mine.names,
+        "household_name": only.home.name if only else "",
         "due_total_fen": sum(bill.open_fen for bill in due),
         "due_count": len(due),
         "next_due_on": due[0].pay_by_on if due else None,
+        "owed_fen": _by_account(due),
         "credits_fen": credits_fen,
         "credit_fen": sum(credits_fen.values()),
-        "due": [bill for bill in due if bill.account.account_id in payable],
-        "others_due": [bill for bill in due if bill.account.account_id not in payable],
+        "due": [bill for bill in due if bill.account.account_id in mine.payable],
+        "others_due": [bill for bill in due if bill.account.account_id not in mine.payable],
         "in_progress": [bill for bill in shown if bill.state in _UNDER_WAY],
         "settled": [b for b in shown if not b.state.payable and b.state not in _UNDER_WAY],
         "accounts": [account_view(account) for account in accounts.values()],
-        "hints": hints_of(session, shown, person_id=person_id, today=billing_date(utc_now())),
+        "hints": hints_of(session, shown, person_id=person_id, today=today),
     }
 
 
-def _chosen(mine: list[Standing], household_id: int | None) -> Standing | None:
-    if household_id is None:
-        return None
-    chosen = next((one for one in mine if one.home.id == household_id), None)
-    if chosen is None:
-        raise NotFound("there is no such home")
-    return chosen
-
-
-def _credits_left(shown: list[BillView]) -> dict[int, int]:
-    """Return by account what companies owe: never taken off what is due, only shown beside it."""
-    left: dict[int, int] = {}
-    for bill in shown:
-        if bill.state is BillState.CREDIT:
-            account_id = bill.account.account_id
-            left[account_id] = left.get(account_id, 0) - bill.open_fen
-    return left
+def _by_account(bills: Iterable[BillView]) -> dict[int, int]:
+    """Return by account what bills come to: to pay, or what companies owe."""
+    sums: dict[int, int] = {}
+    for bill in bills:
+        account_id = bill.account.account_id
+        sums[account_id] = sums.get(account_id, 0) + abs(bill.open_fen)
+    return sums
