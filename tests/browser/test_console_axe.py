@@ -37,6 +37,8 @@ NO_LINK = {
     "/console/remittances/files/{file_id}", "/console/books/{book_file_id}",
     "/console/documents/{batch_id}", "/company/documents/{batch_id}",
 }  # fmt: skip
+TABLET = {"width": 768, "height": 1024}
+HEAD = ".top .wrap > :visible, .top .nav li > :visible"
 PARTS = 4  # each within the time a test may take on a machine that does other things
 
 
@@ -108,6 +110,18 @@ def test_every_page_can_be_used_by_everybody(chromium, at_the_desk, part):
             wrong += [f"{path}, {one}" for one in on_a_desk(tab, name) + on_a_phone(tab, name)]
 
     assert wrong == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("language", ["zh-CN", "en-GB"])
+def test_the_head_of_a_page_is_one_line_on_a_tablet(chromium, at_the_desk, language, room):
+    with window(chromium, viewport=TABLET, locale=language) as context:
+        tab = context.new_page()
+        come_to(tab, at_the_desk, room)
+        boxes = [one.bounding_box() for one in tab.locator(HEAD).all()]
+
+    middles = [box["y"] + box["height"] / 2 for box in boxes]
+    assert max(middles) - min(middles) < 10
 
 
 def on_a_desk(tab: Tab, name: str) -> list[str]:
