@@ -91,20 +91,6 @@ def _row_json(alias: str) -> str:
     return f"jsonb_build_object({columns})"
 
 
-# Row by row by index, whatever the planner believes of a table that is a moment old: OFFSET 0.
-_UNCHANGED = text(f"""
-    SELECT count(*), coalesce(bool_or(c.holder_name NOT IN ('', a.holder_name)), false)
-    FROM incoming c
-    CROSS JOIN LATERAL (
-        SELECT a.id, a.holder_name FROM utility_account a
-        WHERE a.provider_code = :provider_code AND a.account_no = c.account_no OFFSET 0) a
-    CROSS JOIN LATERAL (
-        SELECT FROM bill b
-        WHERE b.account_id = a.id AND b.id = c.id AND b.id BETWEEN :first_id AND :last_id
-          AND b.version = c.version AND b.cancelled_at IS NULL AND {_SAME_CONTENT} OFFSET 0) b
-    WHERE c.kind IN ('bill', 'correct')
-""")  # noqa: S608  our own text above
-
 # Rows that did not land as new bills and are not simply what we hold already, numbered by turn
 # where a bill comes more than once. Most rows of a file that comes again end here, unlocked.
 _CONTESTED = text(f"""
@@ -264,13 +250,6 @@ _REJECT = text("""
     JOIN unnest(CAST(:verdicts AS text[]), CAST(:reasons AS text[])) AS r (verdict, reason)
       USING (verdict)
 """)
-
-
-def count_unchanged(session: Session, chunk: Chunk) -> tuple[int, bool]:
-    """Count the rows of ``incoming`` that are exactly what we hold; is a holder's name not?"""
-    session.execute(BY_INDEX)
-    same, renamed = session.execute(_UNCHANGED, chunk.values()).one()
-    return same, renamed
 
 
 def settle(session: Session, chunk: Chunk, *, met: int) -> dict[str, int]:

@@ -6,6 +6,7 @@ standard output and nothing else; progress and complaints go to standard error.
 A command is loaded when it is called: a night of files is many short commands.
 """
 
+import gc
 import sys
 from pkgutil import resolve_name
 from typing import Any, Final, NoReturn
@@ -48,9 +49,20 @@ class Commands(TyperGroup):
         place = COMMANDS.get(cmd_name)
         if place is None:
             return None
-        command = typer.main.get_command(resolve_name(place))
+        command = typer.main.get_command(_loaded(place))
         command.name = cmd_name
         return command
+
+
+def _loaded(place: str) -> Any:
+    """Import a command; collecting garbage between modules takes a quarter of the time it takes."""
+    gc.disable()
+    try:
+        found = resolve_name(place)
+        gc.freeze()
+    finally:
+        gc.enable()
+    return found
 
 
 app = typer.Typer(

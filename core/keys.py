@@ -7,12 +7,11 @@ key goes straight to its month. See ``docs/adr/0001-keys-that-know-their-month.m
 """
 
 import hashlib
-from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 
 _LOW_BITS = 51
-_LOW_MASK = (1 << _LOW_BITS) - 1
+LOW_MASK = (1 << _LOW_BITS) - 1
 _EPOCH_MONTH = 2000 * 12
 
 
@@ -20,7 +19,7 @@ def month_key(month: date, low: int) -> int:
     """Return the key of ``month`` (any day in it) whose 51 low bits are ``low``."""
     index = month.year * 12 + month.month - 1 - _EPOCH_MONTH
     assert 0 <= index < 1 << 12, month
-    assert 0 <= low <= _LOW_MASK, low
+    assert 0 <= low <= LOW_MASK, low
     return index << _LOW_BITS | low
 
 
@@ -39,15 +38,7 @@ def month_range(month: date) -> tuple[int, int]:
 def named_key(month: date, name: str) -> int:
     """Return the key ``name`` has in ``month``: the same name, the same key, on any machine."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return _first_key(month) | int.from_bytes(digest) & _LOW_MASK
-
-
-def named_keys(month: date, names: Iterable[str]) -> list[int]:
-    """Return the `named_key` of every name in ``month``: a file has millions of them."""
-    first, mask, digest_of, number = _first_key(month), _LOW_MASK, hashlib.blake2b, int.from_bytes
-    return [
-        first | number(digest_of(name.encode(), digest_size=8).digest()) & mask for name in names
-    ]
+    return _first_key(month) | int.from_bytes(digest) & LOW_MASK
 
 
 @lru_cache(maxsize=64)

@@ -55,7 +55,8 @@ _PHASES = (
     ("INSERT INTO outbox_event", "telling of a chunk"),
     ("verdict", "judging corrections"),
     ("contested", "judging corrections"),
-    ("incoming", "comparing with bills held"),
+    ("trim_scale(b.usage)", "comparing with bills held"),
+    ("incoming", "taking in what meets bills held"),
     ("utility_account", "finding accounts"),
 )
 

@@ -16,7 +16,7 @@ from core.clock import billing_date
 from core.db import driver
 from providers.base import RecordKind
 
-_TEXTS: Final = pl.selectors.string()
+_NULL: Final = "\x01"  # in no text of ours
 
 
 def may_be_new(chunk: Chunk) -> bool:
@@ -25,7 +25,10 @@ def may_be_new(chunk: Chunk) -> bool:
     return bool(
         (rows["kind"] == RecordKind.BILL.value).all()
         and (rows["issued_on"] <= billing_date(chunk.now)).all()
-        and not rows.select("account_no", "id").is_duplicated().any()
+        and (
+            rows["id"].n_unique() == rows.height  # a tenth of the price, and nearly always enough
+            or not rows.select("account_no", "id").is_duplicated().any()
+        )
     )
 
 
@@ -70,13 +73,24 @@ def _bill_columns(chunk: Chunk) -> Iterable[pl.Expr]:
 
 def _copy(connection: psycopg.Connection[Any], table: str, rows: pl.DataFrame) -> None:
     """COPY rows into a table whose columns have the frame's names."""
-    buffer = io.BytesIO()
-    rows.with_columns(_TEXTS.str.replace_all("\\", "\\\\", literal=True)).write_csv(
-        buffer, include_header=False, separator="\t", quote_style="never", null_value="\\N"
-    )
-    query = f"COPY {table} ({', '.join(rows.columns)}) FROM STDIN"
+    query = f"COPY {table} ({', '.join(rows.columns)}) FROM STDIN (NULL '{_NULL}')"
     with connection.cursor().copy(query.encode()) as copy:
-        copy.write(buffer.getbuffer())
+        copy.write(copy_text(rows))
+
+
+def copy_text(rows: pl.DataFrame) -> bytes:
+    """Return rows as COPY reads them; no text may hold a control character."""
+    buffer = io.BytesIO()
+    rows.with_columns(*map(_worded, rows.select(pl.selectors.by_dtype(pl.Date)))).write_csv(
+        buffer, include_header=False, separator="\t", quote_style="never", null_value=_NULL
+    )
+    return buffer.getvalue().replace(b"\\", b"\\\\")
+
+
+def _worded(days: pl.Series) -> pl.Series:
+    """Return days as text: there are few in a chunk, and writing them one by one takes longest."""
+    each = days.unique()
+    return days.replace_strict(each, each.cast(pl.String), return_dtype=pl.String)
 
 
 _KNOWN: Final = """
@@ -96,7 +110,7 @@ _MAKE: Final = """
 def _accounts(connection: psycopg.Connection[Any], chunk: Chunk) -> pl.DataFrame:
     """Return the ids of a chunk's accounts, making those that are new."""
     nos = chunk.rows["account_no"].unique(maintain_order=True)
-    known = _known(connection, chunk.provider_code, nos)
+    known = known_accounts(connection, chunk.provider_code, nos)
     if known.height == nos.len():
         return known
     missing = (
@@ -106,23 +120,25 @@ def _accounts(connection: psycopg.Connection[Any], chunk: Chunk) -> pl.DataFrame
     )
     told = [missing[name].to_list() for name in ("account_no", "holder_name", "address")]
     connection.execute(_MAKE, [chunk.provider_code, chunk.now, *told])
-    made = _known(connection, chunk.provider_code, missing["account_no"])
+    made = known_accounts(connection, chunk.provider_code, missing["account_no"])
     return pl.concat([known, made])
 
 
-def _known(connection: psycopg.Connection[Any], provider_code: str, nos: pl.Series) -> pl.DataFrame:
-    """Look accounts up; their numbers hold no line break, which is what parts them here."""
-    asked = "\n".join(nos.to_list())
+def known_accounts(
+    connection: psycopg.Connection[Any], provider_code: str, nos: pl.Series
+) -> pl.DataFrame:
+    """Look accounts up (``account_no``, ``account_id``, ``held_name``).
+
+    Their numbers hold no line break, which is what parts them here.
+    """
+    asked = nos.str.join("\n").item()
     found = connection.execute(_KNOWN, [provider_code, asked]).fetchone()
-    texts, ids, names = found if found is not None and found[0] is not None else ("", "", "")
+    texts = found if found is not None and found[0] is not None else None
+    columns = [pl.Series([text]).str.split("\n").explode() for text in texts or ()]
     return pl.DataFrame(
-        {
-            "account_no": texts.split("\n") if ids else [],
-            "account_id": pl.Series(ids.split("\n") if ids else [], dtype=pl.String).cast(pl.Int64),
-            "held_name": names.split("\n") if ids else [],
-        },
-        schema={"account_no": pl.String, "account_id": pl.Int64, "held_name": pl.String},
-    )
+        columns or [pl.Series([], dtype=pl.String)] * 3,
+        schema=["account_no", "account_id", "held_name"],
+    ).cast({"account_id": pl.Int64})
 
 
 _INCOMING: Final = text("""

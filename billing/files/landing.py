@@ -25,6 +25,7 @@ from sqlmodel import Session
 
 from billing import corrections, readings
 from billing.files import arrivals, holders
+from billing.files.held import held
 from billing.files.staging import Staged
 from billing.files.turns import GiveWay, Stopped, Turns
 from core import outbox
@@ -173,9 +174,13 @@ def _try(
             raise LandingFailed(told) from None
 
 
-# What blocks a lane may be the other one, waiting for this one: better to give up early. And a
-# chunk lost in a crash is lost with its count: only the import's last word waits for the disk.
-_LIGHTLY = text("SET LOCAL lock_timeout = '500ms'; SET LOCAL synchronous_commit = off")
+# What blocks a lane may be the other one, waiting for this one: better to give up early. A chunk
+# lost in a crash is lost with its count: only the import's last word waits for the disk. And each
+# core has its lane: a plan that takes more of them, or reads whole tables, is never worth it.
+_LIGHTLY = text("""
+    SET LOCAL lock_timeout = '500ms'; SET LOCAL synchronous_commit = off;
+    SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL enable_seqscan = off
+""")
 
 
 def _land_as_new(session: Session, chunk: corrections.Chunk) -> Landed | None:
@@ -184,12 +189,10 @@ def _land_as_new(session: Session, chunk: corrections.Chunk) -> Landed | None:
 
 
 def _land_as_known(session: Session, chunk: corrections.Chunk) -> Landed | None:
-    arrivals.load(session, chunk)
-    rows = chunk.upto - chunk.after
-    same, renamed = corrections.count_unchanged(session, chunk)
-    if same < rows:
+    same = held(session, chunk)
+    if same is None:
         return None
-    return Landed(_counts(unchanged=rows), renamed)
+    return Landed(_counts(unchanged=chunk.upto - chunk.after), same.renamed)
 
 
 def _land_alone(

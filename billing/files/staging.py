@@ -19,7 +19,8 @@ import polars as pl
 from billing.files import limits
 from billing.readings import reading_text
 from billing.rules.payable import check_pay_terms, pay_terms_json
-from core.keys import named_key, named_keys
+from core.key_columns import named_keys
+from core.keys import named_key
 from providers.base import BillRecord, Heading, RecordKind, Reject
 from providers.bulk import FRAME, Bulk, items_text
 
@@ -160,8 +161,9 @@ def _line_no(row: BillRecord | Reject) -> int:
 
 
 def _ids(months: pl.Series, bill_nos: pl.Series) -> pl.Series:
+    """Return the `named_key` of every bill number in its month: a file has millions of them."""
     if months.n_unique() == 1:
-        return pl.Series("id", named_keys(months[0], bill_nos.to_list()), pl.Int64)
+        return named_keys(months[0], bill_nos.cast(pl.Binary)).alias("id")
     return pl.Series("id", list(map(named_key, months.to_list(), bill_nos.to_list())), pl.Int64)
 
 

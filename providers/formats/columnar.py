@@ -60,25 +60,31 @@ class Columnar:
         Returns:
             Bills as `FRAME` has them, and the lines that are to be judged one by one.
         """
-        line = pl.col("line")
-        whole = line.str.count_matches(self._delimiter, literal=True).is_in(
-            [count - 1 for count in self._counts]
-        )
-        if self._profile.file.quoted:
-            whole &= ~line.str.contains('"', literal=True)
-        cells = line.str.split_exact(self._delimiter, max(self._counts) - 1)
+        cells = pl.col("line").str.split_exact(self._delimiter, max(self._counts))
         rows = (
-            lines.with_columns(whole.alias("whole"), cells.alias("cells"))
+            lines.rechunk()
+            .with_columns(cells.alias("cells"))
             .unnest("cells")
+            .with_columns(self._whole().alias("whole"))
             .with_columns(pl.selectors.starts_with("field_").fill_null(""))
+            .with_columns(*self._values())
+            .with_columns(sure=pl.col("whole") & self._sure())
+            .with_columns(left_fen=pl.col("amount_fen") - self._printed_fen())
         )
-        rows = rows.with_columns(*self._values()).with_columns(sure=self._sure())
-        rows = rows.with_columns(left_fen=pl.col("amount_fen") - self._printed_fen())
-        sure = pl.col("whole") & pl.col("sure") & self._agree(rows)
-        rows = rows.with_columns(sure.fill_null(value=False).alias("sure"))
-        taken = rows.filter("sure") if not rows["sure"].all() else rows
-        bills = taken.select(*self._bill())
-        return bills, rows.filter(~pl.col("sure")).select("line_no", "line")
+        sure = rows.select((pl.col("sure") & self._agree(rows)).fill_null(value=False))["sure"]
+        if sure.all():
+            return rows.select(*self._bill()), lines.clear()
+        taken = rows.filter(sure).rechunk()  # `pl.format` fails where a column has an empty piece
+        return taken.select(*self._bill()), lines.filter(~sure)
+
+    def _whole(self) -> pl.Expr:
+        """Return which lines have as many cells as a row may have; they are cut one later."""
+        least, most = min(self._counts), max(self._counts)
+        assert len(self._counts) == most - least + 1
+        whole = pl.col(f"field_{least - 1}").is_not_null() & pl.col(f"field_{most}").is_null()
+        if self._profile.file.quoted:
+            whole &= ~pl.col("line").str.contains('"', literal=True)
+        return whole
 
     def _cell(self, column: Column | str) -> pl.Expr:
         name = column if isinstance(column, str) else column.name

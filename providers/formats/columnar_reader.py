@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import BinaryIO, Final, NamedTuple
 
 import polars as pl
@@ -17,7 +18,13 @@ from providers.formats.totals import Totals, refuse_more
 
 _BLOCK_CHARACTERS: Final = 2 << 20  # judged at a time
 _AHEAD: Final = 2  # blocks in the making while one is being used
-_LINES: Final = pl.Schema({"line_no": pl.Int64, "line": pl.String})
+
+
+class _Block(NamedTuple):
+    """Whole lines of a file, the first of which has this number."""
+
+    first_no: int
+    text: str
 
 
 class _Judged(NamedTuple):
@@ -33,15 +40,16 @@ class ColumnarReader(DelimitedReader):
 
     def read_bulk(self, stream: BinaryIO) -> Iterator[Heading | Bulk]:
         blocks = _blocks(stream, self._profile.file.codec)
-        first = next(blocks, _LINES.to_frame())
-        line_no, line = first.row(0) if first.height else (1, "")
+        first = next(blocks, _Block(1, ""))
+        opening = _numbered(first)
+        line_no, line = opening.row(0) if opening.height else (1, "")
         rows, heading = self._header(line_no, line)
         if heading is not None:
             yield heading
         totals = Totals()
         ending: Ending | None = None
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="judge") as pool:
-            for judged in self._in_order(pool, rows, _chain(first[1:], blocks)):
+            for judged in self._in_order(pool, rows, chain([first], blocks), line_no):
                 line_no = judged.last_no
                 if ending is not None:
                     refuse_more([(line_no, "")])
@@ -57,13 +65,18 @@ class ColumnarReader(DelimitedReader):
             self._finish(None, (), totals, line_no)
 
     def _in_order(
-        self, pool: ThreadPoolExecutor, rows: Rows, blocks: Iterable[pl.DataFrame]
+        self, pool: ThreadPoolExecutor, rows: Rows, blocks: Iterable[_Block], header_no: int
     ) -> Iterator[_Judged]:
-        """Judge blocks side by side, a few ahead of their use."""
+        """Judge blocks side by side, a few ahead of their use; an empty one is left out."""
         columnar = Columnar(self._profile, rows.places, frozenset(rows.padding))
         mark = f"{self._mark}{self._delimiter}" if self._mark else None
 
-        def judge(lines: pl.DataFrame) -> _Judged:
+        def judge(block: _Block) -> _Judged | None:
+            lines = _numbered(block)
+            if block.first_no <= header_no:
+                lines = lines.filter(pl.col("line_no") > header_no)
+            if not lines.height:
+                return None
             end = lines.height
             if mark is not None:
                 at = lines["line"].str.starts_with(mark).arg_max() or 0
@@ -71,13 +84,19 @@ class ColumnarReader(DelimitedReader):
             bills, rest = columnar.judge(lines[:end]) if end else (NO_BILLS, lines[:0])
             return _Judged(bills, pl.concat([rest, lines[end:]]), lines["line_no"][-1])
 
-        making: deque[Future[_Judged]] = deque()
-        for lines in blocks:
-            making.append(pool.submit(judge, lines))
+        making: deque[Future[_Judged | None]] = deque()
+        for block in blocks:
+            making.append(pool.submit(judge, block))
             if len(making) > _AHEAD:
-                yield making.popleft().result()
+                yield from _made(making)
         while making:
-            yield making.popleft().result()
+            yield from _made(making)
+
+
+def _made(making: deque[Future[_Judged | None]]) -> Iterator[_Judged]:
+    judged = making.popleft().result()
+    if judged is not None:
+        yield judged
 
 
 def _drain(
@@ -91,8 +110,8 @@ def _drain(
             return ending
 
 
-def _blocks(stream: BinaryIO, encoding: str) -> Iterator[pl.DataFrame]:
-    """Yield a file's lines that are not empty, numbered, in blocks worth the judging."""
+def _blocks(stream: BinaryIO, encoding: str) -> Iterator[_Block]:
+    """Yield a file's lines in blocks worth the judging."""
     waiting: list[str] = []
     waiting_no, size = 1, 0
     for first_no, text in numbered_blocks(stream, encoding):
@@ -101,18 +120,15 @@ def _blocks(stream: BinaryIO, encoding: str) -> Iterator[pl.DataFrame]:
         waiting.append(text)
         size += len(text)
         if size >= _BLOCK_CHARACTERS:
-            yield _numbered("\n".join(waiting), waiting_no)
+            yield _Block(waiting_no, "\n".join(waiting))
             waiting, size = [], 0
     if waiting:
-        yield _numbered("\n".join(waiting), waiting_no)
+        yield _Block(waiting_no, "\n".join(waiting))
 
 
-def _numbered(text: str, first_no: int) -> pl.DataFrame:
-    lines = pl.DataFrame({"line": text.split("\n")}).with_row_index("line_no", offset=first_no)
-    return lines.cast({"line_no": pl.Int64}).filter(pl.col("line") != "")
-
-
-def _chain(first: pl.DataFrame, blocks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    if first.height:
-        yield first
-    yield from (block for block in blocks if block.height)
+def _numbered(block: _Block) -> pl.DataFrame:
+    """Return a block's lines that are not empty (``line_no``, ``line``)."""
+    lines = pl.Series("line", [block.text]).str.split("\n").explode()
+    numbers = pl.int_range(block.first_no, block.first_no + lines.len(), eager=True)
+    numbered = pl.DataFrame({"line_no": numbers, "line": lines})
+    return numbered.filter(lines != "") if (lines == "").any() else numbered

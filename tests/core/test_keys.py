@@ -2,11 +2,13 @@
 
 from datetime import date
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.clock import add_months
+from core.key_columns import named_keys
 from core.keys import month_key, month_of, month_range, named_key
 
 DAYS = st.dates(date(2000, 1, 1), date(2341, 4, 30))
@@ -67,3 +69,10 @@ def test_the_ranges_of_two_months_in_a_row_adjoin(day):
 def test_what_does_not_fit_is_refused_not_wrapped_around(day, low):
     with pytest.raises(AssertionError):
         month_key(day, low)
+
+
+@given(DAYS, st.lists(st.text()))
+def test_a_column_of_names_has_the_keys_of_its_names(day, names):
+    column = pl.Series(names, dtype=pl.String).cast(pl.Binary)
+
+    assert named_keys(day, column).to_list() == [named_key(day, name) for name in names]
