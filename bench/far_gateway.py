@@ -12,11 +12,15 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import uvloop
+
+_LENGTH = re.compile(rb"(?i)(?:^|\n)content-length: *([0-9]+)")
 CALLERS = 8  # connections on which callbacks go out
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -66,7 +70,7 @@ class FarGateway:
         try:
             while line := await reader.readline():
                 method, path, _ = line.decode().split(" ", 2)
-                code, told = self.answer(method, path, await _body(reader))
+                code, told = self.answer(method, path, await read_body(reader))
                 text = json.dumps(told).encode()
                 writer.write(
                     f"HTTP/1.1 {code} OK\r\nContent-Type: application/json\r\n"
@@ -100,17 +104,13 @@ class FarGateway:
                 line = line if status else None
             if line is None or b" 204 " not in status:
                 raise SystemExit(f"our callback was answered {status!r}")
-            await _body(line[0])
+            await read_body(line[0])
 
 
-async def _body(reader: asyncio.StreamReader) -> bytes:
+async def read_body(reader: asyncio.StreamReader) -> bytes:
     """Read the rest of a message: its headers, and as much as they announce."""
-    length = 0
-    while (line := await reader.readline()) not in {b"\r\n", b""}:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            length = int(value)
-    return await reader.readexactly(length)
+    announced = _LENGTH.search(await reader.readuntil(b"\r\n\r\n"))
+    return await reader.readexactly(int(announced[1])) if announced else b""
 
 
 async def _main(port: int, secret: str) -> None:
@@ -127,4 +127,5 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--secret", required=True)
     chosen = parser.parse_args()
-    asyncio.run(_main(chosen.port, chosen.secret))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_main(chosen.port, chosen.secret))

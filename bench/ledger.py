@@ -35,7 +35,7 @@ from cli.servers import Servers, default_data_dir
 from core import db
 from core.db import transaction
 from core.keys import month_key
-from payments import settlement
+from payments import applying, settlement
 from payments.gateways.base import GatewayReply, GatewayStatus
 
 MONTH, NOW = date(2026, 11, 1), datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
@@ -120,7 +120,7 @@ def pgbench_script(households: int) -> str:
 
     return (
         f"SELECT nextval('bench_n') AS n \\gset\n\\set id {FIRST} + :n\nBEGIN;\n"
-        f"{filled(settlement._LOCK)}{filled(settlement._APPLY)}COMMIT;\n"
+        f"{filled(settlement._LOCK)}{filled(applying.APPLY)}COMMIT;\n"
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from bench.ledger import COMPANIES
 from core.clock import billing_date, month_start
 from core.keys import month_key
-from payments import settlement
+from payments import applying, settlement
 
 RESIDENTS = 3_000
 MONTH = month_start(billing_date(datetime.now(UTC)))
@@ -42,7 +42,7 @@ def pgbench_script() -> str:
         return " ".join(typed.split()) + ";\n"
 
     parts = [_OPEN.format(account=account, bill=bill), _HEAR]
-    parts += [settlement._LOCK.text, settlement._APPLY.text, _DONE]
+    parts += [settlement._LOCK.text, applying.APPLY.text, _DONE]
     statements = [one for part in parts for one in part.split(";\n") if one.strip()]
     head = f"SELECT nextval('bench_n') AS n \\gset\n\\set id {FIRST} + 1000000000 + :n\n"
     return head + "".join(filled(one) for one in statements)

@@ -86,11 +86,24 @@ _CONTENTS = HotStatement("""
 """)
 
 
+# The same of one company, inside a larger statement: NULL without any.
+CONTENT = """
+    SELECT content FROM provider_terms
+    WHERE provider_code = a.provider_code AND effective_on <= :day AND approved_at IS NOT NULL
+    ORDER BY effective_on DESC LIMIT 1
+"""
+
+
+def read_content(content: str | None) -> Terms:
+    """Return the terms that ``CONTENT`` found."""
+    return Terms() if content is None else parse_terms(content)
+
+
 def terms_of(session: Session, provider_codes: Iterable[str], day: date) -> dict[str, Terms]:
     """Return what ``terms_on`` does for each of several companies, in one query."""
     codes = list(dict.fromkeys(provider_codes))
     found = dict(_CONTENTS.rows(session, {"codes": codes, "day": day}))
-    return {code: parse_terms(found[code]) if code in found else Terms() for code in codes}
+    return {code: read_content(found.get(code)) for code in codes}
 
 
 def in_force(

@@ -187,7 +187,7 @@ def worker(name: str, queues: str, threads: int) -> tuple[str, ...]:
     return (
         "celery", "--quiet", "-A", "workers.app", "worker", "--hostname", f"{name}@%h",
         "--queues", queues, "--concurrency", str(threads), "--loglevel", "WARNING",
-        "--without-gossip", "--without-mingle",
+        "--without-gossip", "--without-mingle", "--without-heartbeat",
     )  # fmt: skip
 
 

@@ -2,11 +2,11 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from core.errors import Invalid
 
 APP_ROLE = "citybill_app"  # what the application works as, whoever it signs in as
 IDLE_SECONDS = 2  # after which a connection may have been lost unseen
+_ONCE = "-c plan_cache_mode=force_generic_plan"  # docs/adr/0017 and 0018
 _STATE: dict[str, Engine] = {}
 
 SQLModel.metadata.naming_convention = {
@@ -95,16 +96,18 @@ def bind(database_url: str, *, pool_size: int = 10) -> Engine:
     They work as ``citybill_app``, a role the migrations make, which cannot change the ledger.
 
     Args:
-        pool_size: how many connections at most; as many again for ``looking``, where that is used.
+        pool_size: how many connections at most; as many again for ``looking``, and for ``acting``,
+            where these are used.
     """
     hang_up()
     _STATE["engine"] = _connect(database_url, pool_size)
     # Bills lie in a partition a month: to plan for each household's numbers anew takes longer than
     # to look. Nothing is begun there, so there is nothing to roll back when one is done.
     _STATE["looking"] = _connect(
-        database_url, pool_size, plans="-c plan_cache_mode=force_generic_plan",
-        isolation_level="AUTOCOMMIT", pool_reset_on_return=None,
+        database_url, pool_size, plans=_ONCE, isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
     )  # fmt: skip
+    _STATE["acting"] = _connect(database_url, pool_size, plans=_ONCE)
     return _STATE["engine"]
 
 
@@ -156,6 +159,11 @@ def engine() -> Engine:
     return _STATE["engine"]
 
 
+def engines() -> list[Engine]:
+    """Return every engine ``bind`` made: whoever watches transactions watches them all."""
+    return list(_STATE.values())
+
+
 @contextmanager
 def transaction(on: Connection | None = None) -> Iterator[Session]:
     """Open a session, commit on success, roll back on error: the only commit there is.
@@ -165,6 +173,18 @@ def transaction(on: Connection | None = None) -> Iterator[Session]:
             transactions (temporary tables, session locks).
     """
     with Session(on or engine(), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def acting() -> Iterator[Session]:
+    """Open a transaction whose statements are planned once, whatever they are asked with.
+
+    For acts on things that are known by key: a payment, a bill, a job, or some tens of them. What
+    reads or writes by the thousand, or has filters that may be absent, belongs to ``transaction``.
+    """
+    assert "acting" in _STATE, "core.db.bind was not called by this process's edge"
+    with Session(_STATE["acting"], expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -195,20 +215,60 @@ class HotStatement:
 
     def __init__(self, sql: str) -> None:
         self.text = sql
-        self._query = re.sub(
+        self.query = re.sub(
             r"(?<!:):([a-z_][a-z0-9_]*)", r"%(\1)s", sql.replace("%", "%%")
         ).encode()
 
     def rows(self, session: Session, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run it in the session's transaction and return its rows."""
         session.flush()
-        return driver(session).execute(self._query, values).fetchall()
+        return driver(session).execute(self.query, values).fetchall()
+
+    def alone(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run it as a transaction of its own, planned once, and committed when this returns."""
+        with _borrowed() as held:
+            return held.execute(self.query, values).fetchall()
+
+
+class Asked(NamedTuple):
+    """A hot statement and the values it is asked with."""
+
+    statement: HotStatement
+    values: Mapping[str, Any]
+
+
+def together(session: Session, asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
+    """Run statements one after another, none of which needs another's rows; returns all rows.
+
+    Sent in one go and answered in one: the way to the database and back costs as much as many a
+    statement. Each sees what was committed before it began, as if it had been sent alone.
+    """
+    session.flush()
+    held = driver(session)
+    with held.pipeline():
+        cursors = [held.execute(one.statement.query, one.values) for one in asked]
+    return [cursor.fetchall() for cursor in cursors]
 
 
 def count_changed(done: Result[Any]) -> int:
     """Return how many rows a statement that was just run has changed."""
     assert isinstance(done, CursorResult)
     return done.rowcount
+
+
+@contextmanager
+def _borrowed() -> Iterator[psycopg.Connection[Any]]:
+    """Hold psycopg's own connection on which every statement commits by itself."""
+    assert "looking" in _STATE, "core.db.bind was not called by this process's edge"
+    with _STATE["looking"].connect() as held:
+        raw = held.connection.driver_connection
+        assert isinstance(raw, psycopg.Connection)
+        try:
+            yield raw
+        finally:
+            if raw.closed:
+                held.invalidate()
+                hang_up()  # one was lost: whoever lay idle beside it may be, too
 
 
 def driver(session: Session) -> psycopg.Connection[Any]:

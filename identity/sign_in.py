@@ -7,7 +7,6 @@ Whoever types a contact nobody has is told the same as everybody else.
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import update
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -146,10 +145,15 @@ def find_session(session: Session, token: str, *, now: datetime) -> SignedIn:
     )  # fmt: skip
 
 
+_SEEN = HotStatement("""
+    UPDATE web_session SET seen_at = greatest(seen_at, :now) WHERE token_hash = :token_hash
+    RETURNING person_id
+""")
+
+
 def note_seen(session: Session, token: str, *, now: datetime) -> None:
     """Note that whoever a cookie belongs to is still there; their half hour begins anew."""
-    seen = update(WebSession).where(col(WebSession.token_hash) == crypto.fingerprint(token))
-    session.execute(seen.values(seen_at=func.greatest(WebSession.seen_at, now)))
+    _SEEN.rows(session, {"token_hash": crypto.fingerprint(token), "now": now})
 
 
 def list_sign_ins(

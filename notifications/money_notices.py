@@ -8,9 +8,9 @@ from core.db import HotStatement
 from notifications import payment_facts
 from notifications.notices import payer_of, payers_of
 from notifications.telling import Telling, tell, tell_all
+from payments.applying import STRAY_REASON
 from payments.models import Payment
 from payments.returns.models import Refund, RefundStatus
-from payments.settlement import STRAY_REASON
 from payments.states import Outcome
 
 _UNDECIDED = frozenset({Outcome.WAITING, Outcome.PAID})

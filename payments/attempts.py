@@ -7,7 +7,7 @@ never to have left us. A process that dies in between leaves "asked", which is t
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, text
 from sqlmodel import Field, Session, SQLModel
@@ -70,9 +70,31 @@ _NOTE = HotStatement("""
 """)
 
 
+# The first of a payment within the statement that makes it; ``first_values`` gives what is its own.
+INSERT_FIRST = """
+    INSERT INTO payment_attempt (payment_id, attempt_no, gateway, scene, payer_ref, payer_ip,
+                                 asked_at, outcome)
+    SELECT :id, 1, :gateway, CAST(:scene AS varchar), :payer_ref, :payer_ip, :now, 'asked'
+    WHERE CAST(:scene AS varchar) IS NOT NULL
+"""
+
+
+def first_values(hand: Hand | None) -> dict[str, Any]:
+    """Return the values of ``INSERT_FIRST``; None: nobody is asked yet."""
+    return hand._asdict() if hand else dict.fromkeys(Hand._fields)
+
+
+class Noted(NamedTuple):
+    """A try that is written down, and whose hand the gateway is told of."""
+
+    payment_id: int
+    attempt_no: int
+    hand: Hand
+
+
 def note_asking(
     session: Session, payment_id: int, gateway: str, *, hand: Hand = _DESK, now: datetime
-) -> PaymentAttempt | None:
+) -> Noted | None:
     """Write down that a gateway is about to be asked; commit before asking.
 
     Returns:
@@ -81,22 +103,12 @@ def note_asking(
     payment = lock_fresh(session, payment_id)
     if payment.gateway != gateway or payment.status not in UNOPENED:
         return None
-    return note_attempt(session, payment, hand=hand, now=now)
-
-
-def note_attempt(
-    session: Session, payment: Payment, *, hand: Hand, now: datetime
-) -> PaymentAttempt:
-    """Write down the same of a payment that is locked, or of this transaction's making."""
     values = {"payment_id": payment.id, "gateway": payment.gateway, "now": now} | hand._asdict()
     [(attempt_no, scene, payer_ref, payer_ip)] = _NOTE.rows(session, values)
-    return PaymentAttempt(
-        payment_id=payment.id, attempt_no=attempt_no, gateway=payment.gateway, asked_at=now,
-        scene=Scene(scene), payer_ref=payer_ref, payer_ip=payer_ip,
-    )  # fmt: skip
+    return Noted(payment.id, attempt_no, Hand(Scene(scene), payer_ref, payer_ip))
 
 
-def note_unreachable(session: Session, attempt: PaymentAttempt) -> None:
+def note_unreachable(session: Session, attempt: Noted) -> None:
     """Write down that a request never left us."""
     session.execute(
         text("UPDATE payment_attempt SET outcome = 'unreachable' "

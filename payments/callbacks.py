@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from sqlmodel import Session
 
-from core import outbox
-from core.db import HotStatement, transaction
+from core import log, outbox
+from core.db import HotStatement, acting, transaction
 from core.errors import NotFound, UpstreamUnavailable
 from payments.autopay import mandates
 from payments.gateways import gateway_named
@@ -19,7 +19,7 @@ from payments.gateways.base import Asked, CallbackKind, Gateway, GatewayReply, G
 from payments.models import GatewayCallback, find_payment_by_order
 from payments.pauses import pause_seconds
 from payments.returns import chargebacks, refunds
-from payments.settlement import book_reply, lock_all
+from payments.settlement import book_replies, book_reply
 
 PARKED_FOR = timedelta(days=2)
 
@@ -30,15 +30,19 @@ def notify_url(public_url: str, gateway_code: str) -> str:
 
 
 _KEEP = HotStatement("""
-    INSERT INTO gateway_callback (gateway, external_id, kind, reference, body, received_at)
-    VALUES (:gateway, :external_id, :kind, :reference, :body, :now)
-    ON CONFLICT (gateway, external_id) DO NOTHING RETURNING id
+    WITH kept AS (
+        INSERT INTO gateway_callback (gateway, external_id, kind, reference, body, received_at)
+        VALUES (:gateway, :external_id, :kind, :reference, :body, :now)
+        ON CONFLICT (gateway, external_id) DO NOTHING RETURNING id
+    )
+    INSERT INTO outbox_event (topic, subject_id, request_id, emitted_at)
+    SELECT :topic, CAST(id AS text), :request_id, :now FROM kept
+    RETURNING id
 """)
+_RECEIVED = outbox.Event("gateway_callback.received", "the id it is kept under")
 
 
-def receive(
-    session: Session, gateway: Gateway, headers: Mapping[str, str], body: bytes, *, now: datetime
-) -> bool:
+def receive(gateway: Gateway, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
     """Check and keep a callback; tells whether it was new. The same one again changes nothing.
 
     Raises:
@@ -50,12 +54,10 @@ def receive(
         return False
     values = {
         "gateway": gateway.code, "external_id": told.external_id, "kind": told.kind,
-        "reference": told.reference, "body": body, "now": now,
+        "reference": told.reference, "body": body, "now": now, "topic": _RECEIVED.topic,
+        "request_id": log.request_id(),
     }  # fmt: skip
-    kept = _KEEP.rows(session, values)
-    for (callback_id,) in kept:
-        outbox.emit(session, "gateway_callback.received", callback_id, now=now)
-    return bool(kept)
+    return bool(_KEEP.alone(values))
 
 
 def process(callback_id: int, gateways: dict[str, Gateway], *, now: datetime) -> bool:
@@ -122,7 +124,7 @@ def process_all(
         By callback: None, it is done; or in how many seconds to ask again. What is unusual is left
         out, for ``process``: other kinds, orders we do not know, a second one of a payment.
     """
-    with transaction() as session:
+    with acting() as session:
         values = {"ids": list(callback_ids), "gateways": list(gateways)}
         news = [_PaymentNews(*row) for row in _NEWS.rows(session, values)]
     heard: dict[_PaymentNews, GatewayReply] = {}
@@ -134,10 +136,9 @@ def process_all(
         except UpstreamUnavailable:
             break
     told = {one: reply for one, reply in heard.items() if reply.status is not GatewayStatus.UNKNOWN}
-    with transaction() as session:
-        lock_all(session, [one.payment_id for one in told])
-        for one, reply in told.items():
-            book_reply(session, one.payment_id, reply, now=now)
+    with acting() as session:
+        replies = {one.payment_id: reply for one, reply in told.items()}
+        book_replies(session, replies, now=now)
         _ALL_DONE.rows(session, {"ids": [one.callback_id for one in told], "now": now})
     return {
         one.callback_id: None if one in told else pause_seconds(now - one.received_at)

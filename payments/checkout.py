@@ -4,8 +4,6 @@ The bills are held for the payment from the moment it exists; a bill that is hel
 second time nor corrected until the outcome is known.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -13,25 +11,36 @@ from typing import NamedTuple
 from sqlalchemy.orm import make_transient_to_detached
 from sqlmodel import Session, select
 
-from billing.bills import resolve_refs
-from billing.homes.pay_grants import may_pay
+from billing.bills import BillRef, resolve_refs
+from billing.homes.pay_grants import ask_may_pay, may_pay
 from billing.rules.terms import Terms
 from core import outbox
 from core.clock import billing_date, month_start
-from core.db import HotStatement, transaction
+from core.db import Asked, HotStatement, together, transaction
 from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_key
+from payments.attempts import INSERT_FIRST, Hand, first_values
 from payments.gateways.base import Gateway, GatewayReply, GatewayStatus
 from payments.models import Payment, get_payment
 from payments.opening import ask_to_open, is_nowhere
 from payments.pauses import pause_seconds
-from payments.quotes import Quote, Wanted, check_unchanged, quote, standing, valid_until
+from payments.quotes import (
+    Quote,
+    Standing,
+    Wanted,
+    ask_standing,
+    check_unchanged,
+    quote,
+    read_standing,
+    standing,
+    valid_until,
+)
+from payments.repeats import ask_served, request_digest, served
 from payments.settlement import book_reply, give_up
 from payments.states import PENDING, UNOPENED, News
 
 PAY_WITHIN = timedelta(minutes=30)
 ASK_FOR = timedelta(days=2)  # what became of a payment, of a gateway that does not know or answer
-IDEMPOTENCY_HOURS = 24
 MAX_BILLS = 50
 NO_GATEWAY = "none"  # of a payment of nothing
 
@@ -58,6 +67,7 @@ def create_payment(
     quoted_at: datetime | None = None,
     shown_total_fen: int | None = None,
     pick: Callable[[int], str] | None = None,
+    hand: Hand | None = None,
 ) -> Made:
     """Make a payment and hold its bills, or return the one this key already made (rule 30).
 
@@ -67,40 +77,75 @@ def create_payment(
         quoted_at: when the payer was shown the amounts; None: this moment.
         shown_total_fen: the total they were shown, fee and tax included; None: whatever it is.
         pick: which gateway collects an amount, where ``gateway`` is a way to pay; see routing.
+        hand: who pays, on what: written down that the gateway is asked, once this is committed.
 
     Raises:
         Invalid: no, too many or doubled bills, or an amount that is not taken.
         NotFound: a bill that does not exist or that this person may not pay.
         Conflict: the key served another request; a bill is held (until when), or not as shown.
     """
-    wanted = _as_meant(session, wanted)
-    digest = _request_digest(wanted, sum_fen, gateway, return_url)
-    earlier = _find_earlier(session, payer_id, idempotency_key, digest, now=now)
-    if earlier is not None:
-        return Made(earlier, new=False)
-    check_may_pay(session, payer_id, wanted, now=now)
-    found, terms = standing(session, [want.ref for want in wanted], now=now, lock=True)
+    check_choice(wanted)
+    digest = request_digest(wanted, sum_fen, gateway, return_url)
+    begun = _begin(session, payer_id, wanted, idempotency_key, digest, now=now)
+    if isinstance(begun, int):
+        return Made(session.get_one(Payment, begun), new=False)
+    wanted, found, terms, payment_no = begun
     check_unchanged(session, wanted, found, payer_id=payer_id)
     asked = quote(wanted, found, terms, mode=mode, channel=channel, now=now, sum_fen=sum_fen)
     _check_fresh(list(terms.values()), asked, quoted_at, shown_total_fen, now=now)
     if pick is not None and asked.amount_fen:
         gateway = pick(asked.amount_fen)
     payment = new_payment(
-        session, asked, payer_id, gateway=gateway, mode=mode, channel=channel,
+        asked, payer_id, payment_no, gateway=gateway, mode=mode, channel=channel,
         return_url=return_url, now=now,
     )  # fmt: skip
-    followed = payment.gateway != NO_GATEWAY
-    keep(session, payment, asked, now=now, followed=followed, key=(idempotency_key, digest))
+    followed, key = payment.gateway != NO_GATEWAY, (idempotency_key, digest)
+    keep(session, payment, asked, now=now, followed=followed, key=key, hand=hand)
     return Made(payment if followed else _of_nothing(session, payment, now=now), new=True)
+
+
+class _Begun(NamedTuple):
+    """What a payment is made of: its bills, locked, and its number."""
+
+    wanted: Sequence[Wanted]
+    found: dict[BillRef, Standing]
+    terms: dict[str, Terms]
+    payment_no: int
+
+
+def _begin(
+    session: Session, payer_id: int, wanted: Sequence[Wanted], key: str, digest: str, *,
+    now: datetime,
+) -> _Begun | int:  # fmt: skip
+    """Ask all that a payment needs to know in one go; or return the one this key already made."""
+    refs = [want.ref for want in wanted]
+    _, rows, mine, bills, [(payment_no,)] = together(session, [
+        *ask_served(payer_id, key, now=now), ask_may_pay(payer_id, refs, now=now),
+        ask_standing(refs, now=now, lock=True), Asked(_NEXT_NO, {}),
+    ])  # fmt: skip
+    earlier = served(rows, digest)
+    if earlier is not None:
+        return earlier
+    if {*mine} == {*refs}:
+        return _Begun(wanted, *read_standing(session, bills), payment_no)
+    wanted = _as_meant(session, payer_id, wanted, now=now)
+    refs = [want.ref for want in wanted]
+    return _Begun(wanted, *standing(session, refs, now=now, lock=True), payment_no)
 
 
 _NEXT_NO = HotStatement("SELECT nextval('payment_no')")
 
 
+def next_no(session: Session) -> int:
+    """Return a number for a payment; those that come to nothing are lost."""
+    [(payment_no,)] = _NEXT_NO.rows(session, {})
+    return int(payment_no)
+
+
 def new_payment(
-    session: Session,
     asked: Quote,
     payer_id: int | None,
+    payment_no: int,
     *,
     gateway: str,
     mode: str,
@@ -108,8 +153,7 @@ def new_payment(
     return_url: str,
     now: datetime,
 ) -> Payment:
-    """Number a payment of what was asked; it ends when the first quote in it does."""
-    [(payment_no,)] = _NEXT_NO.rows(session, {})
+    """Return a payment of what was asked; it ends when the first quote in it does."""
     payment_id = month_key(month_start(billing_date(now)), payment_no)
     return Payment(
         id=payment_id,
@@ -150,7 +194,7 @@ _KEEP = HotStatement(f"""
     ), held AS (
         UPDATE bill b SET held_by = :id FROM line l
         WHERE b.account_id = l.account_id AND b.id = l.bill_id AND :hold
-    ), events AS ({outbox.INSERT_EVENTS})
+    ), asking AS ({INSERT_FIRST}), events AS ({outbox.INSERT_EVENTS})
     INSERT INTO idempotent_request (person_id, key, request_sha256, payment_id, created_at)
     SELECT :payer_id, CAST(:key AS text), :request_sha256, :id, :now
     WHERE CAST(:key AS text) IS NOT NULL
@@ -170,12 +214,14 @@ def keep(
     hold: bool = True,
     followed: bool = False,
     key: tuple[str | None, str | None] = (None, None),
+    hand: Hand | None = None,
 ) -> None:
     """Write a new payment with its items, and hold its bills for it, in one statement.
 
     Args:
         followed: have its gateway asked until its outcome is known.
         key: the Idempotency-Key that made it, and the digest of what was asked with it.
+        hand: who pays, if its gateway is also asked as soon as this is committed.
     """
     chosen = sorted(asked.chosen.items())  # numbered in the order of their bills' keys
     stem = f"W{payment.order_no[2:]}"
@@ -187,7 +233,7 @@ def keep(
         "adjusts": [one.adjust_fen for _, one in chosen],
         "options": [one.option_code for _, one in chosen],
         "write_off_nos": [f"{stem}-{at:02d}" for at in range(1, len(chosen) + 1)],
-        "key": key[0], "request_sha256": key[1],
+        "key": key[0], "request_sha256": key[1], **first_values(hand if followed else None),
     }  # fmt: skip
     events = [outbox.Event("payment.created", payment.id)] if followed else []
     _KEEP.rows(session, values | outbox.event_values(events, now=now))
@@ -208,11 +254,18 @@ def _of_nothing(session: Session, payment: Payment, *, now: datetime) -> Payment
     return get_payment(session, payment.id)
 
 
-def _as_meant(session: Session, wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Return a choice with bills for their reminders, checked."""
+def _as_meant(
+    session: Session, payer_id: int, wanted: Sequence[Wanted], *, now: datetime
+) -> list[Wanted]:
+    """Return a choice with bills for the reminders that are named in it.
+
+    Raises:
+        NotFound: bills that are not this person's to pay: nobody is told more.
+    """
     meant = resolve_refs(session, [want.ref for want in wanted])
     chosen = [want._replace(ref=meant[want.ref]) for want in wanted]
     check_choice(chosen)
+    check_may_pay(session, payer_id, chosen, now=now)
     return chosen
 
 
@@ -230,41 +283,6 @@ def check_may_pay(
     """Refuse bills that are not this person's to pay (NotFound: nobody is told more)."""
     if not may_pay(session, payer_id, {bill.ref for bill in wanted}, now=now):
         raise NotFound("there is no such bill")
-
-
-def _request_digest(
-    wanted: Sequence[Wanted], sum_fen: int | None, gateway: str, return_url: str
-) -> str:
-    bills = sorted(
-        [*want.ref, want.shown_fen, want.option_code, want.amount_fen] for want in wanted
-    )
-    request = json.dumps([gateway, return_url, sum_fen, bills])
-    return hashlib.sha256(request.encode()).hexdigest()
-
-
-_LOCK_KEY = HotStatement("SELECT pg_advisory_xact_lock(hashtextextended(:key, :payer_id))")
-_SERVED = HotStatement("""
-    SELECT request_sha256, payment_id FROM idempotent_request
-    WHERE person_id = :payer_id AND key = :key AND created_at >= :since
-""")
-
-
-def _find_earlier(
-    session: Session, payer_id: int, key: str, digest: str, *, now: datetime
-) -> Payment | None:
-    # Two requests with one key at the same moment: the second waits here for the first.
-    _LOCK_KEY.rows(session, {"payer_id": payer_id, "key": key})
-    since = now - timedelta(hours=IDEMPOTENCY_HOURS)
-    served = _SERVED.rows(session, {"payer_id": payer_id, "key": key, "since": since})
-    if not served:
-        return None
-    request_sha256, payment_id = served[0]
-    if request_sha256 != digest:
-        raise Conflict(
-            "this Idempotency-Key was used for another request: use a new one",
-            code="idempotency.other_request",
-        )
-    return session.get_one(Payment, payment_id)
 
 
 def _check_fresh(

@@ -12,7 +12,7 @@ from core.db import transaction
 from core.errors import Conflict, UpstreamUnavailable
 from payments.attempts import (
     Hand,
-    PaymentAttempt,
+    Noted,
     fail_over,
     last_asked_at,
     lock_fresh,
@@ -23,7 +23,7 @@ from payments.attempts import (
 )
 from payments.gateways.base import Debiting, Gateway, GatewayReply, GatewayStatus, Order
 from payments.models import Payment, get_payment
-from payments.settlement import book_reply
+from payments.settlement import book_opened, book_reply
 from payments.states import PENDING, UNOPENED, PaymentStatus
 
 ANSWERED_WITHIN = timedelta(minutes=1)  # a request of ours takes no longer
@@ -56,7 +56,7 @@ def open_by_route(
     *,
     notify_url_of: Callable[[str], str],
     hand: Hand = _DESK,
-    noted: PaymentAttempt | None = None,
+    noted: Noted | None = None,
 ) -> Payment:
     """Ask a payment's gateway to collect it; one that cannot be reached gives way to the next.
 
@@ -82,9 +82,21 @@ def open_by_route(
                 continue
             reply = None
         break
+    if reply is not None and code == payment.gateway:
+        return _book(payment, reply)
     with transaction() as session:
         if reply is not None:
             book_reply(session, payment.id, reply, now=utc_now())
+        return get_payment(session, payment.id)
+
+
+def _book(payment: Payment, reply: GatewayReply) -> Payment:
+    """Enter what a payment's own gateway said; the usual word takes one statement."""
+    now = utc_now()
+    if reply.status is GatewayStatus.OPEN and book_opened(payment, reply, now=now):
+        return payment
+    with transaction() as session:
+        book_reply(session, payment.id, reply, now=now)
         return get_payment(session, payment.id)
 
 
@@ -115,9 +127,7 @@ def ask_to_open(
     return None if attempt is None else _ask(payment, attempt, gateway, notify_url)
 
 
-def _ask(
-    payment: Payment, attempt: PaymentAttempt, gateway: Gateway, notify_url: str
-) -> GatewayReply:
+def _ask(payment: Payment, attempt: Noted, gateway: Gateway, notify_url: str) -> GatewayReply:
     try:
         return _collect(payment, gateway, _order(payment, attempt, notify_url))
     except UpstreamUnavailable:
@@ -134,7 +144,7 @@ def _collect(payment: Payment, gateway: Gateway, order: Order) -> GatewayReply:
     return gateway.debit(order, mandate_ref=payment.mandate_ref)
 
 
-def _order(payment: Payment, attempt: PaymentAttempt, notify_url: str) -> Order:
+def _order(payment: Payment, attempt: Noted, notify_url: str) -> Order:
     """Return a payment as its gateway is asked to collect it."""
     return Order(
         order_no=payment.order_no,
@@ -146,9 +156,9 @@ def _order(payment: Payment, attempt: PaymentAttempt, notify_url: str) -> Order:
         asked_at=payment.created_at,
         mode=payment.mode,
         channel=payment.channel,
-        scene=attempt.scene,
-        payer_ref=attempt.payer_ref,
-        payer_ip=attempt.payer_ip,
+        scene=attempt.hand.scene,
+        payer_ref=attempt.hand.payer_ref,
+        payer_ip=attempt.hand.payer_ip,
     )
 
 

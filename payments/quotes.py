@@ -17,10 +17,10 @@ from billing.rules.calendars import counts_on, pay_by
 from billing.rules.fees import check_limit, convenience_fee
 from billing.rules.payable import Chosen, Offer, Payable, choose, offers, read_pay_terms
 from billing.rules.terms import Terms
-from billing.terms import terms_of
+from billing.terms import CONTENT, read_content
 from billing.views import BillView
 from core.clock import billing_date, day_bounds
-from core.db import HotStatement
+from core.db import Asked, HotStatement
 from core.errors import Conflict, Invalid, NotFound
 from core.keys import month_of
 from payments.models import Payment
@@ -60,14 +60,15 @@ class Quote(NamedTuple):
     valid_until: datetime
 
 
-_STANDING = """
+_STANDING = f"""
     SELECT b.account_id, b.id, a.provider_code, b.held_by, b.cancelled_at IS NOT NULL AS cancelled,
-           b.amount_fen, b.adjusted_fen, b.paid_fen, b.credited_fen, b.due_on, b.pay_terms
+           b.amount_fen, b.adjusted_fen, b.paid_fen, b.credited_fen, b.due_on, b.pay_terms,
+           ({CONTENT})
     FROM bill b JOIN utility_account a ON a.id = b.account_id
     WHERE (b.account_id, b.id) IN (
         SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[])))
     ORDER BY b.account_id, b.id
-"""
+"""  # noqa: S608  our own texts
 _READ, _LOCK = HotStatement(_STANDING), HotStatement(_STANDING + "FOR UPDATE OF b")
 
 
@@ -85,6 +86,7 @@ class _Row(NamedTuple):
     credited_fen: int
     due_on: date
     pay_terms: Any
+    terms: str | None
 
 
 _TAKEN = text("""
@@ -100,26 +102,43 @@ _TAKEN = text("""
 _NOT_TAKEN = frozenset[str](), 0
 
 
-def standing(
-    session: Session, refs: Sequence[BillRef], *, now: datetime, lock: bool = False
-) -> tuple[dict[BillRef, Standing], dict[str, Terms]]:
-    """Return bills as they stand, and the terms of their companies in force today.
+def ask_standing(refs: Sequence[BillRef], *, now: datetime, lock: bool = False) -> Asked:
+    """Return what is to be asked of bills; ``read_standing`` reads the answer.
 
     Args:
         lock: take the bills' row locks, in key order.
     """
-    keys = {"account_ids": [ref[0] for ref in refs], "bill_ids": [ref[1] for ref in refs]}
-    rows = [_Row(*row) for row in (_LOCK if lock else _READ).rows(session, keys)]
+    return Asked(_LOCK if lock else _READ, {**_keys(refs), "day": billing_date(now)})
+
+
+def _keys(refs: Sequence[BillRef]) -> dict[str, list[int]]:
+    return {"account_ids": [ref[0] for ref in refs], "bill_ids": [ref[1] for ref in refs]}
+
+
+def read_standing(
+    session: Session, found: Sequence[tuple[Any, ...]]
+) -> tuple[dict[BillRef, Standing], dict[str, Terms]]:
+    """Return bills as they stand, and the terms of their companies in force today."""
+    rows = [_Row(*row) for row in found]
     taken: dict[BillRef, tuple[frozenset[str], int]] = {}
     if any(row.pay_terms for row in rows):
+        keys = _keys([(row.account_id, row.bill_id) for row in rows])
         for account_id, bill_id, codes, waiting_fen in session.execute(_TAKEN, keys):
             taken[account_id, bill_id] = frozenset(codes), waiting_fen
-    terms = terms_of(session, {row.provider_code for row in rows}, billing_date(now))
-    found = {}
+    terms = {row.provider_code: read_content(row.terms) for row in rows}
+    bills = {}
     for row in rows:
         ref = row.account_id, row.bill_id
-        found[ref] = _standing(row, terms[row.provider_code], *taken.get(ref, _NOT_TAKEN))
-    return found, terms
+        bills[ref] = _standing(row, terms[row.provider_code], *taken.get(ref, _NOT_TAKEN))
+    return bills, terms
+
+
+def standing(
+    session: Session, refs: Sequence[BillRef], *, now: datetime, lock: bool = False
+) -> tuple[dict[BillRef, Standing], dict[str, Terms]]:
+    """Ask how bills stand, and read the answer."""
+    statement, values = ask_standing(refs, now=now, lock=lock)
+    return read_standing(session, statement.rows(session, values))
 
 
 def _standing(row: _Row, terms: Terms, taken: frozenset[str], waiting_fen: int) -> Standing:

@@ -6,71 +6,26 @@ locks and reads the bills, one writes everything that follows.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 
 from sqlalchemy import text
 from sqlmodel import Session
 
 from billing import late_fees
-from billing.ledger import books, postings
 from billing.rules.calendars import counts_on
 from billing.terms import terms_on
 from billing.waiting import decide_waiting
 from core import outbox
 from core.clock import billing_date
-from core.db import HotStatement
-from core.errors import IllegalTransition, NotFound
-from payments.gateways.base import GatewayReply
-from payments.models import get_payment, list_receipts, lock_payment, refund_no_of
+from core.db import Asked, HotStatement, together
+from core.errors import NotFound
+from payments.applying import APPLY, Facts, Line, applying, check_applied
+from payments.gateways.base import GatewayReply, GatewayStatus
+from payments.models import Payment, get_payment, list_receipts, lock_payment
 from payments.returns.suspense import suspend
 from payments.states import NEWS, PENDING, News, Outcome, PaymentStatus, sources_of
-
-STRAY_REASON = "the bill was settled or changed before this payment arrived"
-
-
-class Facts(NamedTuple):
-    """A payment, locked."""
-
-    id: int
-    status: str  # the value of a PaymentStatus, as the database has it
-    gateway: str
-    gateway_ref: str | None
-    amount_fen: int
-    fee_fen: int
-    fee_tax_fen: int
-
-
-class Line(NamedTuple):
-    """One bill of a payment, locked: what was asked for, and how the bill stands now."""
-
-    account_id: int
-    bill_id: int
-    provider_code: str
-    amount_fen: int
-    advance_fen: int
-    adjust_fen: int
-    write_off_no: str
-    held_by: int | None
-    cancelled: bool
-    open_fen: int
-    paid_otherwise: bool = False  # the instalment, by another payment
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.account_id, self.bill_id
-
-    def takes(self, payment_id: int) -> bool:
-        """Tell whether the bill can still take what was chosen for it (rules 14, 29)."""
-        if self.amount_fen == 0:
-            return True  # nothing comes, so nothing can be too much
-        if self.cancelled or self.paid_otherwise or self.held_by not in (None, payment_id):
-            return False
-        wanted_fen, owed_fen = self.amount_fen - self.advance_fen, self.open_fen + self.adjust_fen
-        if self.adjust_fen and self.held_by is None:  # an option is for the bill as it stood then
-            return wanted_fen == owed_fen
-        return wanted_fen <= owed_fen
 
 
 def book_reply(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:
@@ -106,13 +61,33 @@ _OPEN = HotStatement("""
 
 
 def _book_open(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:
-    values = {
+    if not _OPEN.rows(session, _open_values(payment_id, reply, now=now)):
+        get_payment(session, payment_id)
+
+
+def _open_values(payment_id: int, reply: GatewayReply, *, now: datetime) -> dict[str, Any]:
+    return {
         "payment_id": payment_id, "now": now, "unopened": sources_of(PaymentStatus.OPEN),
         "gateway_ref": reply.gateway_ref, "pay_url": reply.pay_url, "pay_code": reply.pay_code,
         "pay_fields": json.dumps(dict(reply.pay_fields)) if reply.pay_fields else None,
     }  # fmt: skip
-    if not _OPEN.rows(session, values):
-        get_payment(session, payment_id)
+
+
+def book_opened(payment: Payment, reply: GatewayReply, *, now: datetime) -> bool:
+    """Enter the usual answer to an opening, as a transaction of its own.
+
+    Args:
+        payment: in no session; it is brought up to date.
+
+    Returns:
+        False: the payment has moved on meanwhile, and ``payment`` is out of date.
+    """
+    if not _OPEN.alone(_open_values(payment.id, reply, now=now)):
+        return False
+    payment.hear(News.OPENED, now=now)
+    payment.gateway_ref, payment.pay_url = reply.gateway_ref, reply.pay_url
+    payment.pay_code, payment.pay_fields = reply.pay_code, dict(reply.pay_fields) or None
+    return True
 
 
 def _book_paid(session: Session, payment_id: int, reply: GatewayReply, *, now: datetime) -> None:
@@ -135,8 +110,8 @@ def _book_paid(session: Session, payment_id: int, reply: GatewayReply, *, now: d
         lines = _without_instalments_paid(session, payment_id, lines)
     if billing_date(paid_at) < billing_date(now):
         lines = _without_undue_fees(session, payment_id, lines, paid_at=paid_at, now=now)
-    gateway_ref = reply.gateway_ref or payment.gateway_ref  # its number may not be told again
-    _apply(session, payment, lines, gateway_ref=gateway_ref, paid_at=paid_at, now=now)
+    paid = applying(payment, lines, reply, paid_at=paid_at, now=now)
+    check_applied(session, paid, APPLY.rows(session, paid.values)[0], now=now)
 
 
 _LOCK = HotStatement("""
@@ -160,7 +135,10 @@ def _lock(session: Session, payment_id: int) -> tuple[Facts, list[Line]]:
     Raises:
         NotFound: no such payment.
     """
-    rows = _LOCK.rows(session, {"payment_id": payment_id})
+    return _read_locked(_LOCK.rows(session, {"payment_id": payment_id}))
+
+
+def _read_locked(rows: Sequence[tuple[Any, ...]]) -> tuple[Facts, list[Line]]:
     if not rows:
         raise NotFound("there is no such payment")
     width = len(Facts._fields)
@@ -177,11 +155,41 @@ _LOCK_BILLS = HotStatement("""
 """)
 
 
-def lock_all(session: Session, payment_ids: Collection[int]) -> None:
-    """Lock many payments, then their bills, each by key: as one payment does, so none deadlocks."""
+def ask_locks(payment_ids: Collection[int]) -> list[Asked]:
+    """Return what locks many payments, then their bills, each by key.
+
+    As one payment does it, so none deadlocks; asked before anything else of them.
+    """
     values = {"payment_ids": list(payment_ids)}
-    _LOCK_PAYMENTS.rows(session, values)
-    _LOCK_BILLS.rows(session, values)
+    return [Asked(_LOCK_PAYMENTS, values), Asked(_LOCK_BILLS, values)]
+
+
+def book_replies(session: Session, replies: Mapping[int, GatewayReply], *, now: datetime) -> None:
+    """Enter gateways' replies about many payments, as ``book_reply`` does for each.
+
+    The usual ones, paid today and as asked for, are locked in one go and booked in another.
+    """
+    asked = [Asked(_LOCK, {"payment_id": payment_id}) for payment_id in replies]
+    _, _, *locked = together(session, [*ask_locks(replies), *asked])
+    usual = []
+    for (payment_id, reply), rows in zip(replies.items(), locked, strict=True):
+        payment, lines = _read_locked(rows)
+        if _is_usual(payment, reply, now=now):
+            usual.append(applying(payment, lines, reply, paid_at=reply.paid_at or now, now=now))
+        else:
+            book_reply(session, payment_id, reply, now=now)
+    applied = together(session, [Asked(APPLY, one.values) for one in usual])
+    for one, [row] in zip(usual, applied, strict=True):
+        check_applied(session, one, row, now=now)
+
+
+def _is_usual(payment: Facts, reply: GatewayReply, *, now: datetime) -> bool:
+    return (
+        reply.status is GatewayStatus.PAID
+        and payment.status in PENDING
+        and reply.amount_fen == payment.amount_fen
+        and billing_date(reply.paid_at or now) >= billing_date(now)
+    )
 
 
 _PAID_OTHERWISE = text("""
@@ -218,120 +226,6 @@ def _without_undue_fees(
             lines[at] = line
             attempt.rollback()
     return lines
-
-
-# What one "paid" changes, in one statement. The states a row may come from are in its WHERE.
-_APPLY = HotStatement(f"""
-    WITH line AS (
-        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[]),
-                             CAST(:paid AS bigint[]), CAST(:adjusts AS bigint[]),
-                             CAST(:outcomes AS text[]), CAST(:reasons AS text[]))
-               AS l (account_id, bill_id, paid_fen, adjust_fen, outcome, reason)
-    ), paid AS (
-        UPDATE payment SET status = 'paid', status_at = :now, gateway_ref = :gateway_ref,
-                           paid_at = :paid_at
-        WHERE id = :payment_id AND status = ANY(:unpaid)
-        RETURNING id
-    ), bills AS (
-        UPDATE bill b
-        SET paid_fen = b.paid_fen + l.paid_fen, adjusted_fen = b.adjusted_fen + l.adjust_fen,
-            held_by = nullif(b.held_by, :payment_id)
-        FROM line l WHERE b.account_id = l.account_id AND b.id = l.bill_id
-        RETURNING b.id
-    ), items AS (
-        UPDATE payment_item i
-        SET outcome = l.outcome, outcome_at = :now, reason = coalesce(l.reason, i.reason),
-            returned_fen = CASE l.outcome WHEN 'returning' THEN i.amount_fen ELSE 0 END
-        FROM line l
-        WHERE i.payment_id = :payment_id AND i.account_id = l.account_id
-          AND i.bill_id = l.bill_id AND i.outcome = ANY(:undecided)
-        RETURNING i.bill_id
-    ), refunds AS (
-        INSERT INTO refund (refund_no, payment_id, account_id, bill_id, amount_fen, fee_fen, reason,
-                            status, requested_at)
-        SELECT r.refund_no, i.payment_id, i.account_id, i.bill_id,
-               i.amount_fen + r.fee_fen, r.fee_fen, :stray, 'requested', :now
-        FROM unnest(CAST(:stray_nos AS text[]), CAST(:stray_accounts AS bigint[]),
-                    CAST(:stray_bills AS bigint[]), CAST(:stray_fees AS bigint[]))
-             AS r (refund_no, account_id, bill_id, fee_fen)
-        JOIN payment_item i ON i.payment_id = :payment_id AND i.account_id = r.account_id
-                           AND i.bill_id = r.bill_id
-    ), transfers AS ({books.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
-    SELECT (SELECT count(*) FROM paid), (SELECT count(*) FROM bills),
-           (SELECT count(*) FROM items), (SELECT count(*) FROM transfers),
-           EXISTS (SELECT FROM line l JOIN bill_correction c USING (account_id, bill_id)
-                   WHERE c.state = 'waiting')
-""")  # noqa: S608  our own texts
-
-
-def _apply(
-    session: Session,
-    payment: Facts,
-    lines: Sequence[Line],
-    *,
-    gateway_ref: str | None,
-    paid_at: datetime,
-    now: datetime,
-) -> None:
-    """Put the money on the bills; what a bill cannot take any more goes back (rules 14, 29)."""
-    taken = {line.key: line.takes(payment.id) for line in lines}
-    stray = [line for line in lines if not taken[line.key]]
-    moves = _moves(payment, lines, taken)
-    events = [outbox.Event("payment.paid", payment.id)]
-    events += [outbox.Event("write_off.due", one.write_off_no) for one in lines if taken[one.key]]
-    events += [outbox.Event("refund.requested", refund_no_of(one.write_off_no)) for one in stray]
-    values = {
-        "payment_id": payment.id, "gateway_ref": gateway_ref, "paid_at": paid_at, "now": now,
-        "unpaid": sources_of(PaymentStatus.PAID), "undecided": sources_of(Outcome.PAID),
-        "account_ids": [line.account_id for line in lines],
-        "bill_ids": [line.bill_id for line in lines],
-        "paid": [_on_bill(line) if taken[line.key] else 0 for line in lines],
-        "adjusts": [line.adjust_fen if taken[line.key] else 0 for line in lines],
-        "outcomes": [Outcome.PAID if taken[line.key] else Outcome.RETURNING for line in lines],
-        "reasons": [None if taken[line.key] else STRAY_REASON for line in lines],
-        "stray": STRAY_REASON, "stray_nos": [refund_no_of(line.write_off_no) for line in stray],
-        "stray_accounts": [line.account_id for line in stray],
-        "stray_bills": [line.bill_id for line in stray],
-        "stray_fees": _stray_fees(payment, lines, stray),
-    }  # fmt: skip
-    values |= books.move_values(moves, now=now) | outbox.event_values(events, now=now)
-    (*counts, transfers, correction_waits) = _APPLY.rows(session, values)[0]
-    if counts != [1, len(lines), len(lines)]:
-        raise IllegalTransition(f"payment {payment.id} is not where it can become paid")
-    if transfers < len(moves):  # an account of the ledger that is used for the first time
-        books.post(session, moves, now=now)
-    if correction_waits:  # it learns that the bill is paid (rule 13)
-        decide_waiting(session, [line.key for line in lines], now=now)
-
-
-def _on_bill(line: Line) -> int:
-    return line.amount_fen - line.advance_fen
-
-
-def _stray_fees(payment: Facts, lines: Sequence[Line], stray: Sequence[Line]) -> list[int]:
-    """Return what of the fee goes back with each stray bill: all with the last, if all are."""
-    fees = [0] * len(stray)
-    if stray and len(stray) == len(lines):
-        fees[-1] = payment.fee_fen + payment.fee_tax_fen
-    return fees
-
-
-def _moves(
-    payment: Facts, lines: Sequence[Line], taken: dict[tuple[int, int], bool]
-) -> list[books.Move]:
-    moves = postings.fee_charged(payment.id, payment.gateway, payment.fee_fen, payment.fee_tax_fen)
-    for line in lines:
-        if taken[line.key]:
-            moves += postings.captured(
-                line.key, line.provider_code, payment.gateway, payment.id,
-                amount_fen=line.amount_fen, advance_fen=line.advance_fen,
-                adjust_fen=line.adjust_fen,
-            )  # fmt: skip
-        else:
-            moves += postings.stray(line.key, payment.gateway, payment.id, line.amount_fen)
-    if not any(taken.values()):
-        moves += postings.fee_given_back(payment.id, payment.fee_fen, payment.fee_tax_fen)
-    return moves
 
 
 _RELEASE = text("""

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from core.db import transaction
+from core.db import acting
 from core.errors import Invalid
-from payments.attempts import Hand, gateways_down, note_attempt
+from payments.attempts import Hand, Noted, gateways_down
 from payments.checkout import create_payment
 from payments.gateways.base import Gateway
 from payments.models import Payment
@@ -50,7 +50,7 @@ def start_payment(
             amount this way.
     """
     channel, noted = where_paid(way.mode, payer.channel), None
-    with transaction() as session:
+    with acting() as session:
         down = frozenset[str]()
         if way.gateway is None:
             down = gateways_down(session, gateways, now=now)
@@ -64,10 +64,10 @@ def start_payment(
             session, payer_id=payer.id, wanted=basket.wanted, gateway=way.text, mode=way.mode,
             channel=channel, return_url=return_url, idempotency_key=idempotency_key,
             sum_fen=basket.sum_fen, quoted_at=basket.quoted_at,
-            shown_total_fen=basket.shown_total_fen, pick=pick, now=now,
+            shown_total_fen=basket.shown_total_fen, pick=pick, hand=payer.hand, now=now,
         )  # fmt: skip
-        if new and payment.gateway in gateways:
-            noted = note_attempt(session, payment, hand=payer.hand, now=now)
+    if new:
+        noted = Noted(payment.id, 1, payer.hand)
     others: tuple[str, ...] = ()
     if way.gateway is None and payment.amount_fen:
         others = _others(gateways, way, payment, down=down)

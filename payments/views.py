@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_
 from sqlmodel import Session, col, select
@@ -15,7 +15,7 @@ from billing.homes.pay_grants import as_payer_sees as bill_as_payer_sees
 from billing.models import Bill, UtilityAccount
 from billing.views import BillView
 from core.db import HotStatement
-from payments.models import Payment, PaymentItem, list_items, list_receipts
+from payments.models import Payment, PaymentItem, list_receipts
 from payments.returns.suspense import return_no
 from payments.returns.transfers import find_transfer
 from payments.returns.views import RefundView, refund_views
@@ -107,8 +107,32 @@ class PaymentView(PaymentProgress):
 
 def progress(session: Session, payment: Payment) -> PaymentProgress:
     """Return how far a payment has come; items are in the order of their write-off numbers."""
-    beside = payment.id in _with_money_beside(session, [payment.id])
-    return _progress(session, payment, list_items(session, payment.id), beside=beside)
+    rows = [_Item(*row) for row in _ITEMS.rows(session, {"payment_id": payment.id})]
+    items = tuple(_item_progress(row._replace(outcome=Outcome(row.outcome))) for row in rows)
+    return _progress(session, payment, items, beside=any(row.beside for row in rows))
+
+
+class _Item(NamedTuple):
+    """What ``_ITEMS`` reads of a payment's item."""
+
+    account_id: int
+    bill_id: int
+    amount_fen: int
+    advance_fen: int
+    adjust_fen: int
+    outcome: Outcome
+    utility_ref: str | None
+    reason: str | None
+    outcome_at: datetime
+    beside: bool  # whether there is money beside the bills of the payment
+
+
+_ITEMS = HotStatement("""
+    SELECT account_id, bill_id, amount_fen, advance_fen, adjust_fen, outcome, utility_ref, reason,
+           outcome_at, EXISTS (SELECT FROM receipt WHERE payment_id = :payment_id)
+                       OR EXISTS (SELECT FROM refund WHERE payment_id = :payment_id)
+    FROM payment_item WHERE payment_id = :payment_id ORDER BY write_off_no
+""")
 
 
 # Money that came unasked, or goes back: of few payments, and none of these is read otherwise.
@@ -123,9 +147,8 @@ def _with_money_beside(session: Session, payment_ids: Sequence[int]) -> set[int]
 
 
 def _progress(
-    session: Session, payment: Payment, found: Sequence[PaymentItem], *, beside: bool
+    session: Session, payment: Payment, items: tuple[ItemProgress, ...], *, beside: bool
 ) -> PaymentProgress:
-    items = tuple(_item_progress(item) for item in found)
     is_open = payment.status is PaymentStatus.OPEN
     return PaymentProgress(
         ref=str(payment.id),
@@ -146,7 +169,7 @@ def _progress(
     )
 
 
-def _item_progress(item: PaymentItem) -> ItemProgress:
+def _item_progress(item: PaymentItem | _Item) -> ItemProgress:
     return ItemProgress(
         bill_ref=format_ref((item.account_id, item.bill_id)),
         amount_fen=item.amount_fen,
@@ -190,7 +213,8 @@ def views(
     found = {}
     for payment in payments:
         own = [(item, bill) for item, bill in rows if item.payment_id == payment.id]
-        done = _progress(session, payment, [item for item, _ in own], beside=payment.id in beside)
+        shown = tuple(_item_progress(item) for item, _ in own)
+        done = _progress(session, payment, shown, beside=payment.id in beside)
         items = tuple(
             PaymentItemView(**_values(item), bill=bill)
             for item, (_, bill) in zip(done.items, own, strict=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -15,13 +15,13 @@ from billing.rules.terms import Terms
 from billing.terms import terms_of
 from core import outbox
 from core.clock import billing_date
-from core.db import HotStatement, transaction
+from core.db import Asked, HotStatement, acting, together
 from core.errors import IllegalTransition, NotFound, UpstreamUnavailable
 from core.keys import month_of
 from payments.models import Payment, PaymentItem, get_payment
 from payments.pauses import pause_seconds
 from payments.returns.refunds import request_refund
-from payments.settlement import lock_all
+from payments.settlement import ask_locks
 from payments.states import ItemNews, Outcome, sources_of
 from providers.base import UtilityClient, WriteOffOrder, WriteOffOutcome, WriteOffReply
 
@@ -105,7 +105,7 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
     Raises:
         UpstreamUnavailable: the company could not be reached; try again later.
     """
-    with transaction() as session:
+    with acting() as session:
         prepared = prepare(session, write_off_no)
         if prepared is None:
             return True
@@ -116,7 +116,7 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
     reply = _ask(clients[code], prepared.order, terms, now=now)
     if reply.outcome is WriteOffOutcome.UNKNOWN:
         return False
-    with transaction() as session:
+    with acting() as session:
         book(session, write_off_no, reply, now=now)
     return True
 
@@ -147,7 +147,7 @@ def send_all(
         By write-off: None, it is done; or in how many seconds to send again. What is unusual is
         left out, for ``send``: nothing left to tell, a company without an API or out of reach.
     """
-    with transaction() as session:
+    with acting() as session:
         found = [one for one in _prepare(session, write_off_nos) if one.provider_code in clients]
         terms = terms_of(session, {one.provider_code for one in found}, billing_date(now))
     heard: list[tuple[Prepared, WriteOffReply]] = []
@@ -162,10 +162,8 @@ def send_all(
             except UpstreamUnavailable:
                 away.add(code)
     known = [(one, said) for one, said in heard if said.outcome is not WriteOffOutcome.UNKNOWN]
-    with transaction() as session:
-        lock_all(session, {one.payment_id for one, _ in known})
-        for one, reply in known:
-            book(session, one.order.write_off_no, reply, now=now)
+    with acting() as session:
+        _book_all(session, known, now=now)
     again = {one.order.write_off_no: _pause(one.order.paid_at, now=now) for one, _ in heard}
     return again | {one.order.write_off_no: None for one, _ in known}
 
@@ -193,9 +191,29 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
     if news is None or part.outcome in _HEARD[news]:
         return
     if news is ItemNews.ACCEPTED:
-        _accepted(session, part, reply, now=now)
+        yes = _accepting(part, reply, now=now)
+        _check_accepted(session, yes, _ACCEPT.rows(session, yes.values)[0], now=now)
     elif part.amount_fen:  # of nothing there is nothing to return
         _refused(session, part, reply, now=now)
+
+
+def _book_all(
+    session: Session, heard: Sequence[tuple[Prepared, WriteOffReply]], *, now: datetime
+) -> None:
+    """Do as ``book`` does for many answers; every yes is locked in one go, booked in another."""
+    asked = [Asked(_LOCK, {"write_off_no": one.order.write_off_no}) for one, _ in heard]
+    locks = ask_locks({one.payment_id for one, _ in heard})
+    _, _, *locked = together(session, [*locks, *asked])
+    accepted = []
+    for (one, reply), rows in zip(heard, locked, strict=True):
+        part = Part(*rows[0])
+        if reply.outcome is WriteOffOutcome.ACCEPTED and part.outcome == Outcome.PAID:
+            accepted.append(_accepting(part, reply, now=now))
+        else:
+            book(session, one.order.write_off_no, reply, now=now)
+    done = together(session, [Asked(_ACCEPT, one.values) for one in accepted])
+    for yes, [row] in zip(accepted, done, strict=True):
+        _check_accepted(session, yes, row, now=now)
 
 
 _LOCK = HotStatement("""
@@ -248,7 +266,15 @@ _ACCEPT = HotStatement(f"""
 """)  # noqa: S608  our own texts
 
 
-def _accepted(session: Session, part: Part, reply: WriteOffReply, *, now: datetime) -> None:
+class _Accepting(NamedTuple):
+    """One yes that is to be written down: the values of ``_ACCEPT``, and what they move."""
+
+    part: Part
+    moves: Sequence[books.Move]
+    values: dict[str, Any]
+
+
+def _accepting(part: Part, reply: WriteOffReply, *, now: datetime) -> _Accepting:
     moves = postings.written_off(
         part.key, part.provider_code, part.payment_id, amount_fen=part.amount_fen,
         advance_fen=part.advance_fen,
@@ -259,11 +285,18 @@ def _accepted(session: Session, part: Part, reply: WriteOffReply, *, now: dateti
         "sources": sources_of(Outcome.WRITTEN_OFF),
     }  # fmt: skip
     values |= books.move_values(moves, now=now) | outbox.event_values(events, now=now)
-    [(items, transfers)] = _ACCEPT.rows(session, values)
+    return _Accepting(part, moves, values)
+
+
+def _check_accepted(
+    session: Session, done: _Accepting, row: tuple[Any, ...], *, now: datetime
+) -> None:
+    items, transfers = row
     if not items:
-        raise IllegalTransition(f"an item that is {part.outcome} cannot be {ItemNews.ACCEPTED}")
-    if transfers < len(moves):  # an account of the ledger that is used for the first time
-        books.post(session, moves, now=now)
+        outcome = done.part.outcome
+        raise IllegalTransition(f"an item that is {outcome} cannot be {ItemNews.ACCEPTED}")
+    if transfers < len(done.moves):  # an account of the ledger that is used for the first time
+        books.post(session, done.moves, now=now)
 
 
 def _refused(session: Session, part: Part, reply: WriteOffReply, *, now: datetime) -> None:

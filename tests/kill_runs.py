@@ -72,8 +72,9 @@ def run_and_die(url: str, leg_at: int, path: str, place: int) -> None:
             die()
         count += 1
 
-    event.listen(db.engine(), "before_cursor_execute", each)
-    event.listen(db.engine(), "commit", each)
+    for engine in db.engines():
+        event.listen(engine, "before_cursor_execute", each)
+        event.listen(engine, "commit", each)
     content = Path(path).read_bytes()
     if leg is GatewayLeg and place == IN_THE_COPY:
         leg.run(content, Halting("http://127.0.0.1:9", "no secret is needed to read a file"))

@@ -1,6 +1,5 @@
 """The web: residents' pages, the staff console and the API, one FastAPI application."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from billing.documents.fonts import register_fonts
 from core import db, log
+from core.garbage import spare_what_stays
 from core.settings import settings
 from notifications.channels import load_carriers
 from payments.gateways import load_gateways
@@ -39,18 +39,11 @@ async def _connected(app: FastAPI) -> AsyncIterator[None]:
     agree(settings().source_terms)
     usage_factors()
     deadlines().check()
-    _spare_what_stays()
+    spare_what_stays()
     yield
     for gateway in app.state.gateways.values():
         gateway.hang_up()
     db.hang_up()
-
-
-def _spare_what_stays() -> None:
-    """Have the collector of garbage leave alone what is made at start, and come less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def create_app() -> FastAPI:

@@ -44,6 +44,7 @@ celery.conf.update(
     accept_content=["json"],
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,  # our log lines go out as they are, not as lines of Celery's log
     broker_connection_retry_on_startup=True,
     # A Redis that accepts and never answers would hang a publisher for ever: two seconds, once.
     broker_transport_options={

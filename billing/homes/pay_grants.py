@@ -21,7 +21,7 @@ from billing.models import UtilityAccount
 from billing.rules.terms import Proof
 from billing.views import BillState, BillView
 from core.clock import billing_date
-from core.db import HotStatement, UtcDateTime, text_enum
+from core.db import Asked, HotStatement, UtcDateTime, text_enum
 from identity.guests import add_guest
 from identity.models import Role
 from identity.people import get_person
@@ -130,13 +130,18 @@ _MAY_PAY = HotStatement(f"""
 """)  # noqa: S608  our own text
 
 
-def may_pay(session: Session, person_id: int, refs: Collection[BillRef], *, now: datetime) -> bool:
-    """Tell whether somebody may pay all these bills."""
-    values = {
+def ask_may_pay(person_id: int, refs: Collection[BillRef], *, now: datetime) -> Asked:
+    """Return what is to be asked: its rows are those of the bills that somebody may pay."""
+    return Asked(_MAY_PAY, {
         "person_id": person_id, "account_ids": [ref[0] for ref in refs],
         "bill_ids": [ref[1] for ref in refs], "roles": PAYING_ROLES, "now": now,
-    }  # fmt: skip
-    return {*_MAY_PAY.rows(session, values)} == {*refs}
+    })  # fmt: skip
+
+
+def may_pay(session: Session, person_id: int, refs: Collection[BillRef], *, now: datetime) -> bool:
+    """Tell whether somebody may pay all these bills."""
+    statement, values = ask_may_pay(person_id, refs, now=now)
+    return {*statement.rows(session, values)} == {*refs}
 
 
 def list_granted_bills(session: Session, person_id: int, *, now: datetime) -> list[BillView]:

@@ -13,7 +13,7 @@ from core import outbox
 from core.clock import billing_date
 from core.errors import Conflict, Invalid, NotFound
 from core.masking import mask_no
-from payments.checkout import keep, new_payment
+from payments.checkout import keep, new_payment, next_no
 from payments.counter.codes import Found, find_bill
 from payments.counter.models import CounterHold
 from payments.gateways.base import GatewayReply, GatewayStatus
@@ -171,8 +171,9 @@ def _limit_reason(session: Session, rules: Rules, amount_fen: int, *, now: datet
 def open_payment(session: Session, asked: Quote, *, until: datetime, now: datetime) -> Payment:
     """Make a payment of nobody we know, and hold its bill."""
     payment = new_payment(
-        session, asked, None, gateway=CODE, mode=MODE, channel=CHANNEL, return_url="", now=now
-    )
+        asked, None, next_no(session), gateway=CODE, mode=MODE, channel=CHANNEL, return_url="",
+        now=now,
+    )  # fmt: skip
     payment.expires_at = until
     keep(session, payment, asked, now=now)
     book_reply(session, payment.id, GatewayReply(status=GatewayStatus.OPEN), now=now)

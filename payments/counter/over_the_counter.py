@@ -16,7 +16,7 @@ from billing.documents.barcodes import parse_barcode
 from billing.rules.payable import Chosen
 from core.clock import billing_date
 from core.errors import AmountMismatch, Conflict, Invalid, NotFound
-from payments.checkout import keep, new_payment
+from payments.checkout import keep, new_payment, next_no
 from payments.counter.codes import Found, find_bill
 from payments.counter.holds import (
     CHANNEL,
@@ -202,8 +202,9 @@ def _set_aside(
     """Suspend cash that its bill does not take, under a payment that came to nothing."""
     asked = _plainly(ref, row, now=now)
     payment = new_payment(
-        session, asked, None, gateway=CODE, mode=MODE, channel=CHANNEL, return_url="", now=now
-    )
+        asked, None, next_no(session), gateway=CODE, mode=MODE, channel=CHANNEL, return_url="",
+        now=now,
+    )  # fmt: skip
     keep(session, payment, asked, now=now, hold=False)
     payment.order_no = cash_order_no(row.agent, row.agent_txn_no)
     session.flush()

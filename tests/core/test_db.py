@@ -3,6 +3,7 @@
 import re
 from datetime import datetime, timedelta, timezone
 
+import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Enum, text
@@ -14,7 +15,16 @@ import identity.models
 import notifications.models
 import payments.models
 from core import db
-from core.db import connection, looking, sqlalchemy_url, transaction
+from core.db import (
+    Asked,
+    HotStatement,
+    acting,
+    connection,
+    looking,
+    sqlalchemy_url,
+    together,
+    transaction,
+)
 from core.errors import Invalid
 from core.jobs import Job
 from core.outbox import OutboxEvent
@@ -27,6 +37,16 @@ ENUM_COLUMNS = [
     for column in table.columns
     if isinstance(column.type, Enum)
 ]
+
+
+CUT = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+EMIT = HotStatement("""
+    INSERT INTO outbox_event (topic, subject_id, emitted_at) VALUES (:topic, '1', :now)
+    RETURNING id
+""")
 
 
 def an_event(moment: datetime) -> OutboxEvent:
@@ -121,17 +141,52 @@ class TestTransactions:
 
         assert planned == [(True, 0)]
 
+    def test_an_act_is_planned_once(self):
+        with acting() as session:
+            setting = session.execute(text("SHOW plan_cache_mode")).scalar_one()
+
+        assert setting == "force_generic_plan"
+
+    def test_a_statement_alone_is_there_for_everybody_when_it_returns(self, now):
+        assert EMIT.alone({"topic": "t", "now": now})
+
+        with transaction() as session:
+            assert len(session.exec(select(OutboxEvent)).all()) == 1
+
+    def test_a_lost_connection_fails_one_statement_alone_and_not_the_next(self, now):
+        assert HotStatement("SELECT 1").alone({}) == [(1,)]
+        with as_owner() as other:
+            other.execute(CUT)
+
+        with pytest.raises(psycopg.OperationalError):
+            EMIT.alone({"topic": "lost", "now": now})
+        assert EMIT.alone({"topic": "kept", "now": now})
+
+    def test_statements_together_see_what_those_before_them_wrote(self, now):
+        count = Asked(HotStatement("SELECT count(*) FROM outbox_event"), {})
+        emit = Asked(EMIT, {"topic": "t", "now": now})
+
+        with acting() as session:
+            before, _, after = together(session, [count, emit, count])
+
+        assert (before, after) == ([(0,)], [(1,)])
+
+    def test_one_of_several_together_that_fails_undoes_them_all(self, now):
+        emit = Asked(EMIT, {"topic": "t", "now": now})
+        wrong = Asked(HotStatement("SELECT 1 / CAST(:by AS int)"), {"by": 0})
+
+        with pytest.raises(psycopg.errors.DivisionByZero), acting() as session:
+            together(session, [emit, wrong, emit])
+
+        with transaction() as session:
+            assert session.exec(select(OutboxEvent)).all() == []
+
     def test_a_connection_the_server_cut_is_replaced(self, monkeypatch):
         monkeypatch.setattr(db, "IDLE_SECONDS", 0)
         with transaction(), transaction() as session:  # two, so that one is left to be cut
             pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
         with as_owner() as other:
-            other.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-            )
+            other.execute(CUT)
 
         with transaction() as session:
             assert session.execute(text("SELECT 1")).scalar_one() == 1

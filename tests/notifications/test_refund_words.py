@@ -5,8 +5,8 @@ import re
 import pytest
 
 from notifications.refund_words import why_back
+from payments.applying import STRAY_REASON
 from payments.returns.models import Refund, RefundReason
-from payments.settlement import STRAY_REASON
 from payments.write_offs import NEVER_SEEN, REFUSED_REASON
 from providers.clients.declarations import load_declaration
 from providers.clients.declared import APIS

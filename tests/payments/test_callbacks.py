@@ -48,8 +48,7 @@ def signed(body: bytes, *, age_seconds: int = 0, secret: str = SECRET) -> dict[s
 
 
 def receive(headers: dict[str, str], body: bytes) -> bool:
-    with transaction() as session:
-        return callbacks.receive(session, GATEWAY, headers, body, now=NOW)
+    return callbacks.receive(GATEWAY, headers, body, now=NOW)
 
 
 def kept() -> list[tuple[int, str, bool]]:

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import text
 
 from billing.bills import format_ref
-from billing.models import MemberRole
+from billing.models import BillReminder, MemberRole
 from core.db import transaction
 from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
-from core.keys import month_of
+from core.keys import month_of, named_key
 from payments import checkout, opening
 from payments.checkout import PAY_WITHIN, Wanted, get_own_payment
 from payments.gateways.base import GatewayReply, GatewayStatus
@@ -60,6 +60,25 @@ class TestCreate:
         assert {item.outcome for item in items} == {Outcome.WAITING}
         assert {the_bill(ref).held_by for ref in home.refs} == {payment.id}
         assert topics(like="payment.%") == ["payment.created"]
+        assert violations() == []
+
+    def test_a_reminders_name_pays_its_bill_and_only_its_owner(self):  # rule 11
+        home, stranger = a_home(8_650), a_person()
+        reminder = home.refs[0][0], named_key(MONTH, "R1")
+        with transaction() as session:
+            row = BillReminder(
+                account_id=reminder[0], id=reminder[1], bill_id=home.refs[0][1], reminder_no="R1",
+                reminded_on=MONTH, due_on=MONTH, fee_fen=0, bill_file_id=1, recorded_at=NOW,
+            )  # fmt: skip
+            session.add(row)
+
+        with pytest.raises(NotFound):
+            a_payment(home, wanted=[Wanted(reminder, 8_650)], payer_id=stranger)
+        with pytest.raises(Invalid, match="twice"):
+            a_payment(home, wanted=[Wanted(reminder, 8_650), Wanted(home.refs[0], 8_650)])
+        payment = a_payment(home, wanted=[Wanted(reminder, 8_650)])
+
+        assert the_bill(home.refs[0]).held_by == payment.id
         assert violations() == []
 
     @pytest.mark.parametrize("off_fen", [-1, 1])

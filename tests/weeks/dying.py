@@ -5,12 +5,15 @@ points it passes, ``Crash`` is raised there. It is no ``Exception``, so nothing 
 test can catch it; what was not committed is rolled back, a lease stays until it runs out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from random import Random
+from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session as AnySession
+
+from core.db import HotStatement
 
 LATEST_POINT = 8  # the longest job passes about so many
 
@@ -47,7 +50,7 @@ class Deaths:
             raise Crash(where)
 
     @contextmanager
-    def watching(self, engine: Engine) -> Iterator[None]:
+    def watching(self, *engines: Engine) -> Iterator[None]:
         """Make every commit on a database two points: one before it and one after."""
 
         def before(connection: Connection) -> None:
@@ -60,10 +63,21 @@ class Deaths:
         def after(_session: AnySession) -> None:
             self.point("after a commit")
 
-        event.listen(engine, "commit", before)
+        def alone(statement: HotStatement, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+            self.point("before a commit")
+            rows = by_itself(statement, values)
+            self.point("after a commit")
+            return rows
+
+        by_itself = HotStatement.alone
+        HotStatement.alone = alone  # type: ignore[method-assign]
+        for engine in engines:
+            event.listen(engine, "commit", before)
         event.listen(AnySession, "after_commit", after)
         try:
             yield
         finally:
-            event.remove(engine, "commit", before)
+            HotStatement.alone = by_itself  # type: ignore[method-assign]
+            for engine in engines:
+                event.remove(engine, "commit", before)
             event.remove(AnySession, "after_commit", after)

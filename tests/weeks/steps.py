@@ -190,8 +190,7 @@ def deliver(week: Week, books: GatewayBooks, news: News) -> None:
     news.tried += 1
     with week.process("the web process"):
         gateway = week.adapters().gateways[books.code]
-        with transaction() as session:
-            new = callbacks.receive(session, gateway, headers, body, now=utc_now())
+        new = callbacks.receive(gateway, headers, body, now=utc_now())
         news.taken = True
         again = "" if new else ", known already"
         week.tell(f"{books.code} calls: {news.event_id} {news.kind} {news.reference}{again}")
@@ -213,10 +212,7 @@ def forged_call(week: Week) -> None:
     if kind != "stale":
         headers["x-far-signature"] = "0" * 64
     try:
-        with transaction() as session:
-            callbacks.receive(
-                session, week.adapters().gateways[books.code], headers, body, now=utc_now()
-            )
+        callbacks.receive(week.adapters().gateways[books.code], headers, body, now=utc_now())
         week.complain(f"a {kind} callback about {known} was taken")
     except NotAllowed:
         week.tell(f"{books.code}: a {kind} callback is turned away")

@@ -277,7 +277,7 @@ def world_of(
             undo.enter_context(instead(start, name, made))
         start.outside.cache_clear()
         undo.callback(start.outside.cache_clear)
-        undo.enter_context(week.deaths.watching(db.engine()))
+        undo.enter_context(week.deaths.watching(*db.engines()))
         undo.enter_context(instead(jobs, "TURN_SECONDS", math.inf))  # a seed knows no real time
         undo.enter_context(instead(handing, "time", SimpleNamespace(monotonic=lambda: 0)))
         undo.enter_context(instead(handing, "_senders", _NoThreads()))

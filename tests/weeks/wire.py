@@ -45,7 +45,7 @@ class Wire:
         Raises:
             UpstreamUnavailable: the call never left us.
         """
-        if db.engine().pool.checkedout():  # type: ignore[attr-defined]
+        if any(one.pool.checkedout() for one in db.engines()):  # type: ignore[attr-defined]
             self.story.complain(f"{what}: a far side is called inside a transaction")
         self.deaths.point(f"before {what}")
         self.story.meanwhile()

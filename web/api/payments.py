@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from billing import bills
 from core.clock import utc_now
-from core.db import transaction
+from core.db import looking, transaction
 from core.errors import Invalid
 from core.settings import settings
 from payments import callbacks, checkout, opening, reviews, starting
@@ -237,13 +237,13 @@ def quote(request: Request, body: ChoiceIn, caller: Payer) -> QuoteOut:
     )
 
 
-@router.post("/payments", status_code=201)
+@router.post("/payments", status_code=201, response_model=PaymentOut)
 def create(
     request: Request,
     body: PaymentIn,
     caller: Payer,
     idempotency_key: Annotated[str, Header(min_length=1, max_length=255)],
-) -> PaymentOut:
+) -> Response:
     """Pay several bills, of any companies, with one payment; send the payer to `pay_url`.
 
     Where there is a `pay_code`, show it as a QR code instead. With `mode` and no `gateway`, another
@@ -265,8 +265,10 @@ def create(
         idempotency_key=idempotency_key,
         now=utc_now(),
     )
-    with transaction() as session:
-        return _out(session, payment)
+    with looking() as session:
+        made = _out(session, payment)
+    # Written here, in the thread that has it: the framework would check it again, in another.
+    return Response(made.model_dump_json(), 201, media_type="application/json")
 
 
 @router.post("/payments/{payment_id}/close")
@@ -313,7 +315,7 @@ def read(payment_id: Id, caller: Payer) -> PaymentOut:
 
 
 def _read(caller: Caller, payment_id: int) -> PaymentOut:
-    with transaction() as session:
+    with looking() as session:
         return _out(session, checkout.get_own_payment(session, payment_id, caller.id))
 
 
@@ -365,10 +367,6 @@ async def callback(request: Request, gateway: str) -> Response:
         if len(body) > _CALLBACK_BYTES:
             raise Invalid("a callback of that size is not one", code="callback.too_large")
 
-    def keep() -> None:
-        with transaction() as session:
-            callbacks.receive(session, known, request.headers, body, now=utc_now())
-
-    await run_in_threadpool(keep)
+    await run_in_threadpool(callbacks.receive, known, request.headers, body, now=utc_now())
     said = known.answer_callback(taken=True)
     return Response(said.body, said.status_code, media_type=said.content_type)

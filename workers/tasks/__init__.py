@@ -2,6 +2,7 @@
 
 from celery.signals import worker_init
 
+from core.garbage import spare_what_stays
 from workers import lanes
 from workers.start import start
 from workers.tasks import (
@@ -29,3 +30,4 @@ __all__ = [
 @worker_init.connect
 def _connect(**_: object) -> None:
     start()
+    spare_what_stays()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from billing.bills import parse_ref
 from core.clock import utc_now
-from core.db import transaction
+from core.db import acting, transaction
 from core.settings import settings
 from notifications import again, autopay_notices, complaint_notices, digests, notices, replies
 from notifications.sending import chains, receipts
@@ -24,7 +24,7 @@ def receipt(payment_id: str) -> None:
 @job_set("notices.receipt")
 def all_receipts(payment_ids: Sequence[str], _over: Over) -> Ends:
     """Tell the payers of many payments the same."""
-    with transaction() as session:
+    with acting() as session:
         notices.tell_paid(
             session, *map(int, payment_ids), public_url=settings().public_url, now=utc_now(),
             secret=settings().secret_key.get_secret_value(),

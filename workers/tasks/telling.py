@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from sqlmodel import Session
 
 from core.clock import billing_date, day_bounds, utc_now
-from core.db import transaction
+from core.db import acting, transaction
 from core.settings import settings
 from notifications import (
     bill_notices,
@@ -144,7 +144,7 @@ def confirmed(write_off_no: str) -> None:
 @job_set("notices.confirmed")
 def all_confirmed(write_off_nos: Sequence[str], _over: Over) -> Ends:
     """Tell the payers of many payments the same."""
-    with transaction() as session:
+    with acting() as session:
         money_notices.tell_confirmed(
             session, *write_off_nos, public_url=settings().public_url, now=utc_now(),
             secret=settings().secret_key.get_secret_value(),

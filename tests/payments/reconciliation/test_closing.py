@@ -125,8 +125,7 @@ class TestChecks:
 
     def test_what_a_gateway_told_us_is_booked_whether_it_waits_as_news_or_as_a_job(self):
         payment = a_payment(a_home(8_650))
-        with transaction() as session:
-            callbacks.receive(session, Telling(payment.order_no), {}, b"{}", now=NOW)
+        callbacks.receive(Telling(payment.order_no), {}, b"{}", now=NOW)
         assert state(Name.CALLBACKS) == (State.WAITING, 1)
         with transaction() as session:
             relay(session, now=NOW)
