@@ -362,11 +362,22 @@ def credit_suspended(suspense_id: int, amount_fen: int, *, undone: bool = False)
 
 
 def rerouted(
-    act_id: int, payment_id: int, gateway: str, other: str, amount_fen: int, *, undone: bool = False
+    act_id: int,
+    payment_id: int,
+    gateway: str,
+    other: str | None,
+    amount_fen: int,
+    *,
+    undone: bool = False,
 ) -> list[Move]:
-    """The money of a payment through ``gateway`` came through another one; or not, after all."""
+    """The money of a payment through ``gateway`` came through another one; or not, after all.
+
+    Args:
+        other: None: it is in our bank, where it waited in suspense.
+    """
     key = f"rerouted_undone:{act_id}" if undone else f"rerouted:{act_id}"
-    debit, credit = books.gateway(other), books.gateway(gateway)
+    to = books.suspense(books.BANK) if other is None else books.gateway(other)
+    debit, credit = to, books.gateway(gateway)
     if undone:
         debit, credit = credit, debit
     return _moves(about(payment_id), (key, debit, credit, amount_fen))

@@ -42,7 +42,7 @@ def body_of(content: bytes, *, first_lines: int) -> Body:
     """Return the rows between the first lines and the last one.
 
     Raises:
-        Unusual: there are none, or some byte is not a plain one.
+        Unusual: there are no such lines, or some byte of them is not a plain one.
     """
     start = 0
     for _ in range(first_lines):
@@ -50,10 +50,7 @@ def body_of(content: bytes, *, first_lines: int) -> Body:
         if not start:
             raise Unusual
     stop = content.rfind(b"\n", 0, len(content) - 1) + 1
-    crs = content.count(b"\r")
-    if stop < start or crs not in (0, content.count(b"\n")) or crs != content.count(b"\r\n"):
-        raise Unusual
-    if content.translate(None, _PLAIN):
+    if stop < start or (content[:start] + content[stop:]).translate(None, _PLAIN):
         raise Unusual
     return Body(content, start, stop)
 
@@ -112,8 +109,10 @@ class Reader:
 
 def _split(piece: bytes, columns: list[str]) -> pl.DataFrame:
     """Split lines into columns of text; each line has as many as there are columns."""
-    lines = piece.count(b"\n")
-    if piece.count(b",") != lines * (len(columns) - 1):
+    lines, crs = piece.count(b"\n"), piece.count(b"\r")
+    if piece.count(b",") != lines * (len(columns) - 1) or piece.translate(None, _PLAIN):
+        raise Unusual
+    if crs and crs != piece.count(b"\r\n"):
         raise Unusual
     try:
         table = pl.read_csv(

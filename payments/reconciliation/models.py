@@ -174,8 +174,12 @@ class ReconciliationBreak(SQLModel, table=True):
         Index(
             "ix_reconciliation_break_open", "due_at", "id", postgresql_where=text("state = 'open'")
         ),
+        Index(
+            "ix_reconciliation_break_age", "kind", "found_at",
+            postgresql_where=text("state = 'open'"),
+        ),
         Index("ix_reconciliation_break_reference", "reference"),
-    )
+    )  # fmt: skip
 
     id: int | None = Field(
         default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)

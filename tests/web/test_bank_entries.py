@@ -4,7 +4,7 @@ import pytest
 
 from identity.models import Role
 from tests.factories import a_person, violations
-from tests.payments.reconciliation.banking import Line, bank_says, takes, the_entry
+from tests.payments.reconciliation.banking import Line, bank_says, due_ids, takes, the_entry
 from tests.web.conftest import Browser, a_browser, signed_in, with_key
 
 pytestmark = pytest.mark.usefixtures("city")
@@ -58,6 +58,18 @@ class TestEntries:
         assert [one["id"] for one in staff.get(path).json()["undone"]] == [made["id"]]
         assert violations() == []
 
+    def test_several_are_matched_together(self, staff):
+        takes("gamma", 0, 10_000)
+        bank_says(Line(7_000, name="甲"), Line(3_000, on=2, name="乙"))
+        first, second = the_entry(7_000).id, the_entry(3_000).id
+        body = {"due_ids": due_ids(10_000), "entry_ids": [second], "reason": "they told me"}
+
+        made = staff.post(f"{ENTRIES}/{first}/match", json=body)
+
+        assert (made.status_code, made.json()["match"]["amount_fen"]) == (201, 10_000)
+        other = staff.get(f"{ENTRIES}/{second}").json()
+        assert other["match"] == made.json()["match"]
+
     @pytest.mark.parametrize(
         ("body", "status", "code"),
         [
@@ -67,6 +79,8 @@ class TestEntries:
             ({"due_ids": [], "reason": "why"}, 422, "request.malformed"),
             ({"due_ids": ["1"], "reason": "why"}, 422, "request.malformed"),
             ({"due_ids": [1]}, 422, "request.malformed"),
+            ({"due_ids": [1], "entry_ids": [99], "reason": "why"}, 404, "not_found"),
+            ({"due_ids": [1], "entry_ids": [0], "reason": "why"}, 422, "request.malformed"),
         ],
     )
     def test_what_is_wrong_is_refused_and_nothing_matched(self, staff, body, status, code):

@@ -70,6 +70,24 @@ def test_a_proposal_ticks_what_it_means(page, web):
     assert page.evaluate("document.activeElement.id") == "reason"
 
 
+def test_what_came_in_several_sums_is_added_up(page, web):
+    banking.takes("alpha", 0, 10_000)
+    banking.takes("beta", 0, 700)
+    says(Line(7_000, on=14, name="甲"), Line(3_000, on=15, name="乙"))
+    page.goto(f"{web}{ENTRIES}/{the_entry(7_000).id}")
+    page.check("input[data-fen='10000']")
+    assert page.inner_text("[data-left]") == "-¥30.00"
+
+    page.click("summary:has-text('It came in several sums')")
+    page.check("input[data-also='3000']")
+
+    assert (page.inner_text("[data-came]"), page.inner_text("[data-left]")) == ("¥100.00", "¥0.00")
+    page.fill("#reason", "they told me")
+    page.get_by_role("button", name="Match").click()
+    page.wait_for_selector("text=What it posted is posted back")
+    assert [sorted(entries) for _, entries, _, _ in matched()] == [[3_000, 7_000]]
+
+
 def test_files_are_handed_in_together_and_only_a_csv_asks_how_it_is_written(
     page, web, tmp_path: Path
 ):

@@ -180,6 +180,22 @@ class TestByHand:
         assert 'value="why"' in answer.text
         assert answer.text.count(" checked") == 2
 
+    def test_money_that_came_in_several_sums_is_ticked_together(self, staff):
+        for source in ("alpha", "beta"):
+            banking.takes(source, 0, 10_000, 10)
+        says(Line(6_990, name="甲"), Line(3_000, on=2, name="乙"))
+        path, other = f"{ENTRIES}/{the_entry(6_990).id}", the_entry(3_000).id
+        assert "It came in several sums" in main_of(staff, path)
+        assert "分几笔到账" in staff.get(path).text
+
+        form = {"due": [due_of("beta")], "entry": [other], "reason": "they told me"}
+        wrong = staff.send_form(f"{path}/match", form | {"due": []}, headers=ENGLISH)
+        assert (wrong.status_code, wrong.text.count(" checked")) == (422, 1)
+        assert staff.send_form(f"{path}/match", form).status_code == 303
+
+        assert "It came in several sums: ¥69.90" in main_of(staff, f"{ENTRIES}/{other}")
+        assert violations() == []
+
     def test_a_proposal_is_ticked_without_a_script(self, staff):
         path = one_to_place()
         due = due_of("beta")

@@ -23,9 +23,9 @@ router = APIRouter(tags=["reconciliation"])
 Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=PLAIN)]
 Word = Annotated[str, Query(max_length=100, pattern=PLAIN)]
 Cursor = Annotated[int | None, Query(ge=1, lt=1 << 63)]
-DueIds = Annotated[
-    list[Annotated[int, Field(strict=True, ge=1, lt=1 << 63)]], Field(min_length=1, max_length=100)
-]
+OneId = Annotated[int, Field(strict=True, ge=1, lt=1 << 63)]
+DueIds = Annotated[list[OneId], Field(min_length=1, max_length=100)]
+EntryIds = Annotated[list[OneId], Field(max_length=100)]
 
 
 class EntryOut(BaseModel):
@@ -115,6 +115,7 @@ class EntryPageOut(EntryOut):
 
 class MatchIn(BaseModel):
     due_ids: DueIds
+    entry_ids: EntryIds = []  # besides the one in the address
     reason: Reason
 
 
@@ -177,9 +178,12 @@ def read_entry(entry_id: Id, db: Db, _caller: Finance) -> EntryPageOut:
 def _page(session: Session, entry_id: int) -> EntryPageOut:
     view = bank_desk.view_entry(session, entry_id)
     match = None if view.match is None else view.match.match
+    settles = view.settles is not None
+    by_person = MatchedBy.PERSON if settles else None
     line = EntryLine(
-        view.entry, view.account_masked, view.label, None if match is None else match.matched_by,
-        None if match is None else match.source, view.is_suspended,
+        view.entry, view.account_masked, view.label,
+        by_person if match is None else match.matched_by, None if match is None else match.source,
+        view.is_suspended and not settles,
     )  # fmt: skip
     found = [] if match or view.is_suspended else bank_by_hand.suggest(session, view.entry)
     return EntryPageOut(
@@ -204,12 +208,14 @@ def _due(due: BankDue) -> DueOut:
 def match(entry_id: Id, body: MatchIn, caller: Finance) -> EntryPageOut:
     """Say what an entry is: money of one source whose sum is the entry's, to the fen.
 
+    Money that came in several sums is said of one of them, with the others in `entry_ids`.
     The same body sent again by the same person changes nothing.
     """
     with transaction() as session:
         bank_by_hand.match_by_hand(
-            session, entry_id, body.due_ids, by=caller.id, reason=body.reason, now=utc_now()
-        )
+            session, entry_id, body.due_ids, also=body.entry_ids, by=caller.id,
+            reason=body.reason, now=utc_now(),
+        )  # fmt: skip
     with transaction() as session:
         return _page(session, entry_id)
 

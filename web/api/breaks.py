@@ -150,8 +150,10 @@ def resolve(source: str, day: Day, break_id: Id, body: ActIn, caller: Finance) -
     sent again by the same person changes nothing. `accept`, `write_off_difference`, `rematch`,
     `suspend` and `return_money` resolve it; `query_again`, `resend_write_off`, `refund` and
     `reverse_write_off`, which always needs a colleague, ask somebody.
-    `rematch` takes the number of our payment or refund as `target`; `refund` that of a write-off,
-    and `amount_fen`.
+    `rematch` takes the number of our payment or refund as `target`; about a payment of ours, the
+    name of what settled it: `alipay 2026-11-20 X1`, a gateway, its day and reference, or
+    `account-1 2026-11-20 E7`, an account of ours, the day and the bank's number. `refund` takes
+    the number of a write-off, and `amount_fen`.
     """
     with transaction() as session:
         _of(session, source, day, break_id)

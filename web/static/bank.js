@@ -12,12 +12,14 @@
     var form = document.querySelector("form[data-sum]");
     if (!form) { return; }
     var boxes = Array.prototype.slice.call(form.querySelectorAll("input[data-fen]"));
-    var entry = parseInt(form.dataset.sum, 10);
+    var beside = Array.prototype.slice.call(form.querySelectorAll("input[data-also]")); /* entries that came with it */
     var shown = form.querySelector("[data-sums]");
     var button = form.querySelector(".button");
     function add() {
       var ticked = boxes.filter(function (box) { return box.checked; });
       var sum = ticked.reduce(function (total, box) { return total + parseInt(box.dataset.fen, 10); }, 0);
+      var entry = beside.reduce(function (total, box) { return total + (box.checked ? parseInt(box.dataset.also, 10) : 0); }, parseInt(form.dataset.sum, 10));
+      shown.querySelector("[data-came]").textContent = yuan(entry);
       shown.querySelector("[data-ticked]").textContent = yuan(sum);
       shown.querySelector("[data-left]").textContent = yuan(entry - sum);
       button.disabled = !ticked.length || sum !== entry;

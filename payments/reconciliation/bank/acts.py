@@ -11,6 +11,7 @@ from sqlalchemy import exists, text
 from sqlmodel import Session, col, select
 
 from billing.ledger import books, postings
+from core import outbox
 from core.clock import billing_date, month_start
 from core.errors import Conflict, NotFound
 from core.keys import month_key
@@ -63,7 +64,10 @@ def suspend(
         NotFound: there is no such entry.
         Conflict: a run has matched it meanwhile.
     """
-    entry = find_entry(session, found)
+    return _suspend(session, find_entry(session, found), act, now=now)
+
+
+def _suspend(session: Session, entry: BankEntry, act: BreakAct, *, now: datetime) -> BankSuspense:
     if entry.match_id is not None:
         raise Conflict("this entry has been matched meanwhile: look again", code="break.explained")
     assert entry.id is not None
@@ -77,6 +81,38 @@ def suspend(
     session.flush()
     books.post(session, postings.credit_suspended(made.id, made.amount_fen), now=now)
     return made
+
+
+# What was not known of an entry is, while an act says whose money it is.
+_KNOWN = text("""
+    UPDATE reconciliation_break b SET state = 'explained', closed_at = :now
+    FROM bank_entry e
+    WHERE e.id = :entry_id AND b.state = 'open'
+      AND (b.leg, b.row_kind, b.source, b.day, b.reference)
+          = ('bank', 'entry', 'account-' || e.account_id, e.booked_on, e.entry_no)
+""")
+
+
+def take(session: Session, entry_id: int, act: BreakAct, *, now: datetime) -> None:
+    """Take an entry into the books for an act that says whose money it is.
+
+    Raises:
+        Conflict: a run has matched it meanwhile.
+    """
+    entry = session.get_one(BankEntry, entry_id, populate_existing=True)
+    _suspend(session, entry, act, now=now)
+    session.execute(_KNOWN, {"entry_id": entry_id, "now": now})
+
+
+def give_back(session: Session, act: BreakAct, *, now: datetime) -> None:
+    """Undo ``take``, if the act did; the next run says anew what the entry may be."""
+    assert act.id is not None
+    made = find_suspense(session, act.id)
+    if made is None:
+        return
+    entry = session.get_one(BankEntry, made.entry_id)
+    unsuspend(session, act, now=now)
+    outbox.emit(session, "bank_match.decided", entry.booked_on, now=now)
 
 
 def send_back(

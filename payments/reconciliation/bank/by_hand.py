@@ -138,6 +138,7 @@ def match_by_hand(
     entry_id: int,
     due_ids: Sequence[int],
     *,
+    also: Sequence[int] = (),
     by: int,
     reason: str,
     now: datetime,
@@ -146,58 +147,87 @@ def match_by_hand(
 
     The same said again by the same person changes nothing while it stands.
 
+    Args:
+        also: other entries, where it came in several sums.
+
     Raises:
         Invalid: no reason is given, or nothing is named.
         NotFound: there is no such entry, or no such money is waited for.
-        Conflict: one of them is matched already, or the entry's money is in suspense.
+        Conflict: one of them is matched already, entries are too far from each other, or the money
+            of one is in suspense.
         AmountMismatch: the two sides are not the same sum.
     """
     if not reason.strip() or not due_ids:
         raise Invalid("say what the entry is, and how you know", code="bank_match.reason")
     lock_bank(session)
-    entry = session.get(BankEntry, entry_id, populate_existing=True)
-    dues = session.exec(
-        select(BankDue).where(col(BankDue.id).in_(due_ids)).order_by(col(BankDue.id))
-    ).all()
-    if entry is None or len(dues) != len(set(due_ids)):
-        raise NotFound("there is no such entry, or nobody waits for this money")
-    if (standing := _same(session, entry, dues, by=by, reason=reason.strip())) is not None:
+    entries, dues = _sides(session, {entry_id, *also}, set(due_ids))
+    if (standing := _same(session, entries, dues, by=by, reason=reason.strip())) is not None:
         return standing
-    if is_suspended(session, entry_id):
-        raise Conflict(
-            "this money stands in suspense: undo that first, at its difference",
-            code="bank_match.suspended",
-        )
-    if entry.match_id is not None or any(due.match_id is not None for due in dues):
-        raise Conflict("one of them is matched already: undo that first", code="bank_match.taken")
+    _check_free(session, entries, dues)
     sources = {due.source for due in dues}
     if len(sources) > 1:
         raise Conflict("this is money of several sources: match each", code="bank_match.sources")
     [source] = sources
     _check_is_money(session, source, dues)
-    due_fen = sum(due.amount_fen for due in dues)
-    if entry.amount_fen != due_fen:
+    came_fen, due_fen = (sum(one.amount_fen for one in side) for side in (entries, dues))
+    if came_fen != due_fen:
         raise AmountMismatch(
-            f"the entry is {yuan_text(entry.amount_fen)} and this money {yuan_text(due_fen)}:"
+            f"what came is {yuan_text(came_fen)} and this money {yuan_text(due_fen)}:"
             " find what makes up the difference",
             code="bank_match.amount",
         )
-    return _keep_by_hand(session, entry, dues, source, by=by, reason=reason.strip(), now=now)
+    return _keep_by_hand(session, entries, dues, source, by=by, reason=reason.strip(), now=now)
+
+
+def _sides(
+    session: Session, entry_ids: set[int], due_ids: set[int]
+) -> tuple[Sequence[BankEntry], Sequence[BankDue]]:
+    entries = session.exec(
+        select(BankEntry)
+        .where(col(BankEntry.id).in_(entry_ids))
+        .order_by(col(BankEntry.id))
+        .execution_options(populate_existing=True)
+    ).all()
+    dues = session.exec(
+        select(BankDue).where(col(BankDue.id).in_(due_ids)).order_by(col(BankDue.id))
+    ).all()
+    if len(entries) != len(entry_ids) or len(dues) != len(due_ids):
+        raise NotFound("there is no such entry, or nobody waits for this money")
+    return entries, dues
+
+
+def _check_free(session: Session, entries: Sequence[BankEntry], dues: Sequence[BankDue]) -> None:
+    if any(is_suspended(session, one.id or 0) for one in entries):
+        raise Conflict(
+            "this money stands in suspense: undo that first, at its difference",
+            code="bank_match.suspended",
+        )
+    if any(one.match_id is not None for one in entries) or any(one.match_id for one in dues):
+        raise Conflict("one of them is matched already: undo that first", code="bank_match.taken")
+    days = [one.booked_on for one in entries]
+    if (max(days) - min(days)).days > LOOK_BACK_DAYS:
+        raise Conflict(
+            f"these entries are more than {LOOK_BACK_DAYS} days from each other",
+            code="bank_match.far",
+        )
 
 
 def _same(
-    session: Session, entry: BankEntry, dues: Sequence[BankDue], *, by: int, reason: str
-) -> BankMatch | None:
+    session: Session, entries: Sequence[BankEntry], dues: Sequence[BankDue], *, by: int,
+    reason: str,
+) -> BankMatch | None:  # fmt: skip
     """Return the match that stands if this asks for it again, as happens to forms sent twice."""
-    match = None if entry.match_id is None else session.get_one(BankMatch, entry.match_id)
-    if match is None or any(due.match_id != match.id for due in dues):
+    first, *others = {one.match_id for one in entries} | {one.match_id for one in dues}
+    if first is None or others:
         return None
-    is_same = (match.parts, match.made_by, match.reason) == (_parts(entry, dues), by, reason)
+    match = session.get_one(BankMatch, first)
+    is_same = (match.parts, match.made_by, match.reason) == (_parts(entries, dues), by, reason)
     return match if is_same else None
 
 
-def _parts(entry: BankEntry, dues: Sequence[BankDue]) -> str:
-    return f"e{entry.id} d{','.join(str(due.id) for due in dues)}"
+def _parts(entries: Sequence[BankEntry], dues: Sequence[BankDue]) -> str:
+    came, waited = (",".join(str(one.id) for one in side) for side in (entries, dues))
+    return f"e{came} d{waited}"
 
 
 def _check_is_money(session: Session, source: str, dues: Sequence[BankDue]) -> None:
@@ -209,27 +239,29 @@ def _check_is_money(session: Session, source: str, dues: Sequence[BankDue]) -> N
 
 
 def _keep_by_hand(
-    session: Session, entry: BankEntry, dues: Sequence[BankDue], source: str, *, by: int,
-    reason: str, now: datetime,
+    session: Session, entries: Sequence[BankEntry], dues: Sequence[BankDue], source: str, *,
+    by: int, reason: str, now: datetime,
 ) -> BankMatch:  # fmt: skip
     number = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
     match = BankMatch(
         id=month_key(month_start(billing_date(now)), number), source=source,
-        parts=_parts(entry, dues),
-        matched_by=MatchedBy.PERSON, first_on=entry.booked_on, amount_fen=entry.amount_fen,
+        parts=_parts(entries, dues),
+        matched_by=MatchedBy.PERSON, first_on=min(one.booked_on for one in entries),
+        amount_fen=sum(one.amount_fen for one in entries),
         fee_fen=sum(due.fee_fen for due in dues),
         made_at=now, made_by=by, reason=reason,
     )  # fmt: skip
     session.add(match)
     session.flush()
-    for part in (entry, *dues):
+    for part in (*entries, *dues):
         part.match_id = match.id
-    if entry.other_account_no and source not in SAID_BEFORE:
-        _learn(session, entry.other_account_no, match, now=now)
+    if source not in SAID_BEFORE:
+        for account_no in sorted({one.other_account_no for one in entries} - {""}):
+            _learn(session, account_no, match, now=now)
     session.flush()
     post_made(session, [_posted(match)], now=now)
     session.execute(_EXPLAINED, {"match_id": match.id, "now": now})
-    _decided(session, entry.booked_on, now=now)
+    _decided(session, match.first_on, now=now)
     return match
 
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, exists, or_, text, tuple_
+from sqlalchemy import ColumnElement, case, exists, or_, text, tuple_
 from sqlmodel import Session, col, func, select
 
 from core.errors import NotFound
@@ -21,11 +21,16 @@ from payments.reconciliation.bank.models import (
     MatchedBy,
 )
 from payments.reconciliation.models import Leg, ReconciliationBreak
-from payments.reconciliation.repair.models import BankSuspense
+from payments.reconciliation.repair.models import Act, BankSuspense, BreakAct
 
 PAGE = 50
 _E = BankEntry
 _SUSPENDED = exists().where(col(BankSuspense.entry_id) == col(_E.id), STANDS)
+# It is in the books by an act, too; but whose money it is, is known.
+_SETTLES = exists().where(
+    col(BankSuspense.entry_id) == col(_E.id), STANDS, col(BreakAct.id) == BankSuspense.act_id,
+    col(BreakAct.act) == Act.REMATCH,
+)  # fmt: skip
 
 
 class How(StrEnum):
@@ -72,7 +77,7 @@ def find_entries(
     """
     order = (col(_E.booked_on), col(_E.id))
     found = (
-        select(_E, BankAccount, BankMatch, _SUSPENDED)
+        select(_E, BankAccount, BankMatch, case((_SETTLES, "settles"), (_SUSPENDED, "waits")))
         .join(BankAccount, col(BankAccount.id) == col(_E.account_id))
         .join(BankMatch, col(BankMatch.id) == col(_E.match_id), isouter=True)
         .where(*_asked(wanted))
@@ -87,12 +92,18 @@ def find_entries(
             entry,
             mask_no(account.account_no),
             account.label,
-            None if match is None else match.matched_by,
+            _matched_by(match, settles=by_act == "settles"),
             None if match is None else match.source,
-            is_suspended,
+            by_act == "waits",
         )
-        for entry, account, match, is_suspended in session.exec(found)
+        for entry, account, match, by_act in session.exec(found)
     ]
+
+
+def _matched_by(match: BankMatch | None, *, settles: bool) -> MatchedBy | None:
+    if settles:
+        return MatchedBy.PERSON
+    return None if match is None else match.matched_by
 
 
 def every_entry(session: Session, wanted: Wanted) -> Iterator[EntryLine]:
@@ -117,9 +128,11 @@ def _asked(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.how is How.OPEN:
         asked += [col(_E.match_id).is_(None), ~_SUSPENDED]
     elif wanted.how is How.SUSPENDED:
-        asked.append(_SUSPENDED)
+        asked += [_SUSPENDED, ~_SETTLES]
     elif wanted.how is How.MATCHED:
-        asked.append(col(_E.match_id).is_not(None))
+        asked.append(col(_E.match_id).is_not(None) | _SETTLES)
+    elif wanted.how is How.PERSON:
+        asked.append((col(BankMatch.matched_by) == MatchedBy.PERSON) | _SETTLES)
     elif wanted.how is not None:
         asked.append(col(BankMatch.matched_by) == MatchedBy(wanted.how))
     if words := wanted.words.strip():
@@ -160,6 +173,7 @@ class EntryView(NamedTuple):
     undone: list[BankMatch]  # what it once was, the newest first
     difference: ReconciliationBreak | None
     is_suspended: bool
+    settles: ReconciliationBreak | None  # of a payment, as a person said
 
 
 def view_entry(session: Session, entry_id: int) -> EntryView:
@@ -174,7 +188,27 @@ def view_entry(session: Session, entry_id: int) -> EntryView:
         entry, mask_no(account.account_no), account.label,
         None if entry.match_id is None else view_match(session, entry.match_id),
         _undone(session, entry), _difference(session, entry), is_suspended(session, entry_id),
+        _settles(session, entry_id),
     )  # fmt: skip
+
+
+def open_beside(session: Session, entry: BankEntry, *, limit: int = 30) -> list[BankEntry]:
+    """Return open entries that may have come with one in several sums: its sender's first."""
+    near = timedelta(days=LOOK_BACK_DAYS)
+    same_way = _E.amount_fen > 0 if entry.amount_fen > 0 else _E.amount_fen < 0
+    is_senders = (_E.other_account_no == entry.other_account_no) & (
+        _E.other_name == entry.other_name
+    )
+    days = func.abs(col(_E.booked_on) - entry.booked_on)
+    return list(
+        session.exec(
+            select(_E)
+            .where(_E.id != entry.id, col(_E.match_id).is_(None), same_way, ~_SUSPENDED)
+            .where(col(_E.booked_on).between(entry.booked_on - near, entry.booked_on + near))
+            .order_by(case((is_senders, 0), else_=1), days, col(_E.id))  # type: ignore[arg-type]
+            .limit(limit)
+        )
+    )
 
 
 def view_match(session: Session, match_id: int) -> MatchView:
@@ -226,6 +260,17 @@ def _difference(session: Session, entry: BankEntry) -> ReconciliationBreak | Non
             ReconciliationBreak.row_kind == "entry",
             ReconciliationBreak.reference == entry.entry_no,
         )
+    ).first()
+
+
+def _settles(session: Session, entry_id: int) -> ReconciliationBreak | None:
+    """Return the difference of the payment that an entry is known to have settled."""
+    return session.exec(
+        select(ReconciliationBreak)
+        .join(BreakAct, col(BreakAct.break_id) == ReconciliationBreak.id)
+        .join(BankSuspense, col(BankSuspense.act_id) == BreakAct.id)
+        .where(BankSuspense.entry_id == entry_id, col(BankSuspense.ended_at).is_(None))
+        .where(BreakAct.act == Act.REMATCH)
     ).first()
 
 

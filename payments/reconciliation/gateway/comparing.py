@@ -1,9 +1,9 @@
 """What of a gateway's day plainly agrees, and what has to be looked at.
 
 Almost all of a million rows are one row of the file, one payment of ours and one sum in the ledger.
-Two passes tell them from the rest; only that is grouped, summed up and judged, by ``matching``.
-One temporary table after another, so that each is planned for the rows that are there: a day's rows
-are in no statistics yet, and a plan for one row takes hours for a million.
+One pass tells them from the rest; only that is grouped, summed up and judged, by ``matching``.
+What follows goes by temporary tables, each planned for the rows that are there: a day's rows are in
+no statistics yet, and a plan for one row takes hours for a million.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,13 @@ from sqlmodel import Session
 
 # A hash of a million rows fits into it; the usual 4 MB send them to the disk in pieces.
 _MEMORY = "SET LOCAL work_mem = '128MB'"
-
-_PAID = """
-    SELECT id, order_no, amount_fen, paid_at FROM payment
-    WHERE gateway = :source AND paid_at >= :started AND paid_at < :ended
+# A file that has just come is in no statistics: taken for a row, it would be one process's alone.
+_SHARED = """
+    SET LOCAL min_parallel_table_scan_size = {size}; SET LOCAL min_parallel_index_scan_size = {size}
 """
+
+_OF_THE_DAY = "p.gateway = :source AND p.paid_at >= :started AND p.paid_at < :ended"
+_PAID = f"SELECT p.id, p.amount_fen FROM payment p WHERE {_OF_THE_DAY}"  # noqa: S608  our own texts
 
 # By how much what the ledger moved into the gateway's account about a payment, for its bills and
 # for itself, is off what was paid.
@@ -107,42 +109,59 @@ _THEIRS = """SELECT * FROM settlement_row
 # How a row is called that has no number of ours.
 _NAME = "coalesce(nullif({row}.gateway_ref, ''), 'line ' || {row}.line_no)"
 
-# References that stand in the file more than once, by their hash: half the work, and one that is
-# here for nothing is only looked at.
-_REPEATED = f"""
-    SELECT hashtextextended(r.reference, 0) AS hash FROM ({_THEIRS}) r
-    GROUP BY 1 HAVING count(*) > 1
+# The one pass: what both sides sum up to, and whatever is not one row, one payment and the fee that
+# is agreed. It is read from no temporary table, so several processes may share it; it needs no
+# statistics, as there is but one way to join all with all. A payment that stands in several rows
+# counts as often.
+_DIFFERS = """(t.kind IN ('payout', 'fee')) IS NOT TRUE
+    AND ((o.amount_fen = t.amount_fen) IS NOT TRUE
+         OR abs(t.fee_fen - :fixed_fen - (t.amount_fen * :rate_ppm + 500000) / 1000000)
+            > :fee_tolerance_fen)"""
+_SEEN = f"""
+    SELECT count(o.id) AS paid, coalesce(sum(o.id), 0) AS ids,
+           coalesce(sum(o.amount_fen), 0)::bigint AS paid_fen, count(t.line_no) AS rows,
+           coalesce(sum(t.amount_fen), 0)::bigint AS fen,
+           coalesce(sum(t.fee_fen), 0)::bigint AS fee_fen,
+           array_agg(coalesce(t.kind, 'payment')) FILTER (WHERE {_DIFFERS}) AS kinds,
+           array_agg(coalesce(nullif(t.reference, ''), o.order_no, {_NAME.format(row="t")}))
+               FILTER (WHERE {_DIFFERS}) AS numbers
+    FROM (SELECT p.id, p.order_no, p.amount_fen FROM payment p WHERE {_OF_THE_DAY}) o
+    FULL JOIN (SELECT * FROM settlement_row WHERE settlement_file_id = :file_id) t
+      ON t.reference = o.order_no AND t.kind = 'payment'
 """  # noqa: S608  our own texts
 
-# Whatever is not one row, one payment, one sum in the ledger and the fee that is agreed.
-_OPEN = f"""
-    SELECT DISTINCT coalesce(t.kind, 'payment') AS kind,
-           coalesce(nullif(t.reference, ''), o.order_no, {_NAME.format(row="t")}) AS reference
-    FROM matching_paid o FULL JOIN ({_THEIRS}) t
-      ON t.reference = o.order_no AND t.kind = 'payment'
-    WHERE (o.amount_fen = t.amount_fen) IS NOT TRUE
-       OR o.id IN (SELECT id FROM matching_off)
-       OR hashtextextended(t.reference, 0) IN (SELECT hash FROM matching_repeated)
-       OR abs(t.fee_fen - :fixed_fen - (t.amount_fen * :rate_ppm + 500000) / 1000000)
-          > :fee_tolerance_fen
+# Of payments that stand in the file more than once, each row may agree, and all of them do not.
+_REPEATED = """
+    SELECT kind, reference FROM settlement_row
+    WHERE CAST(:repeats AS boolean) AND settlement_file_id = :file_id AND kind = 'payment'
+      AND reference <> ''
+    GROUP BY 1, 2 HAVING count(*) > 1
+"""
+
+_OPEN = """
+    SELECT o.kind, o.reference FROM matching_seen s, unnest(s.kinds, s.numbers) o (kind, reference)
+    UNION
+    SELECT 'payment', p.order_no FROM matching_off f JOIN payment p USING (id)
+    UNION
+    SELECT kind, reference FROM matching_repeated
     UNION
     SELECT kind, reference FROM matching_other
-"""  # noqa: S608  our own texts
+"""
 
-_OURS = """
+_OURS = f"""
     SELECT kind, reference, count(*) AS times, sum(fen)::bigint AS fen,
            sum(ledger_fen)::bigint AS ledger_fen, min(happened_at) AS happened_at
     FROM (
         SELECT o.kind, o.reference, p.amount_fen AS fen,
                p.amount_fen + coalesce(f.fen, 0) AS ledger_fen, p.paid_at AS happened_at
-        FROM matching_open o JOIN matching_paid p ON p.order_no = o.reference
+        FROM matching_open o JOIN payment p ON p.order_no = o.reference
         LEFT JOIN matching_off f USING (id)
-        WHERE o.kind = 'payment'
+        WHERE o.kind = 'payment' AND {_OF_THE_DAY}
         UNION ALL
         SELECT * FROM matching_other
     ) every
     GROUP BY kind, reference
-"""
+"""  # noqa: S608  our own texts
 
 _TOLD = """
     SELECT o.kind, o.reference, r.reference <> '' AS is_named, r.gateway_ref, r.payer, r.amount_fen,
@@ -161,12 +180,18 @@ TOLD = f"""
 
 _SUMS = {"bills": _BILLS, "itself": _ITSELF, "off": _OFF}
 _REST = {"other": _OTHER, "repeated": _REPEATED, "open": _OPEN, "ours": _OURS}
-TABLES = ", ".join(f"matching_{name}" for name in ("paid", *_SUMS, *_REST))
+TABLES = ", ".join(f"matching_{name}" for name in ("seen", "paid", *_SUMS, *_REST))
+
+
+def make_seen(session: Session, values: Mapping[str, Any]) -> None:
+    """Make ``matching_seen``, one row: the file and our payments, laid side by side."""
+    session.execute(text(_SHARED.format(size="0")))
+    _make(session, "seen", _SEEN, values)
+    session.execute(text(_SHARED.format(size="DEFAULT")))
 
 
 def make_paid(session: Session, values: Mapping[str, Any]) -> None:
     """Make ``matching_paid``, what was paid that day by our books."""
-    session.execute(text(_MEMORY))
     _make(session, "paid", _PAID, values)
 
 
@@ -188,5 +213,6 @@ def make_open(session: Session, values: Mapping[str, Any]) -> None:
 
 
 def _make(session: Session, name: str, sql: str, values: Mapping[str, Any]) -> None:
+    session.execute(text(_MEMORY))
     session.execute(text(f"CREATE TEMPORARY TABLE matching_{name} ON COMMIT DROP AS {sql}"), values)
     session.execute(text(f"ANALYZE matching_{name}"))

@@ -90,7 +90,8 @@ def _pair(condition: str) -> str:
     """  # noqa: S608  our own texts
 
 
-# A person's word holds while the two are the same sum.
+# A person's word holds while the two are the same sum. It was said of a row of theirs, or of one of
+# ours: of what settled it, which may be in our bank and is told by no file then.
 BY_PERSON = f"""
     {_INSERT}
     SELECT o.source, t.source, o.row_kind, 'act ' || a.id, 'person', ARRAY[o.key], ARRAY[t.key],
@@ -100,6 +101,18 @@ BY_PERSON = f"""
       ON (t.source, t.day, t.row_kind, t.reference) = (b.source, b.day, b.row_kind, b.reference)
     JOIN left_ours o ON (o.row_kind, o.reference, o.fen) = (t.row_kind, a.target, t.fen)
     WHERE a.act = 'rematch' AND a.done_at IS NOT NULL AND a.undone_at IS NULL
+    UNION ALL
+    SELECT o.source, coalesce(t.source, split_part(a.target, ' ', 1)), o.row_kind, 'act ' || a.id,
+           'person', ARRAY[o.key], ARRAY[coalesce(t.key, a.target)], o.fen, o.fen, a.id
+    FROM break_act a JOIN reconciliation_break b ON b.id = a.break_id AND b.leg = 'gateway'
+    JOIN left_ours o
+      ON (o.source, o.day, o.row_kind, o.reference) = (b.source, b.day, b.row_kind, b.reference)
+    LEFT JOIN left_theirs t ON (t.row_kind, t.fen, t.source || ' ' || t.key)
+                               = (o.row_kind, o.fen, a.target)
+    WHERE a.act = 'rematch' AND a.done_at IS NOT NULL AND a.undone_at IS NULL
+      AND b.ours_fen IS NOT NULL
+      AND (t.key IS NOT NULL OR EXISTS (SELECT FROM bank_suspense s
+                                        WHERE s.act_id = a.id AND s.amount_fen = o.fen))
 """  # noqa: S608  our own texts
 
 # Our number says what it is; of several days the nearest, and of the same sum first.

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import date, datetime
 
 from sqlmodel import Session, select
@@ -75,7 +77,16 @@ def _add(session: Session, kept: SettlementFile) -> int:
     return kept.id
 
 
-def _copy(session: Session, rows: Iterable[bytes]) -> None:
-    with driver(session).cursor().copy(_COPY) as copy:
-        for block in rows:
-            copy.write(block)
+def _copy(session: Session, rows: Iterator[bytes]) -> None:
+    """Land rows; the next ones are read while the database takes in these."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
+        context = copy_context()
+        coming = pool.submit(context.run, _next, rows)
+        with driver(session).cursor().copy(_COPY) as copy:
+            while (block := coming.result()) is not None:
+                coming = pool.submit(context.run, _next, rows)
+                copy.write(block)
+
+
+def _next(rows: Iterator[bytes]) -> bytes | None:
+    return next(rows, None)

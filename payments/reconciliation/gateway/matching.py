@@ -21,9 +21,8 @@ from payments.reconciliation.gateway.ahead import summing_up, take_off
 from payments.reconciliation.gateway.comparing import (
     TABLES,
     TOLD,
-    make_off,
     make_open,
-    make_paid,
+    make_seen,
 )
 from payments.reconciliation.gateway.leftovers import lock_leftovers, match_leftovers
 from payments.reconciliation.gateway.loading import keep_file, keep_nothing
@@ -103,8 +102,8 @@ def reconcile(
     with summing_up(values) as summed:
         file_id = keep_file(session, gateway, content, day=day, file_name=file_name, now=now)
         values |= {"file_id": file_id, "state": ArrivalState.ARRIVED}
-        make_paid(session, values)
-        take_off(session, values, summed)
+        make_seen(session, values)
+        values |= take_off(session, values, summed)
     return _match(session, values, sources=sources)
 
 
@@ -116,8 +115,8 @@ def reconcile_nothing(
     file_id = keep_nothing(session, source, day=day, now=now)
     values = _values(source, day, sources, now=now)
     values |= {"file_id": file_id, "state": ArrivalState.NO_DATA}
-    make_paid(session, values)
-    make_off(session, values)
+    make_seen(session, values)
+    values |= take_off(session, values)
     return _match(session, values, sources=sources)
 
 
@@ -215,16 +214,13 @@ _LEFT = text("""
 _SUMMARY = text("""
     INSERT INTO reconciliation (source, day, settlement_file_id, matched, our_count, their_count,
                                 our_total_fen, their_total_fen, fee_total_fen, run_at)
-    SELECT :source, :day, :file_id, o.times - m.differ, o.times, f.rows, o.fen, f.fen, f.fee, :now
-    FROM (SELECT sum(times) AS times, sum(fen)::bigint AS fen
-          FROM (SELECT count(*) AS times, coalesce(sum(amount_fen), 0) AS fen FROM matching_paid
-                UNION ALL
-                SELECT count(*), coalesce(sum(fen), 0) FROM matching_other) every) o,
+    SELECT :source, :day, :file_id, o.times - m.differ, o.times, s.rows, o.fen, s.fen, s.fee_fen,
+           :now
+    FROM (SELECT :paid + count(*) AS times, :paid_fen + coalesce(sum(fen), 0)::bigint AS fen
+          FROM matching_other) o,
          (SELECT coalesce(sum(ours_times), 0) AS differ FROM matching
           WHERE verdict NOT IN ('matched', 'fee_differs')) m,
-         (SELECT count(*) AS rows, coalesce(sum(amount_fen), 0)::bigint AS fen,
-                 coalesce(sum(fee_fen), 0)::bigint AS fee
-          FROM settlement_row WHERE settlement_file_id = :file_id) f
+         matching_seen s
     ON CONFLICT (source, day) DO UPDATE SET
         settlement_file_id = excluded.settlement_file_id, matched = excluded.matched,
         our_count = excluded.our_count, their_count = excluded.their_count,

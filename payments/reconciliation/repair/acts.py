@@ -2,30 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import text
 from sqlmodel import Session, select
 
 from billing.ledger import books, postings
 from core import outbox
 from core.db import HotStatement
-from core.errors import AmountMismatch, Conflict, Invalid, NotFound
-from core.money import yuan_text
+from core.errors import Conflict, Invalid, NotFound
 from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.models import PaymentItem, find_payment_by_order, list_items, lock_payment
 from payments.reconciliation.bank import acts as bank_acts
 from payments.reconciliation.bank.statements import lock_bank
 from payments.reconciliation.gateway.leftovers import lock_leftovers, match_leftovers
 from payments.reconciliation.models import Leg, ReconciliationBreak
-from payments.reconciliation.repair import reversing
+from payments.reconciliation.repair import joining, reversing
 from payments.reconciliation.repair.models import Act, BreakAct
 from payments.returns import staff_refunds, suspense
 from payments.returns.models import Refund, RefundReason
 from payments.states import PENDING, Outcome
 
-_OF_THE_BANK = frozenset({Act.SUSPEND, Act.RETURN_MONEY, Act.WRITE_OFF_DIFFERENCE})
-FAR_DAYS = 8  # a row is no payment of a day further away
+_OF_THE_BANK = frozenset({
+    Act.SUSPEND, Act.RETURN_MONEY, Act.WRITE_OFF_DIFFERENCE, Act.REMATCH,
+})  # fmt: skip
 
 
 def lock_room(session: Session, *acts: Act) -> None:
@@ -71,7 +69,7 @@ def _close(session: Session, found: ReconciliationBreak, act: BreakAct, *, now: 
         case Act.RETURN_MONEY:
             _return_taken(session, found, now=now)
         case Act.REMATCH:
-            _reroute(session, found, act, undone=False, now=now)
+            joining.join(session, found, act, now=now)
     close(session, [found.id], now=now)
     if act.act is Act.REMATCH:
         match_leftovers(session, found.day, now=now)
@@ -93,7 +91,7 @@ def undo(session: Session, found: ReconciliationBreak, act: BreakAct, *, now: da
         case Act.SUSPEND | Act.RETURN_MONEY:
             bank_acts.unsuspend(session, act, now=now)
         case Act.REMATCH:
-            _reroute(session, found, act, undone=True, now=now)
+            joining.part(session, found, act, now=now)
     _REOPEN.rows(session, {"id": act.break_id})
     if act.act is Act.REMATCH:
         match_leftovers(session, found.day, now=now)
@@ -169,81 +167,6 @@ def _return_taken(session: Session, found: ReconciliationBreak, *, now: datetime
         paid_at=found.happened_at,
     )  # fmt: skip
     suspense.suspend(session, payment.id, reply, reason="in its gateway's file only", now=now)
-
-
-# A refund goes back the way its payment came: its row is of the same gateway.
-_OURS = text("""
-    SELECT l.source, l.ours_fen, p.id AS payment_id
-    FROM settlement_left l
-    LEFT JOIN payment p ON l.row_kind = 'payment' AND p.order_no = l.reference
-    WHERE (l.row_kind, l.reference, l.verdict) = (:row_kind, :target, 'ours')
-      AND l.day BETWEEN :day - :far AND :day + :far
-      AND (l.row_kind = 'payment' OR l.source = :source)
-      -- Another row of theirs is this already, as a person said: its money moves once.
-      AND NOT EXISTS (
-          SELECT FROM break_act a JOIN reconciliation_break b ON b.id = a.break_id
-          WHERE (a.act, a.target, b.row_kind) = ('rematch', :target, :row_kind)
-            AND a.done_at IS NOT NULL AND a.undone_at IS NULL AND a.break_id <> :break_id)
-    ORDER BY l.day
-""")
-
-
-def check_target(session: Session, found: ReconciliationBreak, target: str | None) -> None:
-    """See that what a row of theirs is said to be is ours, waits for a row, and is the same sum.
-
-    Raises:
-        Invalid: nothing is named.
-        NotFound: no payment or refund of ours under that number waits for a row of these days.
-        AmountMismatch: it is another sum.
-    """
-    if not target:
-        raise Invalid("say which payment or refund it is", code="break.no_target")
-    rows = _ours(session, found, target)
-    if len(rows) != 1:
-        raise NotFound(
-            "none of ours under this number waits for a row of these days", code="break.no_target"
-        )
-    if rows[0].ours_fen != found.theirs_fen:
-        raise AmountMismatch(
-            f"ours is {yuan_text(rows[0].ours_fen)}, theirs {yuan_text(found.theirs_fen or 0)}:"
-            " they are not the same money",
-            code="break.other_sum",
-        )
-
-
-def _ours(session: Session, found: ReconciliationBreak, target: str) -> Sequence[Any]:
-    values = {"row_kind": found.row_kind, "target": target, "day": found.day, "far": FAR_DAYS,
-              "source": found.source, "break_id": found.id}  # fmt: skip
-    return session.execute(_OURS, values).all()
-
-
-def _reroute(
-    session: Session, found: ReconciliationBreak, act: BreakAct, *, undone: bool, now: datetime
-) -> None:
-    """Move the money to the gateway that has it, if that is another one than we thought."""
-    assert act.id is not None
-    assert act.target is not None
-    if undone:
-        posted = session.execute(_REROUTED, {"key": f"rerouted:{act.id}", "target": act.target})
-        way = posted.first()
-    else:
-        check_target(session, found, act.target)
-        ours = _ours(session, found, act.target)[0]
-        way = None if ours.source == found.source else ours
-    if way is not None:
-        moves = postings.rerouted(
-            act.id, way.payment_id, way.source, found.source, act.theirs_fen or 0, undone=undone
-        )
-        books.post(session, moves, now=now)
-
-
-_REROUTED = text("""
-    SELECT t.subject_id AS payment_id, split_part(a.code, ':', 2) AS source
-    FROM payment p
-    JOIN ledger_transfer t ON (t.account_id, t.subject_id, t.entry_key) = (0, p.id, :key)
-    JOIN ledger_account a ON a.id = t.credit_account_id
-    WHERE p.order_no = :target
-""")
 
 
 def propose_refund(

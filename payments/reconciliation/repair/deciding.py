@@ -14,14 +14,16 @@ from core.errors import CityBillError, Conflict, Invalid, NotAllowed, NotFound
 from payments.reconciliation.bank.models import DueKind
 from payments.reconciliation.models import BreakKind, BreakState, Leg, ReconciliationBreak
 from payments.reconciliation.repair import acts as repair_acts
-from payments.reconciliation.repair import reversing
+from payments.reconciliation.repair import joining, reversing
 from payments.reconciliation.repair.models import BY_TWO, CLOSING, Act, ActState, BreakAct
 from payments.reconciliation.source_terms import AGREED, Sources
 
 _K = BreakKind
 # Which acts can help with what, on which leg; where several can, the first is suggested.
 HELPS: Mapping[Act, frozenset[BreakKind]] = {
-    Act.REMATCH: frozenset({_K.OTHER_ROUTE, _K.REFUND_UNMATCHED, _K.MISSING_HERE}),
+    Act.REMATCH: frozenset({
+        _K.OTHER_ROUTE, _K.REFUND_UNMATCHED, _K.MISSING_HERE, _K.MISSING_AT_GATEWAY,
+    }),
     Act.SUSPEND: frozenset({_K.UNKNOWN_CREDIT}),
     Act.WRITE_OFF_DIFFERENCE: frozenset({_K.AMOUNT_DIFFERS}),
     Act.QUERY_AGAIN: frozenset({
@@ -42,7 +44,7 @@ _LEGS: Mapping[Act, frozenset[Leg]] = {
 _OF_PAYMENTS = frozenset({Act.QUERY_AGAIN, Act.REFUND, Act.RETURN_MONEY})  # no refund's rows
 _OF_SUMS = frozenset({DueKind.NET, DueKind.PAYOUT})  # what a bank's difference is written off of
 # Wherever it stands in ``HELPS``, for these it is better to ask first, or to wait.
-_ASK_FIRST = frozenset({_K.MISSING_HERE})
+_ASK_FIRST = frozenset({_K.MISSING_HERE, _K.MISSING_AT_GATEWAY})
 
 
 class Shown(NamedTuple):
@@ -97,7 +99,7 @@ def _why_no_help(found: ReconciliationBreak, act: Act, limits: Limits) -> CityBi
     if found.leg is Leg.BANK and act is Act.WRITE_OFF_DIFFERENCE:
         fits = fits and found.row_kind in _OF_SUMS
     if act is Act.REMATCH:
-        fits = fits and found.ours_fen is None  # the row is theirs
+        fits = fits and (found.ours_fen is None or found.row_kind == "payment")
     if act is Act.REVERSE_WRITE_OFF:
         fits = fits and found.source in limits.taking_back
     if not fits:
@@ -173,7 +175,7 @@ def resolve(
     The same act by the same person for the same reason changes nothing while it stands.
 
     Args:
-        target: what the act needs: of ``rematch`` our number, of ``refund`` a write-off's.
+        target: of ``rematch`` the other side's number or name, of ``refund`` a write-off's number.
         wanted_fen: of ``refund``, how much goes back.
 
     Raises:
@@ -198,7 +200,7 @@ def resolve(
         needs_two=_needs_two(found, act, limits),
     )  # fmt: skip
     if act is Act.REMATCH:
-        repair_acts.check_target(session, found, wish.target)
+        joining.check_target(session, found, wish.target)
     if act is Act.REVERSE_WRITE_OFF:
         reversing.check(session, found)
         _check_not_asked(list_acts(session, break_id))

@@ -137,4 +137,8 @@ OF_ACTS = """
     FROM break_act a JOIN bank_suspense s ON s.act_id = a.id
     JOIN bank_transfer t ON t.number = 'B' || s.id
     WHERE a.break_id = :break_id AND t.sent_at IS NOT NULL
+    UNION ALL
+    SELECT 'entry', NULL, e.booked_on, e.amount_fen, e.entry_no, nullif(e.words, '')
+    FROM break_act a JOIN bank_suspense s ON s.act_id = a.id JOIN bank_entry e ON e.id = s.entry_id
+    WHERE a.break_id = :break_id AND a.act = 'rematch' AND s.ended_at IS NULL
 """

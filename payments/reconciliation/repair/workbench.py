@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, exists, func, tuple_
+from sqlalchemy import ColumnElement, exists, func, text, tuple_
 from sqlmodel import Session, col, select
 
 from core.clock import billing_date, day_bounds
@@ -28,6 +28,7 @@ class Age(StrEnum):
 
 
 _YOUNG_DAYS = 3
+MOST = 10_000  # at a glance nobody needs to know how many more
 # Of acts: those that wait for a second person.
 WAITS = (
     col(BreakAct.act).in_(CLOSING | BY_TWO), col(BreakAct.done_at).is_(None),
@@ -59,6 +60,11 @@ class Counted(NamedTuple):
     @property
     def all(self) -> int:
         return self.today + self.days + self.older
+
+    @property
+    def or_more(self) -> bool:
+        """Tell whether counting at a glance ended before the last of them."""
+        return max(self.today, self.days, self.older) >= MOST
 
 
 def find_breaks(
@@ -100,9 +106,7 @@ def _asked(wanted: Filter, now: datetime) -> list[ColumnElement[bool]]:
 
 
 def _of_age(age: Age, now: datetime) -> ColumnElement[bool]:
-    today, _ = day_bounds(billing_date(now))
-    young, _ = day_bounds(billing_date(now) - timedelta(days=_YOUNG_DAYS))
-    found_at = col(_B.found_at)
+    (today, young), found_at = _borders(now), col(_B.found_at)
     match age:
         case Age.TODAY:
             return found_at >= today
@@ -110,6 +114,12 @@ def _of_age(age: Age, now: datetime) -> ColumnElement[bool]:
             return (found_at >= young) & (found_at < today)
         case Age.OLDER:
             return found_at < young
+
+
+def _borders(now: datetime) -> tuple[datetime, datetime]:
+    """Return since when a difference is found today, and since when it is not old yet."""
+    today = billing_date(now)
+    return day_bounds(today)[0], day_bounds(today - timedelta(days=_YOUNG_DAYS))[0]
 
 
 def age_of(found: ReconciliationBreak, *, now: datetime) -> int:
@@ -125,6 +135,29 @@ def count_open(session: Session, wanted: Filter, *, now: datetime) -> list[Count
     rows = session.execute(select(_B.kind, *ages).where(*asked).group_by(col(_B.kind)))
     found = {row[0]: Counted(*row) for row in rows}
     return [found[kind] for kind in BreakKind if kind in found]
+
+
+# Each by the index of what is open, and no further than the page tells.
+_GLANCE = text("""
+    SELECT kind, age, (SELECT count(*) FROM (
+        SELECT FROM reconciliation_break b
+        WHERE b.state = 'open' AND b.kind = k.kind
+          AND b.found_at >= a.since AND b.found_at < a.until
+        LIMIT :most) one)
+    FROM unnest(CAST(:kinds AS text[])) AS k (kind),
+         (VALUES ('today', CAST(:today AS timestamptz), 'infinity'::timestamptz),
+                 ('days', CAST(:young AS timestamptz), CAST(:today AS timestamptz)),
+                 ('older', '-infinity', CAST(:young AS timestamptz))) AS a (age, since, until)
+""")
+
+
+def glance(session: Session, *, now: datetime) -> list[Counted]:
+    """Count what ``count_open`` does, of all that is open, each to ``MOST`` and no further."""
+    today, young = _borders(now)
+    values = {"kinds": list(BreakKind), "today": today, "young": young, "most": MOST}
+    found = {(kind, age): count for kind, age, count in session.execute(_GLANCE, values)}
+    counted = [Counted(kind, *(found[kind, age] for age in Age)) for kind in BreakKind]
+    return [one for one in counted if one.all]
 
 
 def count_proposed(session: Session) -> int:

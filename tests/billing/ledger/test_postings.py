@@ -87,6 +87,7 @@ EXAMPLES = (
     ("released", postings.released(PAPER, "bank", books.BANK, 4_000)),
     ("rerouted", postings.rerouted(8, PAYMENT, "sandbox", "alipay", 8_650)),
     ("rerouted", postings.rerouted(8, PAYMENT, "sandbox", "alipay", 8_650, undone=True)),
+    ("rerouted", postings.rerouted(9, PAYMENT, "sandbox", None, 8_650)),
 )
 
 

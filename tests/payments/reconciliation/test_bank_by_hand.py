@@ -1,5 +1,7 @@
 """What a person says of an entry: a proposal to choose from, a match, what it teaches, its end."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import text
 
@@ -8,10 +10,11 @@ from core.errors import AmountMismatch, CityBillError, Conflict, Invalid, NotFou
 from identity.models import Role
 from payments.reconciliation.bank import by_hand as bank_by_hand
 from payments.reconciliation.bank.by_hand import Suggestion, suggest
-from payments.reconciliation.bank.desk import list_rules
-from payments.reconciliation.bank.models import BankEntry, BankRule
+from payments.reconciliation.bank.desk import list_rules, open_beside
+from payments.reconciliation.bank.models import BankEntry, BankMatch, BankRule
 from tests.factories import NOW, a_person, at_once, balances, violations
 from tests.payments.reconciliation.banking import (
+    DAY,
     Line,
     a_day,
     bank_says,
@@ -192,6 +195,109 @@ def by_hand(entry: BankEntry, source: str, by: int):
         return bank_by_hand.match_by_hand(
             session, entry.id, [due], by=by, reason="called them", now=NOW
         )
+
+
+class TestInSeveralSums:
+    @pytest.fixture
+    def came(self) -> list[int]:
+        """Two entries of two senders, and two gateways whose day is of their sum."""
+        for source in ("alpha", "beta"):
+            takes(source, 0, 10_000, 10)
+        bank_says(Line(6_990, account=SENDER), Line(3_000, on=2, account="6222020000005678"))
+        return [the_entry(fen).id or 0 for fen in (6_990, 3_000)]
+
+    def say(self, ids: list[int], by: int, *, source: str = "beta", on: int = 0) -> BankMatch:
+        with transaction() as session:
+            dues = session.execute(
+                text("SELECT id FROM bank_due WHERE source = :source AND day = :day"),
+                {"source": source, "day": DAY + timedelta(days=on)},
+            )
+            return bank_by_hand.match_by_hand(
+                session, ids[0], list(dues.scalars()), also=ids[1:], by=by, reason="called them",
+                now=NOW,
+            )  # fmt: skip
+
+    def test_they_are_one_sum_that_was_waited_for_and_stay_it(self, li, came):
+        assert matched() == []
+
+        self.say([came[1], came[0]], li)
+
+        assert matched() == [("person", [6_990, 3_000], [9_990], 10)]
+        assert (match()[:2], left()) == ((0, 0), [])
+        assert balances() == {"bank": 9_990, "gateway:beta": -10_000, "gateway_fees": 10}
+        assert violations() == []
+
+    def test_undone_each_is_open_again(self, li, came):
+        undo(self.say(came, li).id, li)
+
+        assert match()[:2] == (0, 0)
+        assert [one[4:] for one in left() if one[0] == "account-1"] == [
+            (None, 6_990), (None, 3_000),
+        ]  # fmt: skip
+        assert (balances(), violations()) == ({}, [])
+
+    def test_each_sender_is_known_by_it(self, li, came):
+        self.say(came, li)
+
+        assert rules() == [("beta", True), ("beta", True)]
+
+    def test_said_again_it_changes_nothing_and_of_fewer_it_is_refused(self, li, came):
+        made, posted = self.say(came, li), transfers()
+
+        assert self.say(came[::-1], li).id == made.id
+        with pytest.raises(Conflict):
+            self.say(came[:1], li)
+        assert transfers() == posted
+
+    def test_one_fen_off_is_refused(self, li, came):
+        bank_says(Line(1, on=2))
+
+        for ids in (came[:1], [*came, the_entry(1).id or 0]):
+            with pytest.raises(AmountMismatch):
+                self.say(ids, li)
+
+        assert (matched(), balances()) == ([], {})
+
+    def test_what_is_not_there_taken_or_far_is_refused(self, li, came):
+        bank_says(Line(500, on=2 + 31), Line(501, on=3))
+        with pytest.raises(NotFound):
+            self.say([came[0], 99], li)
+        with pytest.raises(Conflict, match="from each other"):
+            self.say([came[0], the_entry(500).id or 0], li)
+        takes("gamma", 2, 501)
+        match()
+        with pytest.raises(Conflict, match="matched already"):
+            self.say([came[0], the_entry(501).id or 0], li)
+
+    def test_several_days_may_come_in_several_sums(self, li, came):
+        takes("beta", 1, 500)
+        bank_says(Line(500, on=2, account="6222020000009999"), Line(500, on=2, account="other"))
+
+        with transaction() as session:
+            dues = session.execute(text("SELECT id FROM bank_due WHERE source = 'beta'")).scalars()
+            extra = session.execute(text("SELECT max(id) FROM bank_entry")).scalar_one()
+            bank_by_hand.match_by_hand(
+                session, came[0], list(dues), also=[came[1], extra], by=li, reason="a weekend",
+                now=NOW,
+            )  # fmt: skip
+
+        [(how, came_fen, due_fen, _)] = matched()
+        assert (how, sorted(came_fen), due_fen) == ("person", [500, 3_000, 6_990], [9_990, 500])
+        assert violations() == []
+
+    def test_the_nearest_of_the_same_sender_are_offered_first(self, came):
+        bank_says(Line(70, on=9, account=SENDER), Line(-5, on=1), Line(60, on=40))
+
+        with transaction() as session:
+            found = open_beside(session, the_entry(6_990))
+
+        assert [one.amount_fen for one in found] == [70, 3_000]
+
+    def test_two_people_at_once_match_once(self, li, came):
+        done = at_once([lambda to=to: self.say(came, li, source=to) for to in ("alpha", "beta")])
+
+        assert sum(isinstance(one, CityBillError) for one in done) == 1
+        assert (balances()["bank"], violations()) == (9_990, [])
 
 
 class TestRules:

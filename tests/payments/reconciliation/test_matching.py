@@ -176,7 +176,7 @@ class TestMatching:
     @pytest.mark.parametrize("beside", ["it is found", "no connection is free", "others are seen"])
     def test_books_that_disagree_with_themselves_are_named(self, monkeypatch, beside):  # rule 49
         if beside == "others are seen":
-            monkeypatch.setattr(ahead, "_sum_up", lambda _: ahead.Ahead((0, 0, 0), []))
+            monkeypatch.setattr(ahead, "_sum_up", lambda _: ahead.Ahead(ahead.Mark(0, 0, 0), []))
         if beside == "no connection is free":
             monkeypatch.setattr(ahead, "transaction", no_connection)
         payments = three_paid()

@@ -15,12 +15,12 @@ from payments.gateways.bulk import Unusual, blocks
 from payments.reconciliation.models import Leg
 from tests.conftest import empty_city
 from tests.factories import a_home, a_paid_payment, at_once
-from tests.planted import FILES, LEGS, GatewayLeg, compare, prove_leg, spoilt
+from tests.planted import DAYS, FILES, GatewayLeg, compare, prove_leg, spoilt
 
 COLUMNS = "kind,order_no,gateway_ref,refund_no,refund_ref,amount,fee,happened_at"
 
 
-@pytest.mark.parametrize("kind", LEGS, ids=lambda kind: kind.leg.value)
+@pytest.mark.parametrize("kind", DAYS, ids=lambda kind: kind.name)
 def test_every_planted_difference_is_found_and_nothing_else(city, kind):
     found = prove_leg(city, kind, rows=2_000, each=6, seed=11)
 

@@ -19,7 +19,15 @@ from payments.reconciliation.bank import by_hand as bank_by_hand
 from payments.reconciliation.bank import desk as bank_desk
 from payments.reconciliation.bank.accounts import list_accounts
 from payments.reconciliation.bank.by_hand import Suggestion, suggest
-from payments.reconciliation.bank.desk import PAGE, EntryLine, EntryView, How, MatchView, Wanted
+from payments.reconciliation.bank.desk import (
+    PAGE,
+    EntryLine,
+    EntryView,
+    How,
+    MatchView,
+    Wanted,
+    open_beside,
+)
 from payments.reconciliation.bank.expected import open_dues
 from payments.reconciliation.bank.models import BankDue, BankMatch
 from web import look
@@ -148,16 +156,17 @@ def match(
     csrf: Csrf,
     reason: Reason,
     due: Ticked,
+    entry: Ticked,
 ) -> Response:
-    """Say what an entry is."""
+    """Say what an entry is, alone or together with others."""
     check_form(request, csrf)
 
     def do(session: Session) -> None:
         bank_by_hand.match_by_hand(
-            session, entry_id, due, by=caller.id, reason=reason, now=utc_now()
+            session, entry_id, due, also=entry, by=caller.id, reason=reason, now=utc_now()
         )
 
-    return _do(request, db, entry_id, do, ticked=due, reason=reason)
+    return _do(request, db, entry_id, do, ticked=due, also=entry, reason=reason)
 
 
 @router.post("/{entry_id}/matches/{match_id}/undo")
@@ -181,6 +190,7 @@ def _do(
     act: Callable[[Session], None],
     *,
     ticked: Sequence[int] = (),
+    also: Sequence[int] = (),
     reason: str = "",
 ) -> Response:
     """Do one thing about an entry, and show what came of it or why not."""
@@ -188,7 +198,9 @@ def _do(
         with transaction() as session:
             act(session)
     except CityBillError as refused:
-        return _entry_page(request, db, entry_id, ticked=ticked, reason=reason, refused=refused)
+        return _entry_page(
+            request, db, entry_id, ticked=ticked, also=also, reason=reason, refused=refused
+        )
     return go(f"/console/bank/entries/{entry_id}")
 
 
@@ -198,6 +210,7 @@ def _entry_page(
     entry_id: int,
     *,
     ticked: Sequence[int] = (),
+    also: Sequence[int] = (),
     reason: str = "",
     refused: CityBillError | None = None,
 ) -> Response:
@@ -215,7 +228,9 @@ def _entry_page(
         undone=[_undone(request, session, one) for one in view.undone],
         suggestions=[one._asdict() | {"whose": source_name(request, one.source)} for one in found],
         dues=_choices(request, session, view, found, ticked) if is_open else [],
+        beside=open_beside(session, view.entry) if is_open else [],
         ticked=set(ticked),
+        also=set(also),
         reason=reason,
         error=refusal(locale_of(request), refused),
     )

@@ -20,6 +20,7 @@ from payments.reconciliation.bank import acts as bank_acts
 from payments.reconciliation.models import BreakState, ReconciliationBreak
 from payments.reconciliation.repair import deciding as repair
 from payments.reconciliation.repair import workbench
+from payments.reconciliation.repair.joining import ways_of
 from payments.reconciliation.repair.models import Act, BreakAct
 from payments.reconciliation.repair.stories import Step, payment_of, story_of
 from payments.returns import staff_refunds, transfers
@@ -261,6 +262,7 @@ def _break_page(
         own=standing is not None and standing.proposed_by == caller.id,
         acts=acts,
         items=_refundable(session, payment_id) if Act.REFUND in acts else [],
+        ways=_ways(request, session, found) if Act.REMATCH in acts else [],
         needs_two=repair.difference_fen(found) > city.approval_above_fen,
         owners=owners(session, caller),
         story=[_named(step, name, locale) for step in story_of(session, found)],
@@ -283,9 +285,19 @@ def _refundable(session: Session, payment_id: int | None) -> list[dict[str, Any]
     ]
 
 
+def _ways(request: Request, session: Session, found: ReconciliationBreak) -> list[dict[str, Any]]:
+    """Return what may have settled a payment of ours, each with whose row it is in words."""
+    if found.ours_fen is None:
+        return []
+    name = namer(request, session)
+    return [one._asdict() | {"whose": name(one.source)} for one in ways_of(session, found)]
+
+
 def _blank(found: ReconciliationBreak) -> dict[str, str]:
-    """Return a form as it is first shown: of money that came elsewhere with the order it is of."""
-    target = found.elsewhere.rpartition(" ")[2] if found.elsewhere else ""
+    """Return a form as it is first shown: of money that came elsewhere with what it is of."""
+    target = found.elsewhere or ""
+    if found.ours_fen is None:
+        target = target.rpartition(" ")[2]
     return {"what": "", "reason": "", "target": target, "item": "", "amount": ""}
 
 

@@ -44,6 +44,9 @@ def refusal(locale: str, refused: CityBillError | None) -> str | None:
         "bank_match.amount": look.say(
             locale, "The two sums are not the same: find what makes up the difference."
         ),
+        "bank_match.far": look.say(
+            locale, "These entries are too far from each other: more than a month."
+        ),
         "bank_match.suspended": look.say(
             locale, "This money stands in suspense: undo that first, at its difference."
         ),

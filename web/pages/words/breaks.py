@@ -72,9 +72,7 @@ def advice(locale: str, found: ReconciliationBreak, acts: Sequence[Act]) -> str:
             locale, "We sent it, and their files do not have it: ask whether the payer has it."
         )
     if found.kind is BreakKind.OTHER_ROUTE and found.ours_fen is not None:
-        return look.say(
-            locale, "Its money came another way: match that row with this order, and this closes."
-        )
+        return look.say(locale, "Its money came another way: say by which row, and both close.")
     return remedy(locale, found.kind)
 
 
@@ -127,6 +125,9 @@ def _refusals(locale: str) -> dict[str, str]:
         "break.no_owner": look.say(locale, "Choose a colleague who keeps the books."),
         "break.no_target": look.say(
             locale, "Nothing of ours under this number waits here: look at the number again."
+        ),
+        "break.no_way": look.say(
+            locale, "No row of the same sum waits under this name: choose one of those shown."
         ),
         "break.other_sum": look.say(locale, "The two sums are not the same: this is other money."),
         "break.money_gone": look.say(
