@@ -51,6 +51,7 @@ import payments.reconciliation.models
 import payments.reconciliation.repair.models
 import payments.remittance.models
 import payments.returns.models
+import payments.takings
 import support.models
 from core.db import sqlalchemy_url
 from core.settings import settings

@@ -160,6 +160,15 @@ _EVENTS = (
         places=frozenset({"by", "role", "day"}),
     ),
     Event("home.joined", Subject.HOME, keeps=_MONTH, places=frozenset({"name", "home", "role"})),
+    # To a company's people, about the company's money.
+    Event(
+        "remittance.sent", Subject.PAYMENTS, keeps=_MONTH,
+        places=frozenset({"company", "number", "amount", "period", "day"}),
+    ),
+    Event(
+        "remittance.returned", Subject.PAYMENTS, keeps=_MONTH,
+        places=frozenset({"company", "number", "amount", "day", "why"}),
+    ),
     Event(
         "offer.made", Subject.OFFERS, Kind.COMMERCIAL, lane=Lane.BULK, keeps=timedelta(days=7),
         places=frozenset({"company", "text"}),

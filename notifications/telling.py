@@ -175,6 +175,6 @@ def _at_once(channel: str) -> NoticeState:
 def _body(one: Telling, rendered: Rendered, locale: str) -> tuple[str, str | None]:
     """Return the words as they go; a mail leads to the settings, unless its reader has none."""
     text, page = rendered.words.body, rendered.words.body_html
-    if page is None or not one.facts.link or one.person.role is Role.GUEST:
+    if page is None or not one.facts.link or one.person.role is not Role.RESIDENT:
         return text, page
     return with_way_to_settings(text, page, link=one.facts.link, locale=locale)

@@ -34,7 +34,6 @@ class Attention(NamedTuple):
     latest of them came in.
     """
 
-    breaks: int
     refused_files: int
     unreconciled_days: int
     unclosed_days: int
@@ -45,6 +44,7 @@ class Attention(NamedTuple):
     proposed_refunds: int
     waiting_transfers: int
     open_chargebacks: int
+    remittances: int  # to be released
 
 
 # Summing open bills up would read all bills ever; the books know it, evening by evening.
@@ -104,9 +104,7 @@ def unreconciled(
 
 
 _ATTENTION = text(f"""
-    SELECT (SELECT count(*) FROM reconciliation_break
-            WHERE state = 'open' AND kind <> 'late') AS breaks,
-           (SELECT count(*) FROM bill_file WHERE status = 'refused') AS refused_files,
+    SELECT (SELECT count(*) FROM bill_file WHERE status = 'refused') AS refused_files,
            (SELECT count(*) FROM ({_UNRECONCILED}) d) AS unreconciled_days,
            (SELECT count(*) FROM provider_terms
             WHERE effective_on > :today AND approved_at IS NULL AND withdrawn_at IS NULL
@@ -117,7 +115,9 @@ _ATTENTION = text(f"""
             AND status NOT IN ('succeeded', 'declined', 'charged_back')) AS proposed_refunds,
            (SELECT count(*) FROM bank_transfer
             WHERE sent_at IS NULL AND dropped_at IS NULL) AS waiting_transfers,
-           (SELECT count(*) FROM chargeback WHERE state = 'open') AS open_chargebacks
+           (SELECT count(*) FROM chargeback WHERE state = 'open') AS open_chargebacks,
+           (SELECT count(*) FROM remittance WHERE state IN ('proposed', 'returned')
+            AND state NOT IN ('sent', 'carried')) AS remittances
     FROM (SELECT count(*) AS refused_corrections,
                  (array_agg(bill_file_id ORDER BY decided_at DESC, id DESC))[1] AS refused_in_file
           FROM bill_correction WHERE state = 'refused' AND decided_at >= :refused_since) c

@@ -1,17 +1,35 @@
-"""What gateways took, hour by hour: one pass over an index that holds the amounts."""
+"""What gateways took, hour by hour.
+
+A job sums up the hours that are over, the last two weeks anew each time; whoever asks reads those
+sums, and of all else the index that holds the amounts. Where nothing is summed up, that is all.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import text
-from sqlmodel import Session
+from sqlalchemy import BigInteger, text
+from sqlmodel import Field, Session, SQLModel
 
 from core.clock import billing_date, day_bounds
+from core.db import UtcDateTime
 
 HOURS = 24
 _HOUR = timedelta(hours=1)
+SUMMED_DAYS = 14
+_OVER_FOR = timedelta(hours=1)  # most is heard of by then; the next turn finds the rest
+
+
+class TakingHour(SQLModel, table=True):
+    """What a gateway took in an hour that is over: a sum of payments, kept to be read at once."""
+
+    __tablename__ = "taking_hour"
+
+    started_at: datetime = Field(primary_key=True, sa_type=UtcDateTime)
+    gateway: str = Field(primary_key=True)
+    payments: int = Field(sa_type=BigInteger)
+    amount_fen: int = Field(sa_type=BigInteger)
 
 
 class Taken(NamedTuple):
@@ -24,28 +42,49 @@ class Taken(NamedTuple):
 
 # Gateways are found by leaping through the index, one after the other: also those that are gone.
 # Payments of nothing (``none``) brought no money.
-_TAKEN = text("""
-    WITH RECURSIVE known (gateway) AS (
+_KNOWN = """
+    known (gateway) AS (
         (SELECT gateway FROM payment WHERE paid_at IS NOT NULL ORDER BY gateway LIMIT 1)
         UNION ALL
         SELECT (SELECT p.gateway FROM payment p
                 WHERE p.paid_at IS NOT NULL AND p.gateway > k.gateway ORDER BY p.gateway LIMIT 1)
         FROM known k WHERE k.gateway IS NOT NULL
     )
-    SELECT w.at, k.gateway, s.payments, s.fen
-    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
-         WITH ORDINALITY AS w (started, ended, at)
-    CROSS JOIN known k
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS payments, coalesce(sum(p.amount_fen), 0)::bigint AS fen FROM payment p
-        WHERE p.gateway = k.gateway AND p.paid_at >= w.started AND p.paid_at < w.ended) s
-    WHERE k.gateway <> 'none' AND s.payments > 0
-    ORDER BY w.at, k.gateway
-""")
+"""
+# A period is what comes before the first hour that is summed up, such hours as lie in it whole, and
+# what comes after the last of them.
+_TAKEN = text(f"""
+    WITH RECURSIVE {_KNOWN}, summed AS (
+        SELECT coalesce(min(started_at), 'infinity') AS since,
+               max(started_at) + interval '1 hour' AS until FROM taking_hour
+    ), wanted AS (
+        SELECT w.*, s.since,
+               greatest(s.since, least(s.until, date_trunc('hour', w.ended))) AS until
+        FROM unnest(CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
+             WITH ORDINALITY AS w (started, ended, at), summed s
+    )
+    SELECT at, gateway, sum(payments)::bigint, sum(fen)::bigint
+    FROM (SELECT w.at, h.gateway, h.payments, h.amount_fen AS fen
+          FROM wanted w
+          JOIN taking_hour h ON h.started_at >= w.started AND h.started_at < w.until
+               AND h.started_at < w.ended
+          UNION ALL
+          SELECT l.at, k.gateway, s.payments, s.fen
+          FROM (SELECT at, started, least(ended, since) AS ended FROM wanted
+                UNION ALL
+                SELECT at, greatest(started, until), ended FROM wanted) l
+          CROSS JOIN known k
+          CROSS JOIN LATERAL (
+              SELECT count(*) AS payments, coalesce(sum(p.amount_fen), 0)::bigint AS fen
+              FROM payment p
+              WHERE p.gateway = k.gateway AND p.paid_at >= l.started AND p.paid_at < l.ended) s
+          WHERE l.started < l.ended AND k.gateway <> 'none' AND s.payments > 0) one
+    GROUP BY at, gateway ORDER BY at, gateway
+""")  # noqa: S608  our own text
 
 
 def taken(session: Session, periods: Sequence[tuple[datetime, datetime]]) -> list[list[Taken]]:
-    """Return for each period, from its start up to its end, what each gateway took."""
+    """Return for each period, from its start, a whole hour, up to its end, what gateways took."""
     values = {"starts": [start for start, _ in periods], "ends": [end for _, end in periods]}
     found: list[list[Taken]] = [[] for _ in periods]
     for at, *row in session.execute(_TAKEN, values):
@@ -104,3 +143,27 @@ def taken_by_now(session: Session, days_before: Sequence[int], *, now: datetime)
     midnights = [day_bounds(billing_date(until))[0] for until in wanted]
     found = taken(session, list(zip(midnights, wanted, strict=True)))
     return [sum(one.amount_fen for one in period) for period in found]
+
+
+_FORGET_SUMS = text("DELETE FROM taking_hour")
+_SUM_UP = text(f"""
+    WITH RECURSIVE {_KNOWN}
+    INSERT INTO taking_hour (started_at, gateway, payments, amount_fen)
+    SELECT s.started_at, k.gateway, s.payments, s.fen
+    FROM known k CROSS JOIN LATERAL (
+        SELECT date_trunc('hour', p.paid_at) AS started_at, count(*) AS payments,
+               sum(p.amount_fen)::bigint AS fen
+        FROM payment p WHERE p.gateway = k.gateway AND p.paid_at >= :since AND p.paid_at < :until
+        GROUP BY 1) s
+    WHERE k.gateway <> 'none'
+    ON CONFLICT (started_at, gateway)
+    DO UPDATE SET payments = excluded.payments, amount_fen = excluded.amount_fen
+""")  # noqa: S608  our own text
+
+
+def sum_up(session: Session, *, now: datetime) -> None:
+    """Sum the last two weeks up anew, until an hour ago: what was booked late since is in it."""
+    first = billing_date(now) - timedelta(days=SUMMED_DAYS - 1)
+    until = (now - _OVER_FOR).replace(minute=0, second=0, microsecond=0)
+    session.execute(_FORGET_SUMS)
+    session.execute(_SUM_UP, {"since": day_bounds(first)[0], "until": until})

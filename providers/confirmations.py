@@ -74,7 +74,7 @@ def read_confirmations(
             yield from cast(Iterator[Confirmation | Reject | Heading], reader.read(stream))
         except BillFileError as refused:
             raise ConfirmationFileError(
-                _said(refused.message), line_no=refused.line_no, column=refused.column
+                said_of_rows(refused.message), line_no=refused.line_no, column=refused.column
             ) from None
 
     sequence_no, count, sum_fen, reject_count = "", 0, 0, 0
@@ -88,7 +88,7 @@ def read_confirmations(
         else:
             reject_count += 1
             if len(rejects) < REJECTS_KEPT:
-                rejects.append(row._replace(reason=_said(row.reason)))
+                rejects.append(row._replace(reason=said_of_rows(row.reason)))
     return ConfirmationFile(
         day=day, sequence_no=sequence_no, count=count, sum_fen=sum_fen, rejects=tuple(rejects),
         reject_count=reject_count, is_proven=layout.states_totals, read=read,
@@ -100,7 +100,8 @@ def _name(row: Confirmation) -> str:
     return row.write_off_no or f"{row.account_no} {row.bill_no} {row.receipt_no}"
 
 
-def _said(message: str) -> str:
+def said_of_rows(message: str) -> str:
+    """Return what a reader says of bills as it is said of rows."""
     for bills, rows in _WORDS:
         message = message.replace(bills, rows)
     return message

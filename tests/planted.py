@@ -2,9 +2,10 @@
 
 A million payments agree with their gateway's file to the fen, as many write-offs with their
 company's list, as many transfers with the bank's statement. Then so many of each class are planted,
-and each leg is run. Every one must be found, under its class, and nothing else.
+and each leg is run. Every one must be found, under its class, and nothing else. What payers' banks
+take back is planted in a day of its own (``tests.planted_disputes``).
 
-    python -m tests.planted [--rows N] [--company N] [--bank N] [--each M] [--seed S]
+    python -m tests.planted [--rows N] [--company N] [--bank N] [--disputes N] [--each M] [--seed S]
 """
 
 import argparse
@@ -15,7 +16,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -48,48 +49,12 @@ from payments.reconciliation.models import KINDS, BreakKind, Leg
 from tests.conftest import ROOT
 from tests.kill import bound
 from tests.payments.reconciliation.banking import ACCOUNT, PROFILE
+from tests.planted_disputes import DisputeLeg
+from tests.planting import Break, Day, Planter, Row, as_owner, more
 
 FILES = Sandbox("http://127.0.0.1:9", "no secret is needed to read a file")
 FEES = {GATEWAY: SourceTerms(fee=AgreedFee(fixed_fen=6))}
 COMPANY = "water"
-Row = list[str]
-Break = tuple[str, str]  # its class, its reference
-
-
-class Day:
-    """What others say of a clean day, row by row, and what is to be said instead."""
-
-    def __init__(self, owner: psycopg.Connection[Any], rows: Sequence[bytes]) -> None:
-        self.owner, self._rows = owner, rows
-        self._instead: dict[int, list[Row]] = {}
-        self._besides: list[Row] = []
-
-    def row(self, number: int) -> Row:
-        return self._rows[number].decode().rstrip("\r\n").replace('"', "").split(",")
-
-    def instead(self, number: int, *rows: Row) -> None:
-        """Have these rows stand where the clean one stood; none: it is missing."""
-        self._instead[number] = list(rows)
-
-    def besides(self, row: Row) -> None:
-        self._besides.append(row)
-
-    def told(self) -> Iterator[bytes]:
-        """Yield every row as it is told, in the order of the clean ones."""
-        for number, row in enumerate(self._rows):
-            if number in self._instead:
-                yield from (_line(one) for one in self._instead[number])
-            else:
-                yield row
-        yield from (_line(one) for one in self._besides)
-
-
-def _line(cells: Row) -> bytes:
-    return ",".join(cells).encode() + b"\r\n"
-
-
-Planter = Callable[[Day, Sequence[int]], Iterator[str]]
-"""Spoils the rows of these numbers, and yields the references under which that must be found."""
 
 
 # The gateway's file: kind, order_no, gateway_ref, refund_no, refund_ref, amount, fee, happened_at.
@@ -112,7 +77,7 @@ def we_alone(day: Day, numbers: Sequence[int]) -> Iterator[str]:
 def one_fen_off(day: Day, numbers: Sequence[int]) -> Iterator[str]:
     for number in numbers:
         row = day.row(number)
-        day.instead(number, [*row[:5], _more(row[5], 1 if number % 2 else -1), *row[6:]])
+        day.instead(number, [*row[:5], more(row[5], 1 if number % 2 else -1), *row[6:]])
         yield row[1]
 
 
@@ -125,9 +90,9 @@ def listed_twice(day: Day, numbers: Sequence[int]) -> Iterator[str]:
 
 def books_off(day: Day, numbers: Sequence[int]) -> Iterator[str]:
     ids = [FIRST + number for number in numbers]
-    _as_owner(day, "UPDATE ledger_transfer SET amount_fen = amount_fen + 1 WHERE subject_id = ANY("
+    as_owner(day, "UPDATE ledger_transfer SET amount_fen = amount_fen + 1 WHERE subject_id = ANY("
               "%(ids)s) AND entry_key LIKE 'paid:%%'", ids=ids[::2])  # fmt: skip
-    _as_owner(day, "DELETE FROM ledger_transfer WHERE subject_id = ANY(%(ids)s) AND entry_key LIKE "
+    as_owner(day, "DELETE FROM ledger_transfer WHERE subject_id = ANY(%(ids)s) AND entry_key LIKE "
               "'paid:%%'", ids=ids[1::2])  # fmt: skip
     for number in numbers:
         yield day.row(number)[1]
@@ -136,13 +101,13 @@ def books_off(day: Day, numbers: Sequence[int]) -> Iterator[str]:
 def another_fee(day: Day, numbers: Sequence[int]) -> Iterator[str]:
     for number in numbers:
         row = day.row(number)
-        day.instead(number, [*row[:6], _more(row[6], 1), row[7]])
+        day.instead(number, [*row[:6], more(row[6], 1), row[7]])
         yield row[1]
 
 
 def before_midnight(day: Day, numbers: Sequence[int]) -> Iterator[str]:
     """Paid minutes before midnight: the next day's file, which is not here, may still have it."""
-    _as_owner(day, "UPDATE payment SET paid_at = date_trunc('day', paid_at AT TIME ZONE "
+    as_owner(day, "UPDATE payment SET paid_at = date_trunc('day', paid_at AT TIME ZONE "
               "'Asia/Shanghai') AT TIME ZONE 'Asia/Shanghai' + interval '23:57' "
               "WHERE id = ANY(%(ids)s)", ids=[FIRST + number for number in numbers])  # fmt: skip
     yield from we_alone(day, numbers)
@@ -151,14 +116,14 @@ def before_midnight(day: Day, numbers: Sequence[int]) -> Iterator[str]:
 def by_another_order(day: Day, numbers: Sequence[int]) -> Iterator[str]:
     """Another order of ours for the same bill, which we hold for unpaid, took the money."""
     far = 10**11
-    _as_owner(day, f"""
+    as_owner(day, f"""
         INSERT INTO payment (id, payer_id, gateway, order_no, return_url, amount_fen, status,
                              created_at, status_at, expires_at)
         SELECT {FIRST + far} + n, 1, '{GATEWAY}', {ORDER_NO.format(n=f"{far} + n")}, '',
                p.amount_fen, 'expired', p.created_at, p.created_at, p.created_at
         FROM unnest(CAST(%(ids)s AS bigint[])) n JOIN payment p ON p.id = {FIRST} + n
     """, ids=list(numbers))  # fmt: skip
-    _as_owner(day, f"""
+    as_owner(day, f"""
         INSERT INTO payment_item (payment_id, account_id, bill_id, amount_fen, write_off_no,
                                   outcome, outcome_at)
         SELECT {FIRST + far} + n, account_id, bill_id, amount_fen, 'W-far-' || n, 'not_paid',
@@ -196,10 +161,10 @@ def refunded_here_and_there(day: Day, numbers: Sequence[int]) -> Iterator[str]:
 
 def _refund(day: Day, numbers: Sequence[int]) -> None:
     """Have a payment's money sent back on the day, and the books say so."""
-    _as_owner(day, """
+    as_owner(day, """
         INSERT INTO ledger_account (code) VALUES ('returns') ON CONFLICT DO NOTHING
     """)  # fmt: skip
-    _as_owner(day, """
+    as_owner(day, """
         INSERT INTO refund (refund_no, payment_id, account_id, bill_id, amount_fen, reason, status,
                             gateway_ref, requested_at, succeeded_at)
         SELECT 'R' || substr(i.write_off_no, 2), i.payment_id, i.account_id, i.bill_id,
@@ -207,7 +172,7 @@ def _refund(day: Day, numbers: Sequence[int]) -> None:
                i.outcome_at, i.outcome_at
         FROM payment_item i WHERE payment_id = ANY(%(ids)s)
     """, ids=[FIRST + number for number in numbers])  # fmt: skip
-    _as_owner(day, f"""
+    as_owner(day, f"""
         INSERT INTO ledger_transfer (account_id, subject_id, entry_key, debit_account_id,
                                      credit_account_id, amount_fen, posted_on, posted_at)
         SELECT i.account_id, i.bill_id, 'returned:' || i.payment_id,
@@ -216,19 +181,6 @@ def _refund(day: Day, numbers: Sequence[int]) -> None:
                i.amount_fen, '{DAY}', i.outcome_at
         FROM payment_item i WHERE payment_id = ANY(%(ids)s)
     """, ids=[FIRST + number for number in numbers])  # fmt: skip
-
-
-def _as_owner(day: Day, statement: str, **values: Any) -> None:
-    """Spoil the books, as nobody can but the owner of the database."""
-    with day.owner.transaction():
-        day.owner.execute("SET LOCAL session_replication_role = replica")
-        day.owner.execute(statement.encode(), values)
-
-
-def _more(amount: str, fen: int) -> str:
-    whole, _, part = amount.lstrip("-").partition(".")
-    told = (int(whole) * 100 + int(part)) * (-1 if amount.startswith("-") else 1) + fen
-    return ("-" if told < 0 else "") + yuan(abs(told))
 
 
 GATEWAY_PLANTERS: Mapping[BreakKind | None, Planter] = {
@@ -262,7 +214,7 @@ def not_in_the_list(day: Day, numbers: Sequence[int]) -> Iterator[str]:
 def written_off_otherwise(day: Day, numbers: Sequence[int]) -> Iterator[str]:
     for number in numbers:
         row = day.row(number)
-        day.instead(number, [*row[:4], _more(row[4], 1 if number % 2 else -1), *row[5:]])
+        day.instead(number, [*row[:4], more(row[4], 1 if number % 2 else -1), *row[5:]])
         yield row[0]
 
 
@@ -307,7 +259,7 @@ def not_in_the_statement(day: Day, numbers: Sequence[int]) -> Iterator[str]:
 def another_sum(day: Day, numbers: Sequence[int]) -> Iterator[str]:
     for number in numbers:
         row = day.row(number)
-        day.instead(number, [*row[:2], _more(row[2], 1 if number % 2 else -1), *row[3:]])
+        day.instead(number, [*row[:2], more(row[2], 1 if number % 2 else -1), *row[3:]])
         yield row[5]
 
 
@@ -374,7 +326,7 @@ _OPEN = text("SELECT kind, reference FROM reconciliation_break WHERE leg = :leg 
 
 
 class GatewayLeg:
-    leg, planters = Leg.GATEWAY, GATEWAY_PLANTERS
+    name, leg, planters, classes = "gateway", Leg.GATEWAY, GATEWAY_PLANTERS, KINDS[Leg.GATEWAY]
 
     @staticmethod
     def clean(connection: psycopg.Connection[Any], rows: int) -> list[bytes]:
@@ -394,7 +346,7 @@ class GatewayLeg:
 
 
 class CompanyLeg:
-    leg, planters = Leg.COMPANY, COMPANY_PLANTERS
+    name, leg, planters, classes = "company", Leg.COMPANY, COMPANY_PLANTERS, KINDS[Leg.COMPANY]
 
     @staticmethod
     def clean(connection: psycopg.Connection[Any], rows: int) -> list[bytes]:
@@ -420,7 +372,7 @@ class CompanyLeg:
 
 
 class BankLeg:
-    leg, planters = Leg.BANK, BANK_PLANTERS
+    name, leg, planters, classes = "bank", Leg.BANK, BANK_PLANTERS, KINDS[Leg.BANK]
 
     @staticmethod
     def clean(connection: psycopg.Connection[Any], rows: int) -> list[bytes]:
@@ -478,8 +430,9 @@ def _fen(amount: bytes) -> int:
     return int(amount.replace(b".", b"").replace(b'"', b""))
 
 
-LegOf = type[GatewayLeg] | type[CompanyLeg] | type[BankLeg]
+LegOf = type[GatewayLeg] | type[CompanyLeg] | type[BankLeg] | type[DisputeLeg]
 LEGS: tuple[LegOf, ...] = (GatewayLeg, CompanyLeg, BankLeg)
+DAYS: tuple[LegOf, ...] = (*LEGS, DisputeLeg)
 
 
 def spoilt(
@@ -492,7 +445,7 @@ def spoilt(
 
 def prove_leg(url: str, leg: LegOf, rows: int, each: int, seed: int) -> Found:
     """Plant and find on one leg of an empty city."""
-    assert {one for one in leg.planters if one} == KINDS[leg.leg], "a class that nobody plants"
+    assert {one for one in leg.planters if one} == leg.classes, "a class that nobody plants"
     with psycopg.connect(url, autocommit=True) as owner:
         planted = spoilt(owner, leg, rows, each, seed)
     content = leg.file(planted.told)
@@ -506,6 +459,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--company", type=int, default=200_000, help="rows of its list, at most")
     parser.add_argument("--bank", type=int, default=100_000, help="entries, at most")
+    parser.add_argument("--disputes", type=int, default=100_000, help="payments, at most")
     parser.add_argument("--each", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     chosen = parser.parse_args()
@@ -514,9 +468,9 @@ def main() -> None:
     folder, wrong = base.with_name(f"{base.name}-plant-{os.getpid()}"), False
     try:
         with Servers(folder) as servers:
-            most = (chosen.rows, chosen.company, chosen.bank)
-            for kind, rows in zip(LEGS, most, strict=True):
-                name, rows = kind.leg.value, min(rows, chosen.rows)
+            most = (chosen.rows, chosen.company, chosen.bank, chosen.disputes)
+            for kind, rows in zip(DAYS, most, strict=True):
+                name, rows = kind.name, min(rows, chosen.rows)
                 servers.create_database(name)
                 url = servers.database_url(name)
                 migrate(url, today=DAY)
@@ -524,7 +478,7 @@ def main() -> None:
                     found = prove_leg(url, kind, rows, chosen.each, chosen.seed)
                 wrong |= bool(found.missed or found.invented)
                 sys.stdout.write(
-                    f"{found.leg:8} {found.rows:>9,} rows, {found.planted:>5,} planted: "
+                    f"{name:8} {found.rows:>9,} rows, {found.planted:>5,} planted: "
                     f"{len(found.missed)} missed {found.missed[:3]}, "
                     f"{len(found.invented)} invented {found.invented[:3]}; {found.seconds:.1f} s\n"
                 )

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlmodel import Session
 
 from core import log
-from core.db import HotStatement, transaction
+from core.db import HotStatement
 from workers.app import Queue, bell, celery
 
 FOLLOWS: dict[str, tuple[str, ...]] = {
@@ -60,9 +60,8 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "chargeback.opened": ("payments.dispute",),
     "chargeback.won": (),
     "chargeback.lost": (),
-    "remittance.proposed": (),
-    "remittance.sent": (),
-    "remittance.returned": (),
+    "remittance.sent": ("notices.remitted",),
+    "remittance.returned": ("notices.remittance_returned",),
     "mandate.created": ("payments.resolve_mandate",),
     "mandate.active": (),
     "mandate.refused": ("notices.mandate",),
@@ -173,9 +172,7 @@ def ring(*, now: datetime, limit: int = 500) -> int:
 
     Redis being away costs delay and nothing else: the next round rings again.
     """
-    with transaction() as session:
-        values = {"now": now, "again": now - RING_AGAIN, "limit": limit}
-        due = _DUE.rows(session, values)
+    due = _DUE.alone({"now": now, "again": now - RING_AGAIN, "limit": limit})
     try:
         for queue, job_ids in _bells(due):
             celery.send_task(bell(queue), args=[job_ids])

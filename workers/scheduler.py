@@ -9,12 +9,12 @@ import signal
 import threading
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
+import psycopg
 from sqlalchemy.exc import OperationalError
 
 from core import log
 from core.clock import billing_date, utc_now
-from core.db import count_changed, transaction
+from core.db import HotStatement, acting
 from workers import lanes
 from workers.relay import relay, ring
 from workers.start import start
@@ -30,6 +30,7 @@ SCHEDULE: dict[str, timedelta] = {
     "upkeep.watch": timedelta(minutes=5),
     "upkeep.watch_books": timedelta(days=1),
     "upkeep.count_indicators": timedelta(hours=6),
+    "upkeep.sum_up_takings": timedelta(hours=1),
     "upkeep.lapse_complaints": timedelta(hours=1),
     "bills.late_fees": timedelta(days=1),
     "bills.notice_missing": timedelta(days=1),
@@ -50,32 +51,26 @@ SCHEDULE: dict[str, timedelta] = {
 _log = log.logger(__name__)
 
 
+_SCHEDULE = HotStatement("""
+    INSERT INTO job (task, subject_id, schedule_key, state, attempts, due_at)
+    SELECT task, :day, key, 'waiting', 0, :now
+    FROM unnest(CAST(:tasks AS text[]), CAST(:keys AS text[])) AS s (task, key)
+    WHERE NOT EXISTS (SELECT FROM job WHERE schedule_key = s.key)
+    ON CONFLICT (schedule_key) DO NOTHING RETURNING id
+""")
+
+
 def schedule(*, now: datetime) -> int:
     """Make the jobs of this period that nobody has made yet; returns how many."""
-    made = 0
-    with transaction() as session:
-        for task, every in SCHEDULE.items():
-            period = int(now.timestamp()) // int(every.total_seconds())
-            done = session.execute(
-                text(
-                    "INSERT INTO job (task, subject_id, schedule_key, state, attempts, due_at) "
-                    "VALUES (:task, :day, :key, 'waiting', 0, :now) "
-                    "ON CONFLICT (schedule_key) DO NOTHING"
-                ),
-                {
-                    "task": task,
-                    "day": str(billing_date(now)),
-                    "key": f"{task}:{period}",
-                    "now": now,
-                },
-            )
-            made += count_changed(done)
-    return made
+    seconds = int(now.timestamp())
+    keys = [f"{task}:{seconds // int(every.total_seconds())}" for task, every in SCHEDULE.items()]
+    values = {"day": str(billing_date(now)), "tasks": list(SCHEDULE), "keys": keys, "now": now}
+    return len(_SCHEDULE.alone(values))
 
 
 def tick(*, now: datetime) -> int:
     """Do one round; returns how much there was to do."""
-    with transaction() as session:
+    with acting() as session:
         relayed = relay(session, now=now)
     return relayed + ring(now=now) + lanes.ring(now=now) + schedule(now=now)
 
@@ -89,8 +84,8 @@ def main() -> None:
     while not stop.is_set():
         try:
             busy = tick(now=utc_now())
-        except OperationalError as away:
-            _log.warning("database_away", reason=str(away.orig))
+        except (OperationalError, psycopg.OperationalError) as away:
+            _log.warning("database_away", reason=str(getattr(away, "orig", away)))
             busy = 0
         stop.wait(0 if busy >= 500 else PAUSE_SECONDS)
 

@@ -44,10 +44,12 @@ _PLACES: Final = {
     "minutes": ("5", "5"),
     "month": ("2026年10月", "October 2026"),
     "name": ("王小明", "Wang Xiaoming"),
+    "number": ("RM2611209001", "RM2611209001"),
     "open": ("¥86.50", "¥86.50"),
     "paid": ("¥228.50", "¥228.50"),
     "pay": ("2026年11月30日（星期一）", "Monday 30 November 2026"),
     "percent": ("80", "80"),
+    "period": ("11月20日至11月22日", "20 November to 22 November"),
     "please": (
         "请最晚在2026年11月30日（星期一）自己缴费。",
         "Please pay it yourself by Monday 30 November 2026.",

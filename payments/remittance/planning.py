@@ -14,7 +14,6 @@ from sqlmodel import Session
 from billing.ledger import books, postings
 from billing.rules.terms import Basis, Terms
 from billing.terms import terms_on
-from core import outbox
 from core.clock import billing_date, day_bounds
 from payments.remittance.days import TermsThrough, due_on, first_open_on, last_due, newest
 from payments.remittance.models import (
@@ -172,5 +171,4 @@ def _keep(
     note(session, one.id, Act.CARRIED if carried else Act.PROPOSED, now=now)
     if not carried:
         divide(session, one, terms)
-    outbox.emit(session, "remittance.proposed", one.id, now=now, state=one.state.value)
     return one

@@ -171,7 +171,7 @@ def bring_back(
     hold_back(session, one, now=now)
     words = f"{found.end_to_end_id}: {found.return_reason}"
     note(session, one.id, Act.RETURNED, now=now, by=by, words=words)
-    outbox.emit(session, "remittance.returned", one.id, now=now)
+    outbox.emit(session, "remittance.returned", found.id, now=now)
     return one
 
 

@@ -297,6 +297,7 @@ def test_a_history_leaves_out_credits_and_other_bills_of_the_same_month():
     assert [one.amount_fen for one in history] == [5_000, 8_650]
 
 
+@pytest.mark.usefixtures("city")
 class TestHeads:
     """Rules 9 and 36: what paid for what follows from the sums, so any payment can be undone."""
 

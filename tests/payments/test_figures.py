@@ -29,6 +29,7 @@ from tests.factories import (
     bring_in,
     items_of,
 )
+from tests.payments.remittance.remitting import a_clerk, a_remittance, release, terms
 
 pytestmark = pytest.mark.usefixtures("city")
 TODAY = billing_date(NOW)
@@ -118,7 +119,7 @@ def proposed(*, effective_on: date) -> int:
 
 class TestAttention:
     def test_a_quiet_city_needs_nobody(self):
-        assert found() == Attention(0, 0, 0, 0, 0, 0, None, 0, 0, 0, 0)
+        assert found() == Attention(0, 0, 0, 0, 0, None, 0, 0, 0, 0, 0)
 
     def test_days_that_are_over_and_not_closed(self):
         a_home(8_650)
@@ -126,6 +127,15 @@ class TestAttention:
         assert [found(TODAY + timedelta(days=at)).unclosed_days for at in (0, 1, 3)] == [0, 1, 3]
         close_through(TODAY, closed_by="a test", now=NOW + timedelta(days=3))
         assert [found(TODAY + timedelta(days=at)).unclosed_days for at in (1, 3)] == [0, 2]
+
+    def test_remittances_that_wait_to_be_released(self):
+        terms()
+        one = a_remittance(8_650)
+        assert found().remittances == 1
+
+        release(one, a_clerk())
+
+        assert found().remittances == 0
 
     def test_terms_that_can_still_be_approved(self):
         proposed(effective_on=TODAY + timedelta(days=1))

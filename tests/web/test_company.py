@@ -154,7 +154,10 @@ class TestFiles:
         path = f"/company/bill-files/{bad.bill_file_id}"
 
         assert "dated in the future" in main_of(water, path)
-        assert "dated in the future" in water.get(f"{path}/rejects.csv").text
+        english = water.get(f"{path}/rejects.csv", headers={"Accept-Language": "en"}).text
+        assert "dated in the future" in english
+        assert "日期在将来" in water.get(f"{path}/rejects.csv").text
+        assert "日期在将来" in water.get(path).text
 
     @pytest.mark.parametrize("query", ["show=x", "before=0", "before=-1", "name=%00"])
     def test_a_strange_address_is_no_fault_of_ours(self, water, query):

@@ -1,5 +1,6 @@
 """Connecting a company on the console: a sample goes in, a profile is proposed, tried and taken."""
 
+import csv
 import io
 import re
 import shutil
@@ -7,12 +8,13 @@ from collections.abc import Iterator
 from html import unescape
 
 import pytest
+from lxml import html
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import sync_playwright
 
 from core.clock import utc_now
 from core.db import transaction
-from identity import sign_in
+from identity import audit, sign_in
 from identity.models import Role
 from identity.people import get_person
 from providers.base import BillRecord
@@ -23,6 +25,7 @@ from tests.providers.files import GAS, POWER, WATER
 from tests.web.conftest import Browser, a_browser, signed_in
 from tests.web.forms import text_of
 from tests.web.test_company_in_a_browser import DESK, PHONE, web
+from web.pages.console import companies
 from web.pages.console.profiles import masked_raw
 
 pytestmark = pytest.mark.usefixtures("city")
@@ -64,6 +67,44 @@ def carried(page: str) -> str:
     found = re.search(r'name="sample" value="([^"]*)"', page)
     assert found, page
     return found[1]
+
+
+class TestList:
+    """Companies and how their files are read: found, a page at a time, taken out as shown."""
+
+    def codes(self, clerk: Browser, path: str = "/console/profiles") -> list[str]:
+        answer = clerk.get(path, headers=ENGLISH)
+        assert answer.status_code == 200, answer.text
+        return list(html.fromstring(answer.text).xpath("//main//tbody//code/text()"))
+
+    def test_it_is_found_by_name_or_code_and_by_format(self, clerk):
+        assert self.codes(clerk, "/console/profiles?words=Water") == ["water"]
+        assert self.codes(clerk, f"/console/profiles?words={PROVIDERS['water'].name}") == ["water"]
+        assert self.codes(clerk, "/console/profiles?read_as=own") == ["telecom"]
+        assert self.codes(clerk, "/console/profiles?read_as=ubl") == []
+        assert clerk.get("/console/profiles?read_as=junk").status_code == 422
+
+    def test_it_goes_on_after_the_last_one_of_a_page(self, clerk, monkeypatch):
+        monkeypatch.setattr(companies, "PAGE", 3)
+        page = html.fromstring(clerk.get("/console/profiles").text)
+        (following,) = page.xpath("//a[@rel='next']/@href")
+
+        assert self.codes(clerk) + self.codes(clerk, following) == sorted(PROVIDERS)
+
+    @pytest.mark.parametrize("kind", ["csv", "xlsx"])
+    def test_it_is_taken_out_as_it_is_filtered_and_that_is_noted(self, clerk, kind):
+        answer = clerk.get(f"/console/profiles.{kind}?read_as=own", headers=ENGLISH)
+
+        if kind == "csv":
+            rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+            assert [row[0] for row in rows] == ["Code", "telecom"]
+        else:
+            assert answer.content[:2] == b"PK"
+        with transaction() as session:
+            (noted,) = audit.find_entries(session, audit.Wanted(what=audit.Deed.LIST_EXPORTED))
+        assert (noted.subject_id, noted.detail) == (
+            "profiles", {"format": kind, "filter": "read_as=own"}
+        )  # fmt: skip
 
 
 class TestAProposal:

@@ -1,19 +1,25 @@
 """Terms on the console: proposed by one of the staff, seen and approved by another."""
 
+import csv
+import io
 import re
 from datetime import date, timedelta
 from html import unescape
 
 import pytest
+from lxml import html
 
 from billing import terms
 from billing.rules.terms import Terms
 from core.clock import billing_date, utc_now
 from core.db import transaction
+from identity import audit
 from identity.models import Role
 from identity.people import get_person
+from providers.registry import PROVIDERS
 from tests.factories import a_person
 from tests.web.conftest import Browser, a_browser, signed_in
+from web.pages.console import companies
 
 pytestmark = pytest.mark.usefixtures("city")
 
@@ -241,3 +247,50 @@ class TestOthers:
             by = terms.get_terms(session, 1).approved_by
             assert by is not None
             assert get_person(session, by).role is Role.STAFF
+
+
+class TestList:
+    """Companies with their terms, found, a page at a time, and taken out as they are shown."""
+
+    def test_it_is_found_by_words_and_by_what_is_ahead(self, colleagues):
+        browser = colleagues[0]
+        proposed(browser)
+
+        assert codes(browser, "?words=WATER") == codes(browser, "?standing=ahead") == ["water"]
+        assert set(codes(browser, "?standing=plainest")) == set(PROVIDERS)
+        assert "No company like this" in main_of(browser, "/console/terms?words=nobody")
+        assert browser.get("/console/terms?standing=junk").status_code == 422
+
+    def test_it_goes_on_after_the_last_one_of_a_page(self, colleagues, monkeypatch):
+        monkeypatch.setattr(companies, "PAGE", 2)
+        browser, seen, query = colleagues[0], [], ""
+        while query is not None:
+            page = html.fromstring(browser.get(f"/console/terms{query}").text)
+            seen += page.xpath("//main//tbody//code/text()")
+            following = page.xpath("//a[@rel='next']/@href")
+            query = following[0].removeprefix("/console/terms") if following else None
+
+        assert seen == sorted(PROVIDERS)
+
+    def test_it_is_taken_out_as_it_is_filtered_and_that_is_noted(self, colleagues):
+        browser = colleagues[0]
+        proposed(browser)
+
+        answer = browser.get(
+            "/console/terms.csv?standing=ahead", headers={"Accept-Language": "en"}
+        )  # fmt: skip
+
+        rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+        assert [row[:1] + row[4:] for row in rows] == [
+            ["Code", "Ahead", "State", "Why ahead"],
+            ["water", str(tomorrow()), "To be approved", "为了 2027"],
+        ]
+        assert browser.get("/console/terms.xlsx").content[:2] == b"PK"
+        with transaction() as session:
+            noted = audit.find_entries(session, audit.Wanted(what=audit.Deed.LIST_EXPORTED))
+        assert {one.subject_id for one in noted} == {"terms"}
+
+
+def codes(browser: Browser, query: str) -> list[str]:
+    page = html.fromstring(browser.get(f"/console/terms{query}").text)
+    return list(page.xpath("//main//tbody//code/text()"))

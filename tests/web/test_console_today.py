@@ -12,7 +12,9 @@ from core.db import transaction
 from identity.duties import Duty
 from identity.models import Role
 from payments.gateways.base import GatewayStatus
+from payments.reconciliation.repair import workbench
 from tests.factories import a_home, a_payment, a_person, book
+from tests.payments.reconciliation.repairing import missing_there
 from tests.web.conftest import Browser, signed_in
 from tests.web.forms import text_of
 
@@ -105,6 +107,18 @@ class TestYesterday:
         assert figures(staff)["With gateways"] == [
             "99.9 %", "1,999 of 2,000 matched · 0 of 1 files here", "1 late"
         ]  # fmt: skip
+
+
+class TestDifferences:
+    def test_many_are_told_as_so_many_and_more(self, staff, monkeypatch):
+        missing_there()
+        monkeypatch.setattr(workbench, "MOST", 1)
+        page = the_page(staff)
+
+        (row,) = page.xpath("//table[contains(@class, 'table--ages')]/tbody/tr")
+        assert "1+" in row.text_content()
+        (notices,) = page.xpath("//section[@aria-labelledby='attention']")
+        assert "1+ difference to explain" in notices.text_content()
 
 
 class TestQueues:

@@ -1,6 +1,7 @@
 """Companies push bill files and read what became of them."""
 
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from typing import BinaryIO, cast
 
@@ -87,10 +88,10 @@ def rejects(bill_file_id: Id, db: Db, provider_code: Sender) -> StreamingRespons
     return rejects_csv(bill_file_id)
 
 
-def rejects_csv(bill_file_id: int) -> StreamingResponse:
-    """Stream a file's rejects as CSV that opens well in spreadsheets."""
+def rejects_csv(bill_file_id: int, say: Callable[[str], str] = str) -> StreamingResponse:
+    """Stream a file's rejects as CSV that opens well in spreadsheets; a page says its reasons."""
     return StreamingResponse(
-        csv_lines(bill_file_id),
+        csv_lines(bill_file_id, say),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="rejects-{bill_file_id}.csv"'},
     )

@@ -9,6 +9,7 @@ from billing.models import BillFile, BillFileStatus
 from billing.waiting import list_corrections
 from providers.registry import get_provider
 from web import look
+from web.pages.words.files import said
 
 REJECTS_SHOWN = 200
 REFRESH_SECONDS = 2
@@ -32,6 +33,7 @@ def file_row(locale: str, row: BillFile) -> dict[str, Any]:
     done = row.status is BillFileStatus.IMPORTED
     return row.model_dump() | {
         "provider_name": provider_name(locale, row.provider_code),
+        "complaint": said(locale, row.complaint or ""),
         "progress_percent": 100 if done else min(row.rows_done * 100 // landing, 99),
     }
 
@@ -42,10 +44,17 @@ def file_facts(session: Session, locale: str, row: BillFile) -> dict[str, Any]:
     return {
         "file": file_row(locale, row),
         "rejects": [
-            {"line_no": r.line_no, "column": r.column_name, "reason": r.reason, "raw": r.raw}
+            {
+                "line_no": r.line_no,
+                "column": r.column_name,
+                "reason": said(locale, r.reason),
+                "raw": r.raw,
+            }
             for r in iter_rejects(session, row.id, limit=REJECTS_SHOWN)
         ],
         "rejects_total": row.rejected,
-        "corrections": list_corrections(session, row.id),
+        "corrections": [
+            (one, said(locale, one.reason or "")) for one in list_corrections(session, row.id)
+        ],
         "refresh_seconds": REFRESH_SECONDS if row.status in MOVING else None,
     }

@@ -22,6 +22,7 @@ from notifications.sending.balancing import balance
 from notifications.sending.receipts import forget as forget_receipts
 from payments.autopay.leaving import end_without_right
 from payments.reconciliation.intake.receiving import forget_bytes
+from payments.takings import sum_up
 from support import indicators, lapsing
 from workers.jobs import job
 from workers.start import outside
@@ -124,3 +125,10 @@ def count_indicators(_day: str) -> None:
     """Count the open figures of the last months anew."""
     with transaction() as session:
         indicators.count(session, now=utc_now())
+
+
+@job("upkeep.sum_up_takings")
+def sum_up_takings(_day: str) -> None:
+    """Sum up what gateways took in the hours that are over."""
+    with transaction() as session:
+        sum_up(session, now=utc_now())

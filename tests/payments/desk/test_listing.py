@@ -1,17 +1,15 @@
 """Payments page by keyset, newest first, by what is asked, and no page waits for all of them."""
 
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlmodel import Session
 
 from core.clock import billing_date
-from core.db import driver, transaction
+from core.db import transaction
 from core.errors import NotFound
 from payments.desk.listing import Filter, every_payment, find_payments
 from payments.desk.timeline import happened, open_matters
@@ -21,6 +19,7 @@ from tests.conftest import NOW, as_owner
 from tests.factories import a_home, a_paid_payment, a_payment, book
 from tests.payments.reconciliation.repairing import missing_there
 from tests.payments.returns.returning import a_confirmed_payment, a_wish, propose, staff
+from tests.plans import most_looked_at
 
 pytestmark = pytest.mark.usefixtures("city")
 TODAY = billing_date(NOW)
@@ -151,29 +150,3 @@ def test_no_residents_story_reads_every_payment(many):
         open_matters(session, person_id=7, account_ids=[7], now=NOW)
 
     assert most_looked_at(look) < 3_000
-
-
-def most_looked_at(look: Callable[[Session], object]) -> int:
-    """Rows the greatest statement looks at, not seconds: a busy machine changes nothing of them."""
-    asked: list[tuple[str, object]] = []
-    with transaction() as session:
-        event.listen(
-            session.connection(), "before_cursor_execute",
-            lambda _c, _cursor, statement, values, *_: asked.append((statement, values)),
-        )  # fmt: skip
-        look(session)
-        explain = driver(session).execute
-        plans = [
-            explain(f"EXPLAIN (ANALYZE, FORMAT JSON) {one}", values).fetchall()[0][0]
-            for one, values in list(asked)
-        ]
-    return max(rows_looked_at(plan[0]["Plan"]) for plan in plans)
-
-
-def rows_looked_at(node: dict[str, Any]) -> int:
-    """What a plan's scans returned and threw away."""
-    own = 0
-    if "Relation Name" in node:
-        lost = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-        own = int((node["Actual Rows"] + lost) * node["Actual Loops"])
-    return own + sum(rows_looked_at(inner) for inner in node.get("Plans", []))

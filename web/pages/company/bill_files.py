@@ -1,6 +1,7 @@
 """A utility's own pages: its bill files, and the keys its systems sign with."""
 
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, UploadFile
@@ -17,13 +18,13 @@ from core.errors import CityBillError, Conflict
 from core.settings import settings
 from identity import keys
 from identity.keys import IssuedKey
-from web import look
 from web.access import Caller, Db, Operator
 from web.api.bill_files import rejects_csv
 from web.bodies import SHORT_BYTES
 from web.inputs import PLAIN, Csrf, Id
 from web.pages.file_views import file_facts, file_row, provider_name
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.files import said
 
 router = APIRouter(prefix="/company", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 FILES_SHOWN = 25
@@ -51,7 +52,7 @@ def _code(caller: Caller) -> str:
 
 
 def _said(request: Request, refused: CityBillError) -> str:
-    return look.say_known(locale_of(request), refused.message)
+    return said(locale_of(request), refused.message)
 
 
 @router.get("")
@@ -147,9 +148,11 @@ def _file_page(
 
 
 @router.get("/bill-files/{bill_file_id}/rejects.csv")
-def download_rejects(bill_file_id: Id, db: Db, caller: Operator) -> StreamingResponse:
+def download_rejects(
+    request: Request, bill_file_id: Id, db: Db, caller: Operator
+) -> StreamingResponse:  # fmt: skip
     company_file(db, bill_file_id, _code(caller))
-    return rejects_csv(bill_file_id)
+    return rejects_csv(bill_file_id, partial(said, locale_of(request)))
 
 
 @router.post("/bill-files/{bill_file_id}/again")

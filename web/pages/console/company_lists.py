@@ -33,6 +33,7 @@ from web.pages.filters import FileKind, Word, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.words.bank import complaint, refusal
 from web.pages.words.breaks import remedy
+from web.pages.words.files import said
 
 router = APIRouter(prefix="/console/company-lists", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 BREAKS_SHOWN = 200
@@ -181,7 +182,7 @@ def export_rejects(
 
     def rows(session: Session) -> Iterator[list[Cell]]:
         for one in company_desk.list_rejects(session, source, day):
-            yield [one.line_no, one.column_name, one.reason, one.raw]
+            yield [one.line_no, one.column_name, said(locale, one.reason), one.raw]
 
     return export(form, name=f"rejected-{source}-{day}", head=head, rows=read_rows(rows))
 

@@ -1,6 +1,7 @@
 """The staff console's bill files: every company's."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, UploadFile
@@ -33,6 +34,7 @@ from web.inputs import Csrf, Id, Text
 from web.pages.file_views import file_facts, file_row, provider_name, status_name
 from web.pages.filters import After, FileKind, Word, day_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.files import said
 
 router = APIRouter(prefix="/console", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 
@@ -84,7 +86,7 @@ def _bill_files_page(
         filtered=any(asked.typed.values()),
         paged=after is not None,
         next_id=shown[-1].id if len(found) > PAGE else None,
-        error=str(refused) if refused else None,
+        error=said(locale, str(refused)) if refused else None,
     )
 
 
@@ -123,7 +125,8 @@ def export_bill_files(
             yield [
                 one.id, provider_name(locale, one.provider_code), one.file_name, one.received_at,
                 one.received_via, status_name(locale, one.status), one.rows, one.created, changed,
-                one.unchanged, one.waiting, one.rejected, Yuan(one.total_fen), one.complaint,
+                one.unchanged, one.waiting, one.rejected, Yuan(one.total_fen),
+                said(locale, one.complaint or ""),
             ]  # fmt: skip
 
     head = [
@@ -137,14 +140,16 @@ def export_bill_files(
 
 
 @router.get("/bill-files/{bill_file_id}/rejects.csv")
-def download_rejects(bill_file_id: Id, db: Db, caller: Setup) -> StreamingResponse:
+def download_rejects(
+    request: Request, bill_file_id: Id, db: Db, caller: Setup
+) -> StreamingResponse:  # fmt: skip
     """Stream a file's rejects; they hold residents' names and addresses, so it is noted."""
     get_bill_file(db, bill_file_id)
     audit.note(
         db, caller.id, Deed.LIST_EXPORTED, subject=Subject("bill_file", str(bill_file_id)),
         detail={"format": "csv"}, now=utc_now(),
     )  # fmt: skip
-    return rejects_csv(bill_file_id)
+    return rejects_csv(bill_file_id, partial(said, locale_of(request)))
 
 
 @router.get("/bill-files/{bill_file_id}")

@@ -29,14 +29,16 @@ from providers.proposing.trial import (
     first_complaints,
     try_out,
 )
-from providers.registry import PROFILES, PROVIDERS, get_provider, source_of
+from providers.registry import PROFILES, get_provider, source_of
 from web import look
 from web.access import Setup
 from web.bodies import SHORT_BYTES
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf
+from web.pages.console.profile_list import Asked, list_page
 from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.files import said
 
 router = APIRouter(prefix="/console/profiles", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 SAMPLE_BYTES: Final = 5 * 1024 * 1024
@@ -53,40 +55,6 @@ _HAN = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]{2,}")
 _LATIN = re.compile(r"(?<![<&/@\w])[A-ZÀ-Þ][a-zß-ÿ]{2,}\b(?!\s*=|\"\s*:)")
 
 
-@router.get("")
-def show_profiles(request: Request, _caller: Setup) -> Response:
-    return _list_page(request, error=None)
-
-
-def _list_page(request: Request, *, error: CityBillError | None) -> Response:
-    locale = locale_of(request)
-    return page(
-        request,
-        "console/profiles.html",
-        status_code=status_of(error) if error else 200,
-        companies=[
-            {
-                "code": one.code,
-                "name": provider_name(locale, one.code),
-                "format": one.profile.file.format if one.profile is not None else None,
-                "source": _source(locale, one.code),
-            }
-            for one in PROVIDERS.values()
-        ],
-        error=_words(request, error),
-    )
-
-
-def _source(locale: str, code: str) -> str:
-    """Say where a company's profile comes from; of a file its name, never the way to it."""
-    source = source_of(code)
-    if source == "built in":
-        return look.say(locale, "Comes with CityBill")
-    if source == "entry point":
-        return look.say(locale, "A package of its own")
-    return look.say(locale, "The folder of profiles: %(name)s", name=Path(source).name)
-
-
 @router.post("/proposal")
 def propose_profile(
     request: Request, _caller: Setup, csrf: Csrf, file: UploadFile, code: Fact, name: Fact,
@@ -98,7 +66,9 @@ def propose_profile(
         data = _taken(file)
         proposal = propose(io.BytesIO(data), company)
     except CityBillError as refused:
-        return _list_page(request, error=refused)
+        return list_page(
+            request, Asked(), error=_words(request, refused), status=status_of(refused)
+        )  # fmt: skip
     trial = None
     if proposal.trial is not None:
         trial = try_out(proposal.trial, io.BytesIO(data), rows=_ROWS)
@@ -210,7 +180,7 @@ def _trial_page(
         fault=fault,
         questions=questions_of(content),
         company_name=None if code is None else provider_name(locale_of(request), code),
-        trial=None if trial is None else _trial_facts(trial),
+        trial=None if trial is None else _trial_facts(locale_of(request), trial),
         cut=cut,
     )
 
@@ -240,12 +210,12 @@ def _masked_cell(holds: str, cell: str) -> str:
     return masked_raw(cell[:100], None) if holds == "unused" else cell[:100]
 
 
-def _trial_facts(trial: Trial) -> dict[str, Any]:
+def _trial_facts(locale: str, trial: Trial) -> dict[str, Any]:
     return {
         "found": trial.found,
         "heading": trial.heading,
         "rows": [_row(one, glued="fixed_width" in trial.found) for one in trial.landed],
-        "complaints": [_complaint(one) for one in first_complaints(trial, _COMPLAINTS)],
+        "complaints": [_complaint(locale, one) for one in first_complaints(trial, _COMPLAINTS)],
         "refused": trial.refusal is not None,
         "bills": trial.bills,
         "rejects": trial.rejects,
@@ -254,8 +224,8 @@ def _trial_facts(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _complaint(one: Complaint) -> dict[str, Any]:
-    return one._asdict() | {"reason": _LONG_NUMBER.sub(_hide_number, one.reason)}
+def _complaint(locale: str, one: Complaint) -> dict[str, Any]:
+    return one._asdict() | {"reason": said(locale, _LONG_NUMBER.sub(_hide_number, one.reason))}
 
 
 def _row(one: Landed, *, glued: bool) -> dict[str, Any]:
@@ -303,7 +273,7 @@ def _mask_address(address: str) -> str:
 
 
 def _words(request: Request, refused: CityBillError | None) -> str | None:
-    """Say a refusal in the reader's language; what is wrong with a file is said as it came."""
+    """Say a refusal in the reader's language; what is wrong with a profile is said as it came."""
     if refused is None:
         return None
     locale = locale_of(request)
@@ -312,4 +282,4 @@ def _words(request: Request, refused: CityBillError | None) -> str | None:
             locale, "The sample is larger than 5 MB: cut it after some thousand lines."
         ),
         "sample.missing": look.say(locale, "Choose a sample file: none is here any more."),
-    }.get(refused.code, str(refused))
+    }.get(refused.code) or said(locale, str(refused))

@@ -1,12 +1,14 @@
 """The staff console: companies' terms, proposed by one person and approved by another."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, Form, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import Response, StreamingResponse
 from sqlmodel import Session
 
 from billing import terms
@@ -14,12 +16,17 @@ from billing.terms import ProviderTerms, TermsState
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import CityBillError, Invalid
+from identity import audit
 from identity.people import get_person
-from providers.registry import PROVIDERS
+from providers.registry import Provider
+from web import look
 from web.access import Caller, Db, Setup
 from web.errors import status_of
+from web.exports import Cell, export, read_rows
 from web.inputs import PLAIN, Csrf, Id
+from web.pages.console.companies import find_companies, page_of
 from web.pages.file_views import provider_name
+from web.pages.filters import FileKind, Word, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.words.terms import refusal
 
@@ -29,11 +36,59 @@ Line = Annotated[str, Form(max_length=200, pattern=PLAIN, default_factory=str)]
 Toml = Annotated[str, Form(max_length=20_000, pattern=PLAIN, default_factory=str)]
 
 
-@router.get("")
-def show_companies(request: Request, db: Db, _caller: Setup) -> Response:
+class Standing(StrEnum):
+    """How a company's terms stand."""
+
+    AHEAD = "ahead"  # others are proposed, or approved for a day that comes
+    PLAINEST = "plainest"  # nothing is in force
+
+
+class Asked:
+    """What the address asks for; what is left empty is not asked."""
+
+    def __init__(self, words: Word = "", standing: Word = "") -> None:
+        self.typed = {"words": words, "standing": standing}
+        self.standing = one_of(Standing, standing)
+
+    def query(self, **changes: object) -> str:
+        """Return the address's query with some of it changed."""
+        return query_of(self.typed, **changes)
+
+
+Filter = Annotated[Asked, Depends(Asked)]
+
+
+class OfCompany(NamedTuple):
+    """A company with the terms in force and those ahead, the nearest first."""
+
+    company: Provider
+    current: ProviderTerms | None
+    coming: list[tuple[ProviderTerms, TermsState]]
+
+
+def _lines(session: Session, asked: Asked) -> list[OfCompany]:
     today = billing_date(utc_now())
-    current = terms.in_force(db, PROVIDERS, today)
-    coming = terms.list_ahead(db, today=today)
+    found = find_companies(asked.typed["words"])
+    current = terms.in_force(session, [one.code for one in found], today)
+    coming: defaultdict[str, list[tuple[ProviderTerms, TermsState]]] = defaultdict(list)
+    for row, state in terms.list_ahead(session, today=today):
+        coming[row.provider_code].append((row, state))
+    lines = [OfCompany(one, current.get(one.code), coming[one.code]) for one in found]
+    match asked.standing:
+        case Standing.AHEAD:
+            return [one for one in lines if one.coming]
+        case Standing.PLAINEST:
+            return [one for one in lines if one.current is None]
+        case None:
+            return lines
+
+
+@router.get("")
+def show_companies(
+    request: Request, db: Db, _caller: Setup, asked: Filter, after: Word = ""
+) -> Response:
+    lines = {one.company.code: one for one in _lines(db, asked)}
+    shown, next_code = page_of((one.company for one in lines.values()), after)
     return page(
         request,
         "console/terms.html",
@@ -41,12 +96,44 @@ def show_companies(request: Request, db: Db, _caller: Setup) -> Response:
             {
                 "code": one.code,
                 "name": provider_name(locale_of(request), one.code),
-                "since": current[one.code].effective_on if one.code in current else None,
-                "coming": [_row(*each) for each in coming if each[0].provider_code == one.code],
+                "since": current.effective_on if current else None,
+                "coming": [_row(*each) for each in coming],
             }
-            for one in PROVIDERS.values()
+            for one, current, coming in (lines[each.code] for each in shown)
         ],
+        asked=asked,
+        filtered=any(asked.typed.values()),
+        paged=bool(after),
+        next_code=next_code,
     )
+
+
+@router.get(".{kind}")
+def export_companies(
+    request: Request, kind: FileKind, db: Db, caller: Setup, asked: Filter
+) -> StreamingResponse:
+    locale = locale_of(request)
+    audit.note_export(db, caller.id, "terms", kind, asked.query(), now=utc_now())
+
+    def read(session: Session) -> Iterator[list[Cell]]:
+        for one, current, coming in _lines(session, asked):
+            known: list[Cell] = [one.code, provider_name(locale, one.code)]
+            known += [current.effective_on, current.reason] if current else [None, None]
+            if not coming:
+                yield [*known, None, None, None]
+            for row, state in coming:
+                yield [*known, row.effective_on, _state_name(locale, state), row.reason]
+
+    head = [
+        look.say(locale, "Code"), look.say(locale, "Company"), look.say(locale, "In force since"),
+        look.say(locale, "Why"), look.say(locale, "Ahead"), look.say(locale, "State"),
+        look.say(locale, "Why ahead"),
+    ]  # fmt: skip
+    return export(kind, name="terms", head=head, rows=read_rows(read))
+
+
+def _state_name(locale: str, state: TermsState) -> str:
+    return look.macro_text(locale, "parts/ui.html", "terms_pill", state.value)
 
 
 def _row(row: ProviderTerms, state: TermsState) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from payments.figures import attention, today_figures
 from payments.gateways import gateway_label
 from payments.reconciliation import standing
 from payments.reconciliation.gateway.sources import with_files
-from payments.reconciliation.models import Leg
+from payments.reconciliation.models import BreakKind, Leg
 from payments.reconciliation.repair import workbench
 from payments.takings import DayTaken, days_taken, taken_by_now
 from support.listing import count_overdue
@@ -40,16 +40,18 @@ _CHART = {"width": 340, "height": 150, "size": 11}
 def home(request: Request, db: Db, caller: Staff) -> Response:
     now = utc_now()
     today = billing_date(now)
+    counted = workbench.glance(db, now=now)
     return page(
         request,
         "console/home.html",
-        attention=_attention(request, db, caller, today),
+        attention=_attention(request, db, caller, today, _breaks(counted)),
         figures=today_figures(db),
         money=_money(request, db, now),
         yesterday=today - timedelta(days=1),
         legs=_legs(db, today - timedelta(days=1), now),
         bill_files=standing.bill_files_between(db, *day_bounds(today)),
-        counted=workbench.count_open(db, workbench.Filter(), now=now),
+        counted=counted,
+        most=workbench.MOST,
         queues=[_queue(one, now) for one in find_behind(db, now=now)],
         shown_at=now,
     )
@@ -63,19 +65,31 @@ class Notice(NamedTuple):
     how_many: int
     href: str | None
     duties: frozenset[Duty] = frozenset(Duty)  # whose page it leads to
+    or_more: bool = False  # so many were counted, and no further
 
 
 _MONEY, _CARE, _SETUP = (frozenset({one}) for one in (Duty.FINANCE, Duty.SERVICE, Duty.SETUP))
 
 
-def _attention(request: Request, session: Session, caller: Caller, today: date) -> list[Notice]:
+def _breaks(counted: Sequence[workbench.Counted]) -> Notice:
+    """Count differences to explain: what is only late is none."""
+    wanted = [one for one in counted if one.kind is not BreakKind.LATE]
+    return Notice(
+        "breaks", "warning", sum(one.all for one in wanted), "/console/breaks", _MONEY,
+        or_more=any(one.or_more for one in wanted),
+    )  # fmt: skip
+
+
+def _attention(
+    request: Request, session: Session, caller: Caller, today: date, breaks: Notice
+) -> list[Notice]:
     """List what somebody should look at, worst first; links only where the caller may go."""
     sources = with_files(request.app.state.gateways)
     found = attention(session, gateways=sources, today=today)
     refused_at = f"/console/bill-files/{found.refused_in_file}"
     wanted = [
         Notice("dead_jobs", "error", count_dead(session), None),
-        Notice("breaks", "warning", found.breaks, "/console/breaks", _MONEY),
+        breaks,
         Notice("refused_files", "warning", found.refused_files, "/console/bill-files", _SETUP),
         Notice("refused_corrections", "warning", found.refused_corrections, refused_at, _SETUP),
         Notice("missing_bills", "warning", found.missing_bills, None),
@@ -85,6 +99,7 @@ def _attention(request: Request, session: Session, caller: Caller, today: date) 
                _CARE),
         Notice("waiting_transfers", "warning", found.waiting_transfers, "/console/refunds", _CARE),
         Notice("proposed_refunds", "info", found.proposed_refunds, "/console/refunds", _CARE),
+        Notice("remittances", "info", found.remittances, "/console/remittances", _MONEY),
         Notice("proposed_terms", "info", found.proposed_terms, "/console/terms", _SETUP),
         Notice("unclosed_days", "info", found.unclosed_days, "/console/days", _MONEY),
         Notice("unreconciled_days", "info", found.unreconciled_days, "/console/reconciliations",

@@ -1,0 +1,198 @@
+"""What is said of bills of any file and of the standards they may come in: a row is not taken.
+
+As in ``web.pages.words.file_sentences``.
+"""
+
+from typing import Final
+
+SENTENCES: Final = (
+    "there is no CrossIndustryInvoice in it: check that this is the bill file; Invoice and "
+    'CreditNote of UBL are format = "ubl" in the profile',
+    "the number is blank: write digits such as 86.50",
+    "%(a)s is not a number: write digits such as 86.50",
+    "the amount %(a)s is beyond any bill's: correct it",
+    "the amount %(a)s is finer than a hundredth: at most two decimals",
+    "the version is not from 1 to 99",
+    "the bill is in %(a)s but the company bills in %(b)s: correct it, or set currency = "
+    '"%(c)s" in the profile',
+    "the bill states no amount due: add it",
+    "the bill states no issue date: add it",
+    "the bill states no due date: add it",
+    "%(a)s, or set due_days in the profile's [defaults]",
+    "the bill states no period: add it",
+    "the month of the bill it corrects cannot be told, and a bill in another month would be "
+    "asked for twice: add the date that bill was issued on",
+    "no number in it is a customer's (%(a)s). There is %(b)s: correct the document, or "
+    "[account_no] in the profile",
+    "a pro-forma invoice",
+    "an offer",
+    "a credit that takes a bill back",
+    "a corrected invoice (384)",
+    "type %(a)s corrects a self-billed document: send an invoice (380) of what is owed or a "
+    "credit note (381) of what is given back",
+    "type %(a)s is %(b)s, no demand for money: leave it out",
+    "a credit of %(a)s says minus twice: give what is credited a positive amount, or send an "
+    "invoice (380) of what is owed",
+    "does not name the invoice it is for",
+    "names %(a)s invoices",
+    "%(a)s %(b)s: name the one, or send a credit note (381) of what is given back and an "
+    "invoice (380) of what is owed",
+    "the usage point is one of %(a)s, and %(b)s bills %(c)s: send it to the company it belongs to",
+    "the feed holds meter readings but no UsageSummary, and so no bill: ask for the export "
+    "that includes billing, or send it to where readings are taken",
+    "there is no UsageSummary in any entry: check that this is a Green Button feed with bills",
+    "the %(a)s of its path",
+    "%(a)s is no currency we know: write its number of ISO 4217",
+    "the feed speaks of more than %(a)s usage points and customers: send it in several files",
+    "%(a)s is not a whole number: write an Int48 of 1/100000",
+    "%(a)s is no power of ten: write -12 to 12",
+    "the summary states no amount of the bill: write billLastPeriod, in 1/100000 of the "
+    "currency, or the lines it is made of",
+    "%(a)s is neither in 1/1000 nor in 1/100000 what the lines add up to (%(b)s): correct the "
+    "one or the others",
+    "%(a)s is not a whole number",
+    "the period begins at %(a)s, which is no moment a bill can begin at: write seconds since "
+    "1970, and send no summary that is a placeholder",
+    "the period lasts %(a)s seconds: a bill's is 1 day to 3 years",
+    "%(a)s is not a whole number of seconds: write digits 0-9",
+    "there is no CdtTrfTx, and so no bill: check that this is a pain.013 message",
+    "the header says %(a)s transactions but %(b)s were read: it was cut or changed on the "
+    "way; send it again",
+    "the control sum cannot be proven, because the amount of this transaction cannot be read: "
+    "%(a)s",
+    "the header says its amounts add up to %(a)s but they come to %(b)s: it was changed on "
+    "the way; send it again",
+    "the message is %(a)s, not a %(b)s: check that this is a request to pay (pain.013)",
+    "the namespace is %(a)s, not one of pain.013 (%(b)s07)",
+    "the amount is the equivalent of another currency and known only when it is paid: write "
+    "InstdAmt, in the currency of the bill",
+    "the transaction states no amount: write Amt/InstdAmt",
+    "the check digits of the reference %(a)s are wrong (ISO 11649): a digit was mistyped; "
+    "correct it",
+    "the PDF is larger than %(a)s MB: send the invoice's XML alone",
+    "the PDF is damaged (%(a)s): send it again as its system wrote it",
+    "the PDF is encrypted: send it without a password",
+    "the PDF carries no invoice in XML (%(a)s): send a Factur-X or ZUGFeRD PDF, or the XML alone",
+    "the XML in the PDF is larger than %(a)s MB, as no invoice is",
+    "there is no Invoice or CreditNote of UBL 2 in it: check that this is the bill file; "
+    'CrossIndustryInvoice is format = "cii" in the profile',
+    "the file begins with %(a)s, not with an ISA segment: send the whole interchange as X12 "
+    "has it, from ISA to IEA",
+    "the ISA segment does not have its 16 elements, so its separators cannot be told: send "
+    "the interchange as its system wrote it",
+    "the segment is longer than %(a)s characters, as none is: check that segments end in "
+    "%(b)s as the ISA says",
+    "the file is not %(a)s: save it so, or set its encoding in the profile's [file]",
+    "the transaction set has more than %(a)s segments: check that this is the bill file, or "
+    "send one set per bill",
+    "transaction sets",
+    "functional groups",
+    "the file ends without the %(a)s that closes %(b)s %(c)s: it was cut short; send it again",
+    "%(a)s stands where %(b)s must have come before it: a segment was lost or is no part of "
+    "X12; send the file again as its system wrote it",
+    "it says %(a)s %(b)s but %(c)s were read: the file was cut or changed on the way; send it "
+    "again",
+    "it closes number %(a)s but %(b)s opened %(c)s: two files were mixed; send it again",
+    "no transaction set",
+    "the interchange holds %(a)s and no 810, and so no bill: check that this is the bill file",
+    "it says %(a)s lines but there are %(b)s IT1: the file was cut or changed on the way; "
+    "send it again",
+    "it says the quantities come to %(a)s but they come to %(b)s: the file was changed on the "
+    "way; send it again",
+    "the set has no BIG, the segment of its date and number: add it",
+    "the purpose %(a)s is none of a bill: write 00 (original), 01 (cancel) or 05 (replace)",
+    "does not name the invoice it means",
+    "it is a correction (BIG08 %(a)s) and %(b)s, so the customer might be asked twice: write "
+    "that invoice's number in one REF*OI",
+    "%(a)s has a decimal point, but the amount is in hundredths: write 12345 for 123.45",
+    "%(a)s is not an amount in hundredths: write 12345 for 123.45",
+    "the invoice states no total: add a TDS with its amount",
+    "the invoice states %(a)s totals: one TDS, one total",
+    "%(a)s bytes go by without one whole document: check that this is the bill file, and "
+    "leave large attachments out",
+    "elements lie more than %(a)s deep, as in no bill: check that this is the file",
+    "write it as text, such as %(a)s",
+    "%(a)s lies after %(b)s: correct the date",
+    "write a number, such as 12.5",
+    'the kind is "bill" or "cancel"',
+    "a bill is an object: {…}",
+    'the body is not of our form: send {"bills": [{…}, {…}]}, or one bill',
+    "the list of bills is empty: nothing was sent",
+    "%(a)s bills at once are too many: send %(b)s at most, or a bill file",
+    "the body",
+    "the body is not JSON: %(a)s at character %(b)s",
+    "the JSON is nested too deeply: a bill has two levels",
+    "the body cannot be read as JSON: %(a)s",
+    "%(a)s is no number: write digits",
+    "%(a)s stands twice in one object: write it once",
+    "is missing: add it",
+    "is no field here: the fields are %(a)s",
+    "is no whole number: write digits without quotes, amounts in fen",
+    "is no text: write it in quotes",
+    "is no list: write [{…}]",
+    "is empty: every bill has a line",
+    "is empty: every line has a name",
+    "the file ends without its Summary: it was cut short; send it again",
+    "the file begins with %(a)s, not with BillFile of urn:citytelecom:bill:1: check that this "
+    "is City Telecom's bill file",
+    "BillFile has no sequence in digits: add it",
+    "there is an element after Summary: one file, one Summary, at its end",
+    "%(a)s is no part of a bill file: only Bill and Summary are",
+    "%(a)s is not a number of bills: write digits 0-9",
+    "the bill has an element %(a)s that nobody agreed: drop it",
+    "the bill has %(a)s twice: which one holds?",
+    "the bill has no %(a)s: add it",
+    "%(a)s is no item: Items holds Item elements",
+    "the action %(a)s is unknown: write issue, cancel or remind",
+    "%(a)s is no option: Options holds Option elements",
+    "an Option holds one PayRule or nothing",
+    "%(a)s is unknown: write one of %(b)s",
+    "the file number %(a)s was used before, by %(b)s received on %(c)s: send this file under "
+    "a new number, or nothing if it is the same file",
+    "the file is larger than 4 GiB: send it in parts",
+    "there is no such bill file",
+    "a file name has 1 to %(a)s bytes",
+    'a file name has no blank at its ends, no control character and none of / \\ : * ? " < > |',
+    "a file name of %(a)s characters is too long",
+    "%(a)s bytes are more than the 4 GiB we take: send it in parts",
+    "%(a)s is not ours alone: chmod 700 it, or set CITYBILL_FETCH_DIR to another folder",
+    "%(a)s bytes came and %(b)s were listed: it is fetched again",
+    "its SHA-256 is not the one listed: it is fetched again",
+    "this file is being imported at this moment",
+    "another file of this company is being imported: try again when it is done",
+    "rows %(a)s to %(b)s: %(c)s",
+    "the amount is more than ten billion yuan: check its unit and its decimal point",
+    "the usage has more than nine digits before its point: check its unit",
+    "the billing month lies before 2000 or after 2199: correct the date",
+    "a meter reading has more than nine digits before its point: check its unit",
+    "the meter was read before 2000 or after 2199: correct the date",
+    "the meter number has more than 32 characters: shorten it",
+    "the version is not a number from 1 to 99",
+    "the body is larger than 4 MiB: send fewer bills, or a bill file",
+    "this file was not refused: there is nothing to do again",
+    "the file's bytes are no longer kept: upload it again",
+    "this file was not refused: send the new one as a file of its own",
+    "a text of this row holds a control character: take it out",
+    "the name of a line holds half of a character: write it whole",
+    "a reminder asks for its fee and for the bill as it stands: leave its options out",
+    "we do not fetch this company's files: send the file itself, or have fetching set up",
+    "another announcement came under this webhook-id: give each one its own",
+    "the body is not JSON: %(a)s",
+    "the `type` of a webhook is one of %(a)s",
+    "the `data` of a webhook is an object",
+    "it is dated in the future: send it on the day it is issued, or correct the date",
+    "cancels a bill we do not hold: check the account, the month and the bill no",
+    "corrects a bill we do not hold: name the bill that was first sent",
+    "another bill of this account and month has this key: send it under a new no",
+    "we already hold a higher version of this bill",
+    "same version as the bill we hold, other content: send a higher version",
+    "this version was cancelled: send a higher version to bill it again",
+    "this bill is paid, in whole or in part: correct it with a bill of the difference",
+    "paid while the correction waited: send a bill of the difference",
+    "a reminder's fee is not below zero: send a correction of the bill instead",
+    "reminds of a bill we do not hold: check the account, the month and the number",
+    "we hold a reminder of this number with other content: give it a new number",
+    "this reminder's number is a bill's already: give it a number of its own",
+    "the bill it reminds of was cancelled: nothing is owed",
+    "nothing is owed on the bill it reminds of: it is paid, covered or a credit",
+)  # fmt: skip
