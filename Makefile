@@ -27,7 +27,7 @@ run: setup ## Run a demo city: web, worker, embedded servers (PORT=8000 to choos
 	@$(BIN)/citybill serve --demo $(if $(PORT),--port $(PORT))
 
 test: setup ## Run every test, on real servers, a process a core (ARGS="-k name" to choose, in one)
-	@$(BIN)/pytest $(or $(ARGS),-n auto --dist loadfile)
+	@$(BIN)/pytest $(or $(ARGS),-n auto --dist loadfile --no-loadscope-reorder)
 
 check: setup ## Lint, types, import direction
 	@$(BIN)/ruff check .

@@ -31,6 +31,21 @@ settings.load_profile("any_machine")
 NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # noon in Shanghai
 
 
+# Minutes each, in few tests: begun last, one of them would leave every other core idle at the end.
+LONGEST = (
+    "browser/test_every_page.py", "cli/test_days.py", "stories/test_telling.py",
+    "stories/test_bill_to_reconciliation.py", "payments/test_weeks.py",
+    "payments/reconciliation/test_killed_runs.py", "stories/test_morning.py",
+    "browser/test_console_axe.py", "cli/test_demo.py", "workers/test_books.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; the rest stays in its order."""
+    first = {ROOT / "tests" / name for name in LONGEST}
+    items.sort(key=lambda item: item.path not in first)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     folder = default_data_dir(ROOT)
@@ -67,6 +82,17 @@ def city(database_url: str) -> Iterator[str]:
     """An empty, migrated database whose transactions really commit; emptied again afterwards."""
     yield database_url
     empty_city()
+
+
+@pytest.fixture(autouse=True)
+def _no_database_unasked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whoever asks for no database has none: nobody would empty it before the next test."""
+    if "database_url" in request.fixturenames:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "_STATE", {})
+        yield
 
 
 @contextmanager

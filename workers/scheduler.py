@@ -54,8 +54,9 @@ _log = log.logger(__name__)
 _SCHEDULE = HotStatement("""
     INSERT INTO job (task, subject_id, schedule_key, state, attempts, due_at)
     SELECT task, :day, key, 'waiting', 0, :now
-    FROM unnest(CAST(:tasks AS text[]), CAST(:keys AS text[])) AS s (task, key)
+    FROM unnest(CAST(:tasks AS text[]), CAST(:keys AS text[])) WITH ORDINALITY AS s (task, key, at)
     WHERE NOT EXISTS (SELECT FROM job WHERE schedule_key = s.key)
+    ORDER BY at
     ON CONFLICT (schedule_key) DO NOTHING RETURNING id
 """)
 

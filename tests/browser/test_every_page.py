@@ -28,7 +28,7 @@ from tests.web.test_company_in_a_browser import PHONE, serving
 from web.pages.edition import NAMES
 
 WIDE, HALF, NARROW = ({"width": width, "height": 844} for width in (1440, 720, 320))
-OURS = {"anyone", "visitor", "resident", "payer", "television"}
+OURS = {"anyone", "visitor", "resident", "looker", "payer", "television"}
 NO_PAGES = {  # for programs, papers, and what only leads on
     "/healthz", "/readyz", "/sw.js", "/manifest.webmanifest", "/bills/{ref}.pdf",
     "/bills.{kind}", "/payments.{kind}", "/calendar.ics", "/calendar/{token}.ics",

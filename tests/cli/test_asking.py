@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Run
+from tests.commands import Commands
 from tests.providers.clients.companies import (
     PATHS,
     SECRET,
@@ -17,8 +18,6 @@ from tests.providers.clients.companies import (
     running_company,
 )
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
 def power(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarCompany]:
@@ -26,22 +25,25 @@ def power(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarCompany]:
         yield company
 
 
-def ask(url: str, *arguments: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    api = {"power": {"base_url": url + PATHS["power"], "secret": SECRET}}
-    ours = {"CITYBILL_UTILITIES": json.dumps(api), "CITYBILL_DATA_DIR": str(tmp_path)}
-    return subprocess.run(
-        [sys.executable, "-m", "cli", "ask", *arguments],
-        cwd=ROOT, env=os.environ | ours, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+@pytest.fixture
+def ask(commands: Commands, tmp_path: Path) -> Run:
+    """Ask a company that is at this address."""
+
+    def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        api = {"power": {"base_url": url + PATHS["power"], "secret": SECRET}}
+        ours = {"CITYBILL_UTILITIES": json.dumps(api), "CITYBILL_DATA_DIR": str(tmp_path)}
+        return commands.run("ask", *arguments, env=os.environ | ours)
+
+    return run
 
 
-def test_bills_none_and_unknown_are_three_answers(power, tmp_path):
+def test_bills_none_and_unknown_are_three_answers(power, ask):
     account_no, bills = power.fresh_account()
 
-    done = ask(power.url, "power", account_no, "--json", tmp_path=tmp_path)
-    shown = ask(power.url, "power", account_no, tmp_path=tmp_path)
-    unknown = ask(power.url, "power", power.unknown_account, tmp_path=tmp_path)
-    none = ask(power.url, "power", power.closed_account, "--json", tmp_path=tmp_path)
+    done = ask(power.url, "power", account_no, "--json")
+    shown = ask(power.url, "power", account_no)
+    unknown = ask(power.url, "power", power.unknown_account)
+    none = ask(power.url, "power", power.closed_account, "--json")
 
     told = json.loads(done.stdout)
     assert (done.returncode, told["answer"]) == (0, "multiple")
@@ -51,17 +53,17 @@ def test_bills_none_and_unknown_are_three_answers(power, tmp_path):
     assert json.loads(none.stdout) == {"company": "power", "answer": "none", "bills": []}
 
 
-def test_a_company_that_is_down_is_the_fourth(tmp_path):
+def test_a_company_that_is_down_is_the_fourth(ask):
     away = f"http://127.0.0.1:{free_port()}"
 
-    done = ask(away, "power", "3100000000001", tmp_path=tmp_path)
+    done = ask(away, "power", "3100000000001")
 
     assert done.returncode == 1
     assert "down the company's system cannot be reached" in done.stdout
 
 
-def test_a_company_without_an_api_is_refused(tmp_path):
-    done = ask("http://127.0.0.1:1", "water", "1", tmp_path=tmp_path)
+def test_a_company_without_an_api_is_refused(ask):
+    done = ask("http://127.0.0.1:1", "water", "1")
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "no live API is configured for 'water'; there are: power." in done.stderr

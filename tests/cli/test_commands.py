@@ -9,26 +9,43 @@ import pytest
 from sqlalchemy import text
 
 from core.db import transaction
+from tests.cli.conftest import our_own
 from tests.factories import a_home
-from tests.workers.conftest import environment
 
 CITYBILL = Path(sys.executable).with_name("citybill")
 SAMPLES = Path(__file__).parents[1] / "data" / "providers"
 
 
 @pytest.fixture
-def citybill(city, servers, tmp_path):
-    """Run a command on this test's database, away from any checkout's ``.env``."""
+def installed(city, servers, tmp_path):
+    """Run a command by the program that is installed, from its very start."""
 
     def run(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
-        configured = {"CITYBILL_DATABASE_URL": city, "CITYBILL_REDIS_URL": servers.redis_url}
         return subprocess.run(
             [CITYBILL, *map(str, arguments)],
             cwd=tmp_path, capture_output=True, text=True, timeout=60,
-            env=environment(**configured | {"COLUMNS": "400"} | settings),
+            env=our_own(city, servers) | settings,
         )  # fmt: skip
 
     return run
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ledger", "verify", "--json"),
+        ("terms", "check", "nowhere.toml"),
+        ("keys", "issue", "nobody"),
+    ],
+    ids=lambda one: one[0],
+)  # fmt: skip
+def test_a_command_that_is_forked_says_what_the_installed_one_says(citybill, installed, arguments):
+    """Whatever else is tested here of a command is tested of what an operator starts."""
+    forked, started = citybill(*arguments), installed(*arguments)
+
+    assert forked.returncode == started.returncode
+    assert forked.stdout == started.stdout
+    assert forked.stderr.replace("python -m cli", "citybill") == started.stderr
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
@@ -92,8 +109,8 @@ class TestRefused:
         assert done.returncode == 1
         assert complaint(done)
 
-    def test_a_command_there_is_not_is_misuse(self, citybill):
-        done = citybill("emport")
+    def test_a_command_there_is_not_is_misuse(self, installed):
+        done = installed("emport")
 
         assert done.returncode == 2
         assert "emport" in complaint(done)
@@ -112,8 +129,8 @@ class TestRefused:
         ],
         ids=lambda one: next(iter(one)),
     )  # fmt: skip
-    def test_a_wrong_configuration_is_told_without_a_trace(self, citybill, wrong):
-        done = citybill("ledger", "verify", **wrong)
+    def test_a_wrong_configuration_is_told_without_a_trace(self, installed, wrong):
+        done = installed("ledger", "verify", **wrong)
 
         assert done.returncode in {1, 2}
         assert "Traceback" not in done.stderr
@@ -123,9 +140,9 @@ class TestRefused:
 class TestJson:
     """Exactly one object on standard output; everything else goes elsewhere."""
 
-    def test_an_import_counts_and_the_same_file_again_changes_nothing(self, citybill):
+    def test_an_import_counts_and_the_same_file_again_changes_nothing(self, installed, citybill):
         sample = SAMPLES / "water" / "sample.txt"
-        first = citybill("import", sample, "--provider", "water", "--json")
+        first = installed("import", sample, "--provider", "water", "--json")
         again = citybill("import", sample, "--provider", "water", "--json")
 
         assert (first.returncode, again.returncode) == (0, 0), first.stderr

@@ -2,10 +2,6 @@
 
 import json
 
-from tests.cli.test_commands import citybill
-
-__all__ = ["citybill"]
-
 
 def test_a_key_is_issued_listed_and_revoked(citybill):
     issued = json.loads(citybill("keys", "issue", "water", "--json").stdout)

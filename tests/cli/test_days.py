@@ -14,10 +14,9 @@ from core.clock import billing_date, day_bounds, utc_now
 from core.db import transaction
 from core.keys import month_key
 from payments.reconciliation.closing.checklist import Name
-from tests.cli.test_commands import citybill, complaint
+from tests.cli.test_commands import complaint
 from tests.factories import MONTH
 
-__all__ = ["citybill"]  # the fixture
 YESTERDAY = billing_date(utc_now()) - timedelta(days=1)
 BEFORE = YESTERDAY - timedelta(days=1)
 

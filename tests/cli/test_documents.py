@@ -13,10 +13,8 @@ from billing.documents.batch_papers import Press, make_share
 from billing.documents.batches import BatchState, DocumentBatch
 from core.db import transaction
 from identity.audit import AuditEntry
-from tests.cli.test_commands import citybill, complaint
+from tests.cli.test_commands import complaint
 from tests.factories import MONTH, NOW, a_record, bring_in
-
-__all__ = ["citybill"]
 
 
 @pytest.fixture

@@ -4,10 +4,6 @@ import json
 
 import pytest
 
-from tests.cli.test_commands import citybill
-
-__all__ = ["citybill"]
-
 
 @pytest.fixture
 def listed(citybill):

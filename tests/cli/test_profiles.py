@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from core.errors import Invalid
 from providers import registry
 from providers.registry import PROVIDERS, add_folder, get_provider, source_of
+from tests.cli.conftest import Run
+from tests.commands import Commands
 from tests.providers.files import POWER, WATER
 
 ROOT = Path(__file__).parents[2]
@@ -19,13 +20,14 @@ SPRING = ["--code", "spring", "--name", "春镇电力", "--name-en", "Spring Pow
           "power", "--phone", "000-0000-0107", "--biller-no", "9107"]  # fmt: skip
 
 
-def citybill(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def citybill(commands: Commands) -> Run:
     """Run a command that needs no database."""
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *map(str, words)], cwd=ROOT, text=True, encoding="utf-8",
-        capture_output=True, env=os.environ | {"COLUMNS": "160"} | environment, timeout=60,
-        check=False,
-    )  # fmt: skip
+
+    def run(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
+        return commands.run(*arguments, env=os.environ | {"COLUMNS": "160"} | settings)
+
+    return run
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def sample(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spring(tmp_path: Path, sample: Path) -> Path:
+def spring(citybill: Run, tmp_path: Path, sample: Path) -> Path:
     """A profile that was proposed and is whole."""
     path = tmp_path / "spring.toml"
     done = citybill("profile", "propose", sample, *SPRING, "--out", path)
@@ -45,14 +47,14 @@ def spring(tmp_path: Path, sample: Path) -> Path:
 
 
 class TestACheck:
-    def test_shows_rows_beside_their_raw_text(self, sample):
+    def test_shows_rows_beside_their_raw_text(self, citybill, sample):
         done = citybill("profile", "check", sample, "--profile", PROFILES / "power.toml")
 
         assert done.returncode == 0
         for words in ("as it would land", "3100000000001,李瑋", "UTF-8", "2 bills would land"):
             assert words in done.stdout
 
-    def test_prints_one_object_and_says_no_by_its_exit_code(self, tmp_path):
+    def test_prints_one_object_and_says_no_by_its_exit_code(self, citybill, tmp_path):
         path = tmp_path / "water.txt"
         path.write_bytes(WATER.file({}, {"应缴金额": "86,50"}, count=2, total="86.50"))
 
@@ -68,7 +70,7 @@ class TestACheck:
         assert told["heading"] == "42"
         assert {"name": "明细笔数", "stated": "2", "read": "2"} in told["totals"]
 
-    def test_of_a_wrong_profile_names_its_line(self, tmp_path, sample):
+    def test_of_a_wrong_profile_names_its_line(self, citybill, tmp_path, sample):
         wrong = tmp_path / "wrong.toml"
         wrong.write_text((PROFILES / "power.toml").read_text().replace('"yuan"', '"?"', 1))
 
@@ -80,7 +82,7 @@ class TestACheck:
 
 
 class TestAProposal:
-    def test_is_written_where_it_was_asked_for_and_tried(self, sample, spring):
+    def test_is_written_where_it_was_asked_for_and_tried(self, citybill, sample, spring):
         again = citybill("profile", "propose", sample, "--out", spring)
         checked = citybill("profile", "check", sample, "--profile", spring)
 
@@ -88,7 +90,7 @@ class TestAProposal:
         assert "is there already" in again.stderr
         assert checked.returncode == 0
 
-    def test_says_what_is_missing(self, sample):
+    def test_says_what_is_missing(self, citybill, sample):
         done = citybill("profile", "propose", sample)
 
         assert done.returncode == 0
@@ -96,7 +98,7 @@ class TestAProposal:
         assert "2 bills would land" in done.stdout
         assert "code: is missing" in done.stdout
 
-    def test_prints_one_object(self, sample):
+    def test_prints_one_object(self, citybill, sample):
         told = json.loads(citybill("profile", "propose", sample, *SPRING, "--json").stdout)
 
         assert told["valid"] is True
@@ -105,7 +107,7 @@ class TestAProposal:
             told["columns"][0].items()
         )
 
-    def test_of_no_bill_file_is_refused(self, tmp_path):
+    def test_of_no_bill_file_is_refused(self, citybill, tmp_path):
         path = tmp_path / "x.bin"
         path.write_bytes(b"\x00\x01\x02")
 
@@ -116,7 +118,7 @@ class TestAProposal:
 
 
 class TestAnInstalledProfile:
-    def test_is_in_place_and_its_company_known_at_the_next_start(self, spring, tmp_path):
+    def test_is_in_place_and_its_company_known_at_the_next_start(self, citybill, spring, tmp_path):
         folder = tmp_path / "profiles"
         folder.mkdir()
         here = {"CITYBILL_PROFILES_DIR": str(folder)}
@@ -141,7 +143,7 @@ class TestAnInstalledProfile:
         ],
     )
     def test_is_not_one_that_is_wrong_or_takes_anothers_place(
-        self, spring, tmp_path, old, new, words
+        self, citybill, spring, tmp_path, old, new, words
     ):
         spring.write_text(spring.read_text().replace(old, new, 1))
         folder = tmp_path / "profiles"
@@ -153,7 +155,7 @@ class TestAnInstalledProfile:
         assert list(folder.iterdir()) == []
         assert words in done.stderr
 
-    def test_needs_a_folder(self, spring):
+    def test_needs_a_folder(self, citybill, spring):
         done = citybill("profile", "install", spring, CITYBILL_PROFILES_DIR="")
 
         assert done.returncode == 1

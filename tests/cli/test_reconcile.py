@@ -7,14 +7,13 @@ import zipfile
 
 import pytest
 
-from tests.cli.test_commands import citybill, complaint
+from tests.cli.test_commands import complaint
 from tests.payments.reconciliation.company_days import row_of, written_off
 from tests.payments.reconciliation.repairing import a_paid
 from tests.payments.reconciliation.test_matching import a_file
 from tests.payments.reconciliation.test_matching import row_of as settlement_row
 from tests.providers.confirmation_writers import water
 
-__all__ = ["citybill"]  # a fixture
 WHOSE = ("--source", "water", "--day", "2026-11-20")
 
 

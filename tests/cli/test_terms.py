@@ -10,10 +10,8 @@ from billing.rules import workdays
 from cli import demo, doctor
 from core.clock import billing_date
 from core.db import transaction
-from tests.cli.test_commands import citybill, complaint
+from tests.cli.test_commands import complaint
 from tests.factories import NOW
-
-__all__ = ["citybill"]
 
 DEMO_TERMS = Path(__file__).parents[2] / "cli" / "demo_terms"
 

@@ -16,33 +16,30 @@ from workers import jobs
 pytestmark = pytest.mark.usefixtures("city")
 
 SEEDS = range(1, 9)
-WITH_RETURNS = (59, 16, 50, 12, 13, 25)  # weeks in which money goes back more than once
+WITH_RETURNS = (12, 13, 2, 3, 16, 59)  # weeks in which money goes back more than once
 EAGER = (Manner(code="wallet", takes_twice=True, takes_late=True),)
 
 
-# What has to happen in some week of those that begin with a seed; the first is enough as a rule.
-LIVED_THROUGH = {
-    1: ("disputes won", "disputes lost"),
-    2: ("cash booked by api", "cash suspended by api"),
-    3: ("debits done",),
-    4: ("collected",),
-}
-AT_MOST = 6  # weeks until it has happened
+# What has to happen in some week before they are enough: two are as a rule.
+LIVED_THROUGH = (
+    "disputes won", "disputes lost", "cash booked by api", "cash suspended by api", "debits done",
+    "collected",
+)  # fmt: skip
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("first", LIVED_THROUGH)
-def test_after_a_random_week_every_fen_is_accounted_for(first):
-    missing, seed = set(LIVED_THROUGH[first]), first
-    while missing and seed < first + len(LIVED_THROUGH) * AT_MOST:
+def test_after_random_weeks_in_which_everything_happens_every_fen_is_accounted_for():
+    missing = set(LIVED_THROUGH)
+    for seed in SEEDS:
         happened = run(seed).counts
         missing = {kind for kind in missing if not any(one.startswith(kind) for one in happened)}
-        seed += len(LIVED_THROUGH)
+        if not missing:
+            break
 
-    assert not missing, f"from {first} on no week has {missing}: choose other seeds"
+    assert not missing, f"no week of {SEEDS} has {missing}: choose other seeds"
 
 
-@pytest.mark.parametrize("seed", SEEDS[:4])
+@pytest.mark.parametrize("seed", SEEDS[:2])
 def test_a_week_of_payments_alone_accounts_for_every_fen_as_well(seed):
     run(seed, plan=ONLINE)
 
