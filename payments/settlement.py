@@ -6,6 +6,7 @@ locks and reads the bills, one writes everything that follows.
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -171,10 +172,13 @@ def book_replies(session: Session, replies: Mapping[int, GatewayReply], *, now: 
     """
     asked = [Asked(_LOCK, {"payment_id": payment_id}) for payment_id in replies]
     _, _, *locked = together(session, [*ask_locks(replies), *asked])
+    found = dict(zip(replies, map(_read_locked, locked), strict=True))
+    times = Counter(line.key for _, lines in found.values() for line in lines)
     usual = []
-    for (payment_id, reply), rows in zip(replies.items(), locked, strict=True):
-        payment, lines = _read_locked(rows)
-        if _is_usual(payment, reply, now=now):
+    for payment_id, (payment, lines) in found.items():
+        reply = replies[payment_id]
+        alone = all(times[line.key] == 1 for line in lines)  # what one leaves, the next must see
+        if alone and _is_usual(payment, reply, now=now):
             usual.append(applying(payment, lines, reply, paid_at=reply.paid_at or now, now=now))
         else:
             book_reply(session, payment_id, reply, now=now)

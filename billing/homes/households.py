@@ -98,20 +98,6 @@ def pays_in(session: Session, person_id: int, household_id: int | None) -> bool:
     return session.exec(paying).first() is not None
 
 
-_PAYS_OF = HotStatement("""
-    SELECT EXISTS (
-        SELECT FROM household_account h JOIN household_member m USING (household_id)
-        WHERE m.person_id = :person_id AND h.account_id = :account_id
-          AND m.role IN ('pay', 'manage') AND stands_today(m.from_on, m.until_on))
-""")
-
-
-def pays_of(session: Session, person_id: int, account_id: int) -> bool:
-    """Tell whether somebody may pay the bills of an account today, of those they see."""
-    pays: bool = _PAYS_OF.rows(session, {"person_id": person_id, "account_id": account_id})[0][0]
-    return pays
-
-
 _VISIBLE = HotStatement("""
     SELECT a.id, a.provider_code, a.account_no, a.holder_name, a.address,
            h.since_on, h.left_on, h.earlier, m.from_on, m.earlier_bills

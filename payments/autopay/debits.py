@@ -219,7 +219,7 @@ def settle_late(session: Session, *, now: datetime) -> int:
 def _settle(
     session: Session, statement: TextClause, values: dict[str, datetime], *, now: datetime
 ) -> int:
-    closed = session.execute(statement, values).all()
+    closed = sorted(session.execute(statement, values).all())  # told in order, whatever the plan
     events = [
         outbox.Event("autopay.done", run_id)
         if state == RunState.DONE

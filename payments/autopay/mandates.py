@@ -380,7 +380,7 @@ def end_because(session: Session, mandate: Mandate, why: str, *, now: datetime) 
     }  # fmt: skip
     session.flush()
     _call_off(session, mandate, now=now)
-    for run_id, was_announced in session.execute(_DROP, values).all():
+    for run_id, was_announced in sorted(session.execute(_DROP, values).all()):
         if was_announced:
             outbox.emit(session, "autopay.skipped", run_id, now=now)
     outbox.emit(session, "mandate.ended", mandate.id, now=now)

@@ -93,7 +93,7 @@ _DROP = text(f"""
 
 def drop(session: Session, *, now: datetime) -> int:
     """Skip what need not be paid any more, so that it vanishes at once (rule 37)."""
-    gone = session.execute(_DROP, {"now": now}).all()
+    gone = sorted(session.execute(_DROP, {"now": now}).all())  # told in order, whatever the plan
     announced = [outbox.Event("autopay.skipped", run_id) for run_id, told in gone if told]
     _emit(session, announced, now=now)
     return len(gone)
@@ -387,6 +387,6 @@ def ask_for_debits(session: Session, *, now: datetime, limit: int = ASK_BATCH) -
     today = billing_date(now)
     if now < debit_moment(today):
         return 0
-    due = session.execute(_ASK, {"today": today, "limit": limit}).scalars().all()
+    due = sorted(session.execute(_ASK, {"today": today, "limit": limit}).scalars())
     _emit(session, [outbox.Event("autopay.due", run_id) for run_id in due], now=now)
     return len(due)

@@ -136,7 +136,7 @@ class TestTransactions:
                 raw.execute("SELECT FROM outbox_event WHERE id = %s", [number])
             planned = raw.execute(
                 "SELECT generic_plans > 0, custom_plans FROM pg_prepared_statements"
-                " WHERE statement LIKE '%outbox_event%'"
+                " WHERE statement LIKE 'SELECT FROM outbox_event%'"
             ).fetchall()
 
         assert planned == [(True, 0)]

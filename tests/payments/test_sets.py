@@ -11,6 +11,7 @@ from payments import callbacks, checkout, write_offs
 from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.models import Payment
 from payments.states import Outcome, PaymentStatus
+from tests.conftest import as_owner
 from tests.factories import (
     ACCEPTED,
     AWAY,
@@ -127,6 +128,20 @@ class TestCallbacks:
 
         assert ends == {made[0][2]: None}
         assert [status_of(payment) for _, payment, _ in made] == ["paid", "open", "open"]
+
+    def test_of_two_payments_of_one_bill_in_one_go_the_second_goes_back(self):
+        [(home, first, callback)] = open_payments(1)
+        with as_owner() as connection:  # whatever let go of it
+            connection.execute(text("UPDATE bill SET held_by = NULL"))
+        second = book(a_payment(home), GatewayStatus.OPEN)
+        with as_owner() as connection:
+            connection.execute(text("UPDATE bill SET held_by = NULL"))
+        far = FarGateway(replies=[paid(first), paid(second)])
+
+        process([callback, a_callback(second.order_no)], far)
+
+        assert (the_bill(home.refs[0]).open_fen, violations()) == (0, [])
+        assert sorted(items_of(one)[0].outcome for one in (first, second)) == ["paid", "returning"]
 
     def test_what_is_unusual_is_left_for_one_by_one(self):
         [(_, payment, first)] = open_payments(1)

@@ -266,7 +266,7 @@ def left(app: FastAPI) -> tuple[Home, str]:
 # Doors of a resident that only look; what stands in their addresses is the hidden bill's.
 DOORS = sorted(
     path for method, path, rules in ROUTES
-    if method == "GET" and set(rules) & {"resident", "payer", "visitor"}
+    if method == "GET" and set(rules) & {"resident", "looker", "payer", "visitor"}
 )  # fmt: skip
 
 

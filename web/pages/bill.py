@@ -13,7 +13,8 @@ from billing import bills
 from billing.documents.barcodes import barcode_digits, code_128_svg, grouped
 from billing.documents.charts import usage_chart_svg
 from billing.documents.pdf import bill_pdf
-from billing.homes.households import pays_of, visible_accounts
+from billing.homes.at_home import look_at_home
+from billing.homes.households import visible_accounts
 from billing.papers import BillPaper, PaperKind, get_paper, list_papers
 from billing.readings import get_reading
 from billing.rows import AnyAccount
@@ -77,10 +78,8 @@ def pdf_response(
 def show_bill(request: Request, ref: str, look: Looker) -> Response:
     with look() as (db, caller):
         shown = bill_of_person(request, db, ref, caller.id)
-        bill: BillView = shown["bill"]
-        may_pay = pays_of(db, caller.id, bill.account.account_id)
-    counter = _counter_code(request, bill) if may_pay else None
-    return page(request, "bill.html", **shown, may_pay=may_pay, counter=counter)
+    counter = _counter_code(request, shown["bill"]) if shown["may_pay"] else None
+    return page(request, "bill.html", **shown, counter=counter)
 
 
 def bill_of_person(request: Request, session: Session, ref: str, person_id: int) -> dict[str, Any]:
@@ -90,9 +89,9 @@ def bill_of_person(request: Request, session: Session, ref: str, person_id: int)
         NotFound: no such bill, or not one of theirs.
     """
     today, locale = billing_date(utc_now()), locale_of(request)
-    accounts = visible_accounts(session, person_id)
+    mine = look_at_home(session, person_id)
     bill, history = bills.get_with_history(
-        session, bills.parse_ref(ref), accounts, today=today, limit=_COMPARED
+        session, bills.parse_ref(ref), mine.accounts, today=today, limit=_COMPARED
     )
     key = bills.parse_ref(bill.ref)  # a reminder's reference leads to its bill
     has = find_traces(session, key)
@@ -102,6 +101,7 @@ def bill_of_person(request: Request, session: Session, ref: str, person_id: int)
     papers = list_papers(session, key) if has.papers else []
     return {
         "bill": bill,
+        "may_pay": bill.account.account_id in mine.payable,
         "offers": offers_shown(session, [bill], now=utc_now())[bill.ref],
         "versions": bills.list_versions(session, key) if has.versions else [],
         "reminders": bills.list_reminders(session, key) if has.reminders else [],
