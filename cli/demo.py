@@ -54,6 +54,7 @@ STAFF = (
 TERMS = Path(__file__).parent / "demo_terms"  # a TOML for each of the demo's companies
 YEARS_BACK = 3  # the terms stand from before the first bill
 MONTHS_BEFORE = 12  # so that a year can be held against the one before, and a forecast drawn
+_FORGOTTEN_DAYS = 8  # since the shop last left a payment out of its file
 _DAY = timedelta(days=1)
 _console = Console(stderr=True, highlight=False)
 
@@ -233,9 +234,14 @@ def _pay_the_past(past: _Past, residents: list[int], memory: Path) -> None:
         for number in pay_in_cash(person_id, bill, amount_fen, at=at)
     ]
     write_off(numbers, memory)
-    days = {billing_date(one.at) for one in wanted}
-    for day in sorted(day for day in days if day < billing_date(past.now)):
-        reconcile_cash(day, now=past.at(day + _DAY, 8))
+    yesterday = billing_date(past.now) - _DAY
+    days = {day for one in wanted if (day := billing_date(one.at)) <= yesterday}
+    forgot_on = max(
+        (day for day in days if day + _FORGOTTEN_DAYS * _DAY <= yesterday), default=None
+    )
+    after = {forgot_on + _DAY} if forgot_on else set()  # whose file might have had it
+    for day in sorted(days | after):
+        reconcile_cash(day, forgets_largest=day == forgot_on, now=past.at(day + _DAY, 8))
 
 
 class _ToPay(NamedTuple):

@@ -94,16 +94,20 @@ def _asked(code: str, order: WriteOffOrder) -> dict[str, Any]:
     }
 
 
-def reconcile_cash(day: date, *, now: datetime) -> None:
-    """Reconcile a day with the file that the shop sends of it."""
+def reconcile_cash(day: date, *, forgets_largest: bool = False, now: datetime) -> None:
+    """Reconcile a day with the file that the shop sends of it.
+
+    Args:
+        forgets_largest: the file lacks that payment: it was made by transfer to our bank.
+    """
     with transaction() as session:
+        content = day_file(session, day, forgets_largest=forgets_largest)
         matching.reconcile(
-            session, Counter(), io.BytesIO(day_file(session, day)), day=day,
-            file_name=f"{SHOP}-{day}.csv", now=now,
-        )  # fmt: skip
+            session, Counter(), io.BytesIO(content), day=day, file_name=f"{SHOP}-{day}.csv", now=now
+        )
 
 
-def day_file(session: Session, day: date) -> bytes:
+def day_file(session: Session, day: date, *, forgets_largest: bool = False) -> bytes:
     """Write a day as the shop tells of it."""
     started, ended = day_bounds(day)
     taken = session.exec(
@@ -112,6 +116,9 @@ def day_file(session: Session, day: date) -> bytes:
         .where(col(CounterPayment.paid_at) >= started, col(CounterPayment.paid_at) < ended)
         .order_by(col(CounterPayment.agent_txn_no))
     ).all()
+    if forgets_largest:
+        largest = max(taken, key=lambda one: one.amount_fen)
+        taken = [one for one in taken if one is not largest]
     out = io.StringIO()
     lines = csv.writer(out)
     lines.writerow([TITLE, day])

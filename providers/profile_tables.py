@@ -51,6 +51,8 @@ def compiles(pattern: str) -> str:
         re.compile(pattern, re.ASCII)
     except re.error as wrong:
         raise ValueError(f"is not a regular expression ({wrong}): such as [0-9]{{10}}") from None
+    except (OverflowError, RecursionError):
+        raise ValueError("repeats or nests too much: write it simpler") from None
     return pattern
 
 

@@ -32,6 +32,7 @@ from providers.profile_tables import (
     Grouping,
     Header,
     Item,
+    ItemsFrom,
     Months,
     Numbers,
     Repeat,
@@ -73,6 +74,7 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
     "dates": Dates,
     "billing_months": Months,
     "items": Item,
+    "items_from": ItemsFrom,
     "numbers": Numbers,
     "defaults": Defaults,
     "rows": Grouping,
@@ -89,14 +91,29 @@ def parse_profile(text: str, name: str) -> Profile:
     """Check a profile's text; ``name`` is what to call it.
 
     Raises:
-        Invalid: the message names the profile, line, table and key, and what would be right.
+        Invalid: the message names the profile, line, table and key, and what would be right; of
+            what is nested too deeply, and of a number without end, the profile alone.
     """
+    try:
+        return _parsed(text, name)
+    except RecursionError:
+        raise Invalid(
+            f"{name}: lists or tables lie too deep in one another: a profile has few levels",
+            code="profile.invalid",
+        ) from None
+
+
+def _parsed(text: str, name: str) -> Profile:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         line_no, told = _syntax(wrong, text)
         raise Invalid(
             f"{name} line {line_no}: is not TOML: {told}", code="profile.invalid"
+        ) from None
+    except ValueError:  # an integer of more digits than Python reads
+        raise Invalid(
+            f"{name}: a number has thousands of digits: correct it", code="profile.invalid"
         ) from None
     try:
         return Profile.model_validate(tables)

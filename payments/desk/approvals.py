@@ -53,6 +53,7 @@ class Waiting(NamedTuple):
     fen: int | None = None
     why: str = ""
     matter: str = ""  # what its page is called by, where that is not ``key``
+    target: str = ""  # what a difference is to be matched with
     on: date | None = None  # when it comes into force
     barred: frozenset[int] = frozenset()  # who may not decide it though they did not propose it
 
@@ -118,7 +119,8 @@ def _break_acts(session: Session, _today: date) -> list[Waiting]:
     return [
         Waiting(
             Kind.BREAK_ACT, str(act.id), act.proposed_at, act.proposed_by, found.reference,
-            what=act.act, fen=act.amount_fen, why=act.reason, matter=str(found.id),
+            what=act.word, fen=act.amount_fen, why=act.reason, matter=str(found.id),
+            target=act.target or "",
         )
         for act, found in rows
     ]  # fmt: skip

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from providers.proposing.grids import Grid
-from providers.proposing.guesses import MONEY_ROLES, Guess
+from providers.proposing.guesses import ASK, MONEY_ROLES, Guess
 from providers.proposing.values import Style
 from providers.proposing.words import unit_in
-
-_ASK = "# ASK THE COMPANY: "
 
 
 @dataclass(slots=True)
@@ -65,9 +63,7 @@ def numbers_of(grid: Grid, guesses: Sequence[Guess]) -> list[str]:
     if marks:
         lines.append("marks = [" + ", ".join(f'"{mark}"' for mark in marks) + "]")
     if signs & {"CR", "DR"}:
-        lines.append(
-            f'signs = ["?"]  {_ASK}cr_is_minus or dr_is_minus: which of CR and DR is less?'
-        )
+        lines.append(f'signs = ["?"]  {ASK}cr_is_minus or dr_is_minus: which of CR and DR is less?')
     elif signs - {"leading"}:
         lines.append("signs = [" + ", ".join(f'"{sign}"' for sign in sorted(signs)) + "]")
     padded = any(style.leading_zeros or style.long_fraction for style in styles.values())
@@ -83,10 +79,10 @@ def _separators(styles: Sequence[Style]) -> list[str]:
     marked = [style for style in styles if style.decimal != "."]
     plain = [style for style in styles if style.decimals and style.decimal == "."]
     if any(style.ambiguous for style in styles) and not marked and not plain:
-        ask = "is 1,234 one thousand or one and a bit?"
-        return [f'decimal = "?"  {_ASK}{ask} Then say thousands = "," or decimal = ","']
+        ask = 'is 1,234 one thousand or one and a bit? Then say thousands = "," or decimal = ","'
+        return [f'decimal = "?"  {ASK}{ask}']
     if marked and plain:
-        return [f'decimal = "?"  {_ASK}is the decimal mark a point or a comma? Both are there']
+        return [f'decimal = "?"  {ASK}is the decimal mark a point or a comma? Both are there']
     lines = []
     if marked:
         lines.append('decimal = ","')

@@ -9,6 +9,7 @@ from providers.proposing.values import WEAK, Facts, Style, is_month
 from providers.proposing.words import Meaning
 
 Sure = Literal["sure", "likely", "perhaps"]
+ASK: Final = "# ASK THE COMPANY: "  # marks a line that only the company can answer
 DAY_ROLES: Final[tuple[Role, ...]] = ("period_from", "period_to", "issued", "due")
 MONEY_ROLES: Final[tuple[Role, ...]] = (
     "amount", "charge", "early_amount", "late_amount", "minimum_amount",

@@ -12,11 +12,11 @@ from providers.proposing.delimited import cut_delimited
 from providers.proposing.documents import cut_json, cut_json_lines, cut_xml
 from providers.proposing.fixed import cut_fixed
 from providers.proposing.grids import Grid, Row
-from providers.proposing.guesses import Guess
+from providers.proposing.guesses import ASK, Guess
 from providers.proposing.sheets import cut_sheet
 from providers.proposing.sniffing import Sample, take_sample
 from providers.proposing.words import meaning
-from providers.proposing.writing import ASK, write
+from providers.proposing.writing import write
 
 _STAND_IN = {"code": "sample", "name": "样本", "name_en": "Sample", "service": "water",
              "phone": "000", "biller_no": "0000"}  # fmt: skip
@@ -85,9 +85,9 @@ class Proposal:
         return f"{packed}{shape}{encoding}"
 
 
-def questions_of(text: str) -> list[str]:
+def questions_of(text: str, mark: str = ASK) -> list[str]:
     """Return what a profile's text marks as questions for the company."""
-    return [line.partition(ASK)[2].strip() for line in text.splitlines() if ASK in line]
+    return [line.partition(mark)[2].strip() for line in text.splitlines() if mark in line]
 
 
 def propose(stream: BinaryIO, company: Company | None = None) -> Proposal:

@@ -4,9 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from providers.proposing.guesses import Guess
+from providers.proposing.guesses import ASK, Guess
 
-_ASK: Final = "# ASK THE COMPANY: "
 _BILL: Final = ("0", "n", "normal", "正常", "bill", "issue", "new", "新增", "有效")
 _CANCEL: Final = ("c", "cancel", "cancelled", "作废", "冲销", "冲正", "撤销", "void")
 
@@ -30,7 +29,7 @@ def status_lines(guesses: Sequence[Guess]) -> list[str]:
     flag = next((guess for guess in guesses if guess.holds == "status"), None)
     if flag is None:
         return []
-    lines = ["", "[status]", f"{_ASK}all flags there are, and which of them mean 'cancel'"]
+    lines = ["", "[status]", f"{ASK}all flags there are, and which of them mean 'cancel'"]
     for value in sorted(flag.facts.distinct):
         plain = value.casefold()
         if re.search(r'[\x00-\x1f"\\\x7f]', value):
@@ -40,5 +39,5 @@ def status_lines(guesses: Sequence[Guess]) -> list[str]:
         elif plain in _CANCEL:
             lines.append(f'"{value}" = "cancel"  # likely')
         else:
-            lines.append(f'"{value}" = "?"  {_ASK}bill, cancel or remind?')
+            lines.append(f'"{value}" = "?"  {ASK}bill, cancel or remind?')
     return lines

@@ -11,13 +11,12 @@ from providers.formats.encodings import DETECT
 from providers.proposing.columns import adds_up, differences, missing_roles, nearly_add_up
 from providers.proposing.figures import AmountFacts, numbers_of, unit_of
 from providers.proposing.grids import Grid, Segment
-from providers.proposing.guesses import DAY_ROLES, Guess
+from providers.proposing.guesses import ASK, DAY_ROLES, Guess
 from providers.proposing.rules import number_rules, status_lines
 from providers.proposing.sniffing import Sample
 from providers.proposing.totals import Control, Sums, split_totals
 from providers.proposing.words import service_in, usage_unit_in
 
-ASK: Final = "# ASK THE COMPANY: "
 _OPEN: Final = "?"  # what the profile's own check refuses, so that nobody overlooks it
 _FACTS: Final = (
     ("code", "how this system calls the company; never changes", "spring_water"),
@@ -100,10 +99,11 @@ def remark(words: str) -> str:
 
 
 def _opening(sample: Sample, grid: Grid | None) -> list[str]:
-    rows = "" if grid is None else f" of {len(grid.rows)} rows"
+    sample_of = "a sample" if grid is None else f"a sample of {len(grid.rows)} rows"
     lines = [
-        f"# Proposed from a sample{rows}. Nothing of it is in force: read every line, answer every",
-        f"# line that says {ASK[2:].strip()} and try it with  citybill profile check",
+        f"# Proposed from {sample_of}. Nothing of it is in force.",
+        "# Read every line, answer every line that says ASK THE COMPANY, and try it with"
+        " citybill profile check",
     ]
     if sample.packing:
         lines.append(
@@ -330,8 +330,8 @@ def _items(guesses: Sequence[Guess]) -> list[str]:
         return []
     if not nearly_add_up(charges, amount):
         told = ", ".join(guess.name for guess in charges)
-        return ["", f"# The charges ({remark(told)}) do not add up to the amount: they are not",
-                "# shown on bills. " + ASK[2:] + "what else is in the amount?"]  # fmt: skip
+        return ["", f"# The charges ({remark(told)}) miss the amount: bills do not show them.",
+                f"{ASK}what else is in the amount?"]  # fmt: skip
     lines = []
     for charge in charges:
         lines += ["", "[[items]]", f"name = {text(charge.name)}", f"amount = {text(charge.name)}"]

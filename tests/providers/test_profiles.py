@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Invalid, NotFound
-from providers.profiles import load_profile
+from providers.profiles import load_profile, parse_profile
 from providers.registry import (
     PROFILES,
     PROVIDERS,
@@ -85,6 +85,24 @@ class TestAWrongProfile:
 
     def test_that_is_not_toml_is_told_with_its_place(self, complaint):
         assert "line 1" in complaint('code = "water\n')
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("a = " + "[" * 5000, "lie too deep in one another"),
+            ("a = " + "{b=" * 5000, "lie too deep in one another"),
+            ("a = " + "1" * 5000, "a number has thousands of digits"),
+            ('[bill_no]\npattern = "' + "(" * 5000 + '"', "bill_no.pattern: repeats or nests"),
+            ('[bill_no]\npattern = "a{9999999999}"', "bill_no.pattern: repeats or nests"),
+            ('[items_from]\nlines = "x"', "the keys are amount, amount_unit, name, path"),
+        ],
+        ids=["lists", "tables", "digits", "brackets", "repeats", "key"],
+    )
+    def test_that_nobody_would_write_is_refused_in_words_too(self, text, told):
+        with pytest.raises(Invalid) as refused:
+            parse_profile(text, "mine.toml")
+
+        assert told in refused.value.message
 
     def test_that_is_not_there_is_told(self, tmp_path):
         with pytest.raises(Invalid, match=r"mine\.toml: cannot be read"):

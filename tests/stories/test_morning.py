@@ -190,6 +190,24 @@ class TestWhatTheShopSaysOfYesterday:
         assert "已提出 1 条" in say_why(clerk, "店里说明天补")
         assert "待批准" in clerk.inner_text("form[data-breaks]")
 
+    def test_what_was_paid_to_our_bank_instead_is_said_and_approved(self, clerk, colleague, town):
+        go(clerk, town, "/breaks?leg=gateway&kind=other_route")
+        press(clerk, "j", "Enter")
+        clerk.wait_for_selector("[value=rematch]")
+        clerk.check("[value=rematch]")
+        clerk.fill("[data-reason]", "住户带来了转账回单")
+        with clerk.expect_navigation():
+            clerk.click("form[action$='/act'] button")
+        page = colleague if "待批准" in clerk.inner_text("main") else clerk
+        page.goto(clerk.url)
+        if page is colleague:
+            with page.expect_navigation():
+                page.click("form[action$='/approval'] button")
+
+        said = page.inner_text("main")
+        assert "已处理" in said
+        assert "已见于银行对账单" in said
+
     def test_what_the_bank_left_over_is_accepted_at_once(self, clerk, town):
         go(clerk, town, "/breaks?leg=bank")
         clerk.click("[data-all]")

@@ -88,6 +88,23 @@ def test_what_came_in_several_sums_is_added_up(page, web):
     assert [sorted(entries) for _, entries, _, _ in matched()] == [[3_000, 7_000]]
 
 
+@pytest.mark.parametrize("scripted", [True, False])
+def test_a_proposal_of_several_sums_ticks_them_too(page, web, scripted):
+    banking.takes("alpha", 0, 10_000)
+    says(Line(7_000, on=14, name="某店"), Line(3_000, on=15, name="某店"))
+    page.goto(f"{web}{ENTRIES}/{the_entry(7_000).id}")
+    assert "with one more sum of this sender" in page.inner_text("main")
+    where = page.get_attribute("[data-choose]", "href")
+
+    if scripted:
+        page.click("[data-choose]")
+    else:
+        page.goto(f"{web}{where}")
+
+    assert (page.inner_text("[data-came]"), page.inner_text("[data-left]")) == ("¥100.00", "¥0.00")
+    assert page.is_visible("input[data-also='3000']")
+
+
 def test_files_are_handed_in_together_and_only_a_csv_asks_how_it_is_written(
     page, web, tmp_path: Path
 ):

@@ -1,18 +1,25 @@
 """On the console and by API: saying what settled a payment that came another way."""
 
+import io
+from collections.abc import Callable
+
 import pytest
 from lxml import html
 
 from core.clock import billing_date, utc_now
+from core.db import transaction
+from payments.reconciliation.gateway.matching import reconcile
 from payments.reconciliation.models import BreakState
 from payments.reconciliation.repair.models import ActState
 from tests.factories import balances, violations
 from tests.payments.reconciliation.banking import Line, the_entry
 from tests.payments.reconciliation.repairing import acts_of, the_break
+from tests.payments.reconciliation.test_matching import GATEWAY, a_file
 from tests.web.conftest import Browser
 from tests.web.test_console_bank import says
 from tests.web.test_console_breaks import (
     ENGLISH,
+    boxes_of,
     breaks,
     colleagues,
     decide,
@@ -35,6 +42,21 @@ def found(monkeypatch) -> int:
     return one
 
 
+@pytest.fixture
+def file_again() -> Callable[[int], None]:
+    """The gateway sends its file of that day anew, with the payment in it."""
+
+    def send(found: int) -> None:
+        ours = the_break(found)
+        at = ours.happened_at.isoformat().replace("+00:00", "Z")
+        row = ["payment", ours.reference, "g1", "", "", "86.50", "0.00", at]
+        with transaction() as session:
+            reconcile(session, GATEWAY, io.BytesIO(a_file([row], day=ours.day)), day=ours.day,
+                      file_name="again.csv", now=utc_now())  # fmt: skip
+
+    return send
+
+
 def ways(browser: Browser, found: int) -> list[tuple[str, str]]:
     """What may be chosen: its name, and what is read."""
     page = html.fromstring(browser.get(f"/console/breaks/{found}", headers=ENGLISH).text)
@@ -51,11 +73,16 @@ def test_it_is_chosen_approved_by_a_colleague_told_and_undone(colleagues, found)
     assert send_act(one, found, "rematch", target=name) == ""
     assert [act.state for act in acts_of(found)] == [ActState.PROPOSED]
     assert "Proposed what it was settled by" in main_of(one, f"/console/breaks/{found}")
+    for where in ("/console/approvals", f"/console/breaks/{found}"):
+        page = main_of(other, where)
+        assert "Say what it was settled by" in page
+        assert " · E7 · " in page
     assert decide(other, found, "approval") == ""
 
     assert (the_break(found).state, balances()["bank"]) == (BreakState.RESOLVED, 8_650)
     page = main_of(other, f"/console/breaks/{found}")
-    assert name in page
+    assert " · E7 · " in page
+    assert "account-1" not in page
     assert "In our bank’s statement" in page
     entry = f"/console/bank/entries/{the_entry(8_650).id}"
     assert "The money of a payment that came another way" in main_of(one, entry)
@@ -89,6 +116,27 @@ def test_where_nothing_fits_it_is_said_and_what_is_made_up_refused(colleagues):
 
     assert (answer.status_code, "choose one of those shown" in told(answer.text)) == (404, True)
     assert acts_of(found) == []
+
+
+def test_listed_after_all_its_match_is_undone_before_anything_else(colleagues, found, file_again):
+    one, other = colleagues
+    [(name, _)] = ways(one, found)
+    send_act(one, found, "rematch", target=name)
+    decide(other, found, "approval")
+
+    file_again(found)
+
+    page = main_of(one, f"/console/breaks/{found}")
+    assert ("Listed twice" in page, "undo that match" in page, "Do this" in page) == (
+        True, True, False,
+    )  # fmt: skip
+    assert "先撤销该匹配" in one.get(f"/console/breaks/{found}").text
+    [box] = boxes_of(one)
+    form = {"what": "accept", "reason": "x", "shown": box}
+    answer = one.send_form(f"/console/breaks/{found}/act", form, headers=ENGLISH)
+    assert "undo what it was matched with first" in told(answer.text)
+    assert decide(one, found, "undo", reason="渠道已列出") == ""
+    assert the_break(found).state is BreakState.EXPLAINED
 
 
 def test_by_api_it_is_named(colleagues, found):

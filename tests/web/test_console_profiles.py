@@ -182,6 +182,55 @@ class TestASampleThatCannotBeTriedYet:
             assert personal not in page
 
 
+class TestInChinese:
+    @pytest.mark.parametrize(
+        ("old", "new", "told"),
+        [
+            ("quoted = true", "colour = 1", "file.colour：此表没有这个键：可用的键为 delimiter,"),
+            ("quoted = true", 'quoted = "yes"', "file.quoted：应为 true 或 false，不加引号"),
+            ('"yuan"', '"?"', "amount_unit：应为 'yuan', 'jiao', 'fen' 或 'li'"),
+            ('"yuan"', "yuan", "第 15 个字符处不符合 TOML 语法：不是有效的值：文本须写在引号中"),
+            ('"yuan"', '"yuan', "个字符处不符合 TOML 语法：文本没有在本行以引号结束"),
+            ("[0-9]{13}", "[0-9{13}", "account_no.pattern：不是正则表达式（位置 0：字符集没有以 ]"),
+            (
+                'holds = "account_no"',
+                'holds = "unused"',
+                "columns：没有一列的 holds 为",
+            ),
+        ],
+        ids=["key", "type", "choice", "bare", "quote", "pattern", "column"],
+    )
+    def test_what_is_wrong_with_a_profile_is_told(self, clerk, old, new, told):
+        page = proposed(clerk).text
+        assert old in toml_of(page)
+        form = {"content": toml_of(page).replace(old, new, 1), "sample": carried(page), "shown": ""}
+
+        answer = clerk.send_form("/console/profiles/check", form)
+
+        (complaint,) = html.fromstring(answer.text).xpath("//*[@role='alert']//li/text()")
+        assert re.match(r"第 \d+ 行：", complaint)
+        assert told in complaint
+
+    def test_a_proposal_says_why_and_what_it_asks(self, clerk):
+        page = clerk.send_form(
+            "/console/profiles/proposal", FACTS | {"phone": ""},
+            files={"file": ("sample.csv", io.BytesIO(SAMPLE))},
+        ).text  # fmt: skip
+
+        assert '# phone = "000-0000-0000"  # 请询问公司：phone：客服电话' in toml_of(page)
+        assert "# 确定：名称写明（户号）" in toml_of(page)
+        told = text_of(page)
+        assert "phone：客服电话" in told
+        assert "第 1 行：phone：缺少此项：请补上" in told
+
+    def test_why_a_sample_is_refused_is_told(self, clerk):
+        answer = clerk.send_form(
+            "/console/profiles/proposal", FACTS, files={"file": ("x", io.BytesIO(b"nothing here"))}
+        )
+
+        assert "各行既没有分隔符，长度也不相同" in text_of(answer.text)
+
+
 class TestRefusals:
     def test_a_sample_over_five_megabytes_is_refused_with_the_remedy(self, clerk):
         answer = proposed(clerk, b"x" * (5 * 1024 * 1024 + 1))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.confirmations import said_of_rows
+from providers.proposing.guesses import ASK
 from providers.registry import PROVIDERS
 from tests.conftest import ROOT
 from web.pages.words.files import SENTENCES, said
@@ -28,9 +29,9 @@ OF_BILLS = (
     "billing/reminders.py",
 )  # fmt: skip
 PROSE = re.compile(r"[a-z,)'’] [a-z(0-9'{]")
-# A statement, a pattern, a type, and what is wrong with a profile, which is written in English.
+# A statement, a pattern, a type.
 NO_SENTENCE = re.compile(
-    r"(file|path|columns|header|trailer|items_from|rows): |.*(\n|\(\?|\[\^|\\2|Iterator"
+    r".*(\n|\(\?|\[\^|\\2|Iterator"
     r"|\b(SELECT|UPDATE|INSERT|DELETE|COPY|CREATE|DROP|FROM|SET|ANALYZE|IS NULL|NOT)\b)",
     re.DOTALL,
 )
@@ -61,9 +62,16 @@ def _text(node: ast.expr) -> str | None:
         return node.value
     if isinstance(node, ast.JoinedStr):
         return "".join(
-            str(part.value) if isinstance(part, ast.Constant) else VALUE for part in node.values
+            str(part.value) if isinstance(part, ast.Constant) else _put_in(part)
+            for part in node.values
         )
     return None
+
+
+def _put_in(part: ast.expr) -> str:
+    """A value, or the one that is a word of its own in what is said."""
+    is_mark = isinstance(part, ast.FormattedValue) and getattr(part.value, "id", "") == "ASK"
+    return ASK if is_mark else VALUE
 
 
 def prose_of(path: Path) -> Iterator[str]:

@@ -16,6 +16,7 @@ from payments.reconciliation.bank import expected as bank_expected
 from payments.reconciliation.bank.desk import PAGE, EntryLine, How
 from payments.reconciliation.bank.expected import DueState
 from payments.reconciliation.bank.models import BankDue, BankMatch, BankRule, DueKind, MatchedBy
+from payments.reconciliation.bank.suggesting import suggest
 from web.access import Db, Finance
 from web.inputs import MAX_FEN, PLAIN, Id
 
@@ -77,7 +78,10 @@ class DuesOut(BaseModel):
 
 
 class SuggestionOut(BaseModel):
-    """What an entry may be; `off_fen` is what the entry has above it, `confidence` in percent."""
+    """What an entry may be; `off_fen` is what the entry has above it, `confidence` in percent.
+
+    `also_ids`: the entries that make up the sum with it.
+    """
 
     source: str
     due_ids: list[int]
@@ -87,6 +91,7 @@ class SuggestionOut(BaseModel):
     days_after: int
     is_known: bool
     confidence: int
+    also_ids: list[int]
 
 
 class MatchOut(BaseModel):
@@ -185,7 +190,7 @@ def _page(session: Session, entry_id: int) -> EntryPageOut:
         by_person if match is None else match.matched_by, None if match is None else match.source,
         view.is_suspended and not settles,
     )  # fmt: skip
-    found = [] if match or view.is_suspended else bank_by_hand.suggest(session, view.entry)
+    found = [] if match or view.is_suspended else suggest(session, view.entry)
     return EntryPageOut(
         **_facts(line),
         match=None if match is None else _match(match),

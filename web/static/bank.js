@@ -31,7 +31,11 @@
       link.addEventListener("click", function (event) {
         event.preventDefault();
         var wanted = link.dataset.choose.split(",");
+        var others = link.dataset.with.split(",");
         boxes.forEach(function (box) { box.checked = wanted.indexOf(box.value) >= 0; });
+        beside.forEach(function (box) { box.checked = others.indexOf(box.value) >= 0; });
+        var more = form.querySelector("details.more");
+        if (more) { more.open = more.open || !!link.dataset.with; }
         add();
         form.querySelector("[data-reason]").focus();
       });

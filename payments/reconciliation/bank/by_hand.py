@@ -1,12 +1,10 @@
-"""What a person decides about an entry no run could place: a proposal, a match, an undoing.
+"""What a person decides about an entry no run could place: a match, an undoing.
 
 A match by hand teaches whose money a counterparty's account brings, until it is undone.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
-from itertools import groupby
-from typing import Any, NamedTuple
+from datetime import date, datetime
 
 from sqlalchemy import text
 from sqlmodel import Session, col, select
@@ -18,7 +16,6 @@ from core.errors import AmountMismatch, Conflict, Invalid, NotFound
 from core.keys import month_key
 from core.money import yuan_text
 from payments.reconciliation.bank.matching import (
-    LONGEST_CHAIN,
     LOOK_BACK_DAYS,
     Posted,
     post_made,
@@ -36,9 +33,6 @@ from payments.reconciliation.bank.models import (
 from payments.reconciliation.bank.statements import lock_bank
 from payments.reconciliation.repair.models import BankSuspense
 
-_NEAR_PERCENT = 1  # by which a sum may be off and still be shown
-
-
 # Money that is in the books by an act about its difference, or has gone back by one.
 STANDS = col(BankSuspense.ended_at).is_(None) | col(BankSuspense.is_returned)
 
@@ -47,90 +41,6 @@ def is_suspended(session: Session, entry_id: int) -> bool:
     """Tell whether an entry's money is in the books without being matched."""
     standing = select(BankSuspense.id).where(BankSuspense.entry_id == entry_id, STANDS)
     return session.exec(standing).first() is not None
-
-
-class Suggestion(NamedTuple):
-    """Money an entry may be, and why; ``confidence`` in percent.
-
-    ``off_fen``: what the entry has above it. ``days_after`` its last day, below zero before it.
-    ``is_known``: this counterparty has paid for the same source before.
-    """
-
-    source: str
-    due_ids: tuple[int, ...]
-    references: tuple[str, ...]
-    amount_fen: int
-    off_fen: int
-    days_after: int
-    is_known: bool
-    confidence: int
-
-
-_OPEN = text("""
-    SELECT d.id, d.source, d.day, d.reference, d.amount_fen, d.match_id IS NULL AS is_open
-    FROM bank_due d
-    WHERE d.amount_fen <> 0 AND d.day BETWEEN :from_on AND :to_on
-      AND (d.kind <> 'net' OR NOT EXISTS (
-          SELECT FROM bank_due p WHERE (p.source, p.kind) = (d.source, 'payout')))
-    ORDER BY d.source, d.day, d.reference
-""")
-# What this counterparty's money was before, by its account or, without one, by its name.
-_KNOWN = text("""
-    SELECT m.source, count(*) FROM bank_entry e JOIN bank_match m ON m.id = e.match_id
-    WHERE e.id <> :entry_id AND CASE WHEN :account <> '' THEN e.other_account_no = :account
-                                     ELSE :name <> '' AND e.other_name = :name END
-    GROUP BY m.source
-""")
-
-
-def suggest(session: Session, entry: BankEntry, *, limit: int = 5) -> list[Suggestion]:
-    """Return what an entry may be, the likeliest first: by sum, days between, and counterparty."""
-    known = {
-        row[0]
-        for row in session.execute(
-            _KNOWN,
-            {"entry_id": entry.id, "account": entry.other_account_no, "name": entry.other_name},
-        )
-    }
-    from_on = entry.booked_on - timedelta(days=LOOK_BACK_DAYS)
-    dues = session.execute(
-        _OPEN, {"from_on": from_on, "to_on": entry.booked_on + timedelta(days=3)}
-    ).all()
-    found = []
-    for source, of_source in groupby(dues, key=lambda due: due.source):
-        for chain in _chains(list(of_source)):
-            if one := _judge(entry, source, chain, known=source in known):
-                found.append(one)
-    return sorted(found, key=lambda one: (-one.confidence, one.source, one.due_ids))[:limit]
-
-
-def _chains(dues: Sequence[Any]) -> list[Sequence[Any]]:
-    """Return open dues, each alone, and a gateway's also as chains without a hole."""
-    longest = 1 if dues[0].source in SAID_BEFORE else LONGEST_CHAIN
-    return [
-        dues[start:end]
-        for start in range(len(dues))
-        for end in range(start + 1, min(start + longest, len(dues)) + 1)
-        if all(due.is_open for due in dues[start:end])
-    ]
-
-
-def _judge(
-    entry: BankEntry, source: str, chain: Sequence[Any], *, known: bool
-) -> Suggestion | None:  # fmt: skip
-    sum_fen = sum(due.amount_fen for due in chain)
-    off_fen = entry.amount_fen - sum_fen
-    if (sum_fen > 0) != (entry.amount_fen > 0) or abs(off_fen) * 100 > abs(sum_fen) * _NEAR_PERCENT:
-        return None
-    days = (entry.booked_on - chain[-1].day).days
-    confidence = 60 if off_fen == 0 else 20
-    confidence += max(20 - 2 * abs(days), 0)
-    confidence -= 10 if len(chain) > 1 else 0
-    confidence += 19 if known else 0
-    return Suggestion(
-        source, tuple(due.id for due in chain), tuple(due.reference for due in chain), sum_fen,
-        off_fen, days, known, confidence,
-    )  # fmt: skip
 
 
 def match_by_hand(

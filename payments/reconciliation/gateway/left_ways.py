@@ -288,6 +288,15 @@ _TOLD_BEFORE = """EXISTS (
           WHERE (u.source, u.day, u.row_kind, u.reference)
                 = (c.source, c.day, s.kind, s.reference) AND k.key IS NULL)))"""
 
+# A person said that our payment came elsewhere, and moved its money there.
+_SETTLED = """
+    a.act = 'rematch' AND a.done_at IS NOT NULL AND a.undone_at IS NULL
+    AND b.leg = 'gateway' AND b.ours_fen IS NOT NULL AND split_part(a.target, ' ', 1) <> b.source"""
+_SETTLED_ELSEWHERE = f"""EXISTS (
+    SELECT FROM break_act a JOIN reconciliation_break b ON b.id = a.break_id
+    WHERE {_SETTLED} AND (b.source, b.row_kind, b.reference)
+                                  = (l.source, l.row_kind, l.reference))"""
+
 VERDICTS = f"""
     CREATE TEMPORARY TABLE left_verdict ON COMMIT DROP AS
     SELECT l.source, l.day, l.row_kind, l.reference, l.their_ref, r.name AS elsewhere, l.ours_fen,
@@ -309,7 +318,7 @@ VERDICTS = f"""
            CASE WHEN k.key IS NOT NULL THEN 'matched'
                 WHEN r.name IS NOT NULL THEN 'other_route'
                 WHEN {_OURS_TO_COME} THEN 'late'
-                WHEN {_TOLD_BEFORE} THEN 'duplicate'
+                WHEN {_TOLD_BEFORE} OR {_SETTLED_ELSEWHERE} THEN 'duplicate'
                 WHEN l.row_kind = 'refund' THEN 'refund_unmatched'
                 ELSE 'missing_here' END
     FROM left_theirs t
@@ -323,4 +332,20 @@ VERDICTS = f"""
            verdict
     FROM settlement_left
     WHERE verdict NOT IN ('ours', 'theirs') AND day BETWEEN :from_on AND :to_on
+    UNION ALL  -- and its own gateway's file of that day lists it after all
+    SELECT e.source, e.day, e.row_kind, e.reference, s.gateway_ref, e.target, e.ours_fen,
+           s.amount_fen, e.happened_at, 0, 'duplicate'
+    FROM (SELECT b.source, b.day, b.row_kind, b.reference, b.ours_fen, b.happened_at, a.target
+          FROM break_act a JOIN reconciliation_break b ON b.id = a.break_id
+          WHERE {_SETTLED} AND b.day BETWEEN :from_on AND :to_on
+            AND NOT EXISTS (SELECT FROM settlement_left l
+                            WHERE (l.source, l.day, l.row_kind, l.reference)
+                                  = (b.source, b.day, b.row_kind, b.reference))
+          OFFSET 0) e  -- so that rows are searched for those few alone
+    JOIN reconciliation c ON (c.source, c.day) = (e.source, e.day)
+    CROSS JOIN LATERAL (
+        SELECT r.gateway_ref, r.amount_fen FROM settlement_row r
+        WHERE (r.settlement_file_id, r.kind, r.reference)
+              = (c.settlement_file_id, e.row_kind, e.reference)
+        ORDER BY r.line_no LIMIT 1) s
 """  # noqa: S608  our own texts

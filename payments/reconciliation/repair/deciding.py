@@ -113,6 +113,17 @@ def _why_no_help(found: ReconciliationBreak, act: Act, limits: Limits) -> CityBi
     return None
 
 
+def is_listed_after_all(found: ReconciliationBreak, standing: BreakAct | None) -> bool:
+    """Tell whether a gateway lists a payment that a person matched with something else.
+
+    Nothing else is done about it until that match is undone.
+    """
+    return (
+        found.kind is BreakKind.DUPLICATE and standing is not None
+        and (standing.act, standing.state) == (Act.REMATCH, ActState.DONE)
+    )  # fmt: skip
+
+
 def get_break(session: Session, break_id: int) -> ReconciliationBreak:
     """Return a difference.
 
@@ -275,6 +286,11 @@ def _check_open(found: ReconciliationBreak, standing: BreakAct | None, shown: Sh
     if standing is not None and standing.state is ActState.PROPOSED:
         raise Conflict("an act about it waits for approval: decide that first",
                        code="break.proposed")  # fmt: skip
+    if is_listed_after_all(found, standing):
+        raise Conflict(
+            "it is matched with something else, and its gateway lists it: undo that match first",
+            code="break.listed_after_all",
+        )
 
 
 def approve(session: Session, act_id: int, *, by: int, now: datetime) -> BreakAct:

@@ -10,13 +10,14 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from billing.ledger import books, postings
 from core.errors import AmountMismatch, Invalid, NotFound
 from core.money import yuan_text
 from payments.models import find_payment_by_order
 from payments.reconciliation.bank import acts as bank_acts
+from payments.reconciliation.bank.models import BankEntry
 from payments.reconciliation.models import ReconciliationBreak
 from payments.reconciliation.repair.models import BreakAct
 
@@ -37,6 +38,18 @@ class Way(NamedTuple):
     reference: str
     told: str  # who paid, or what else the row says
     entry_id: int | None
+
+
+def entry_of(session: Session, row: str) -> int | None:
+    """Return the id of our bank's entry that ``source day reference`` names, if it is one."""
+    source, _, reference = row.split(" ", 2)
+    whose, _, account_id = source.partition("-")
+    if whose != "account" or not account_id.isdecimal():
+        return None
+    wanted = select(BankEntry.id).where(
+        BankEntry.account_id == int(account_id), BankEntry.entry_no == reference
+    )
+    return session.exec(wanted).first()
 
 
 # A refund goes back the way its payment came: its row is of the same gateway.

@@ -31,6 +31,7 @@ CLOSING = frozenset(
 )
 # Changes another's books, so two people want it whatever the amount.
 BY_TWO = frozenset({Act.REVERSE_WRITE_OFF})
+SETTLED_BY = "settled_by"
 _LIVE = (
     "act IN ('accept', 'write_off_difference', 'rematch', 'suspend', 'return_money')"
     " AND declined_at IS NULL AND undone_at IS NULL"
@@ -111,6 +112,12 @@ class BreakAct(SQLModel, table=True):
     )
     answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     answer: str | None = None  # what the gateway or company said, of what asks it
+
+    @property
+    def word(self) -> str:
+        """Which act it is; a payment of ours is *settled by* what it is matched with."""
+        ours = self.act is Act.REMATCH and self.ours_fen is not None
+        return SETTLED_BY if ours else self.act.value
 
     @property
     def state(self) -> ActState:

@@ -55,7 +55,7 @@ def story_of(session: Session, found: ReconciliationBreak) -> list[Step]:
             steps.append(Step(row.what, on, row.at, row.fen, row.reference, note=row.note))
     assert found.id is not None
     for act in list_acts(session, found.id):
-        steps += _steps_of(session, act, ours=found.ours_fen is not None)
+        steps += _steps_of(session, act)
     if found.closed_at is not None and found.state == "explained":
         steps.append(Step("explained", billing_date(found.closed_at), found.closed_at))
     return sorted(steps, key=lambda step: (step.on, step.at or _hour_of(step)))
@@ -65,7 +65,7 @@ def _hour_of(step: Step) -> datetime:
     return _LAST if step.what.startswith(_AT_THE_END) else _FIRST
 
 
-def _steps_of(session: Session, act: BreakAct, *, ours: bool) -> list[Step]:
+def _steps_of(session: Session, act: BreakAct) -> list[Step]:
     def who(person_id: int | None) -> str | None:
         return None if person_id is None else get_person(session, person_id).name
 
@@ -73,10 +73,8 @@ def _steps_of(session: Session, act: BreakAct, *, ours: bool) -> list[Step]:
         return Step(what, billing_date(at), at, who=who(by), note=note)
 
     waited = act.needs_two and act.act is not Act.UNDO
-    what = "settled_by" if act.act is Act.REMATCH and ours else act.act.value
-    first = step(
-        f"{what}_proposed" if waited else what, act.proposed_at, act.proposed_by, act.reason
-    )
+    what = f"{act.word}_proposed" if waited else act.word
+    first = step(what, act.proposed_at, act.proposed_by, act.reason)
     steps = [first._replace(reference=act.target if act.act is Act.REMATCH else None)]
     if act.approved_at is not None:
         steps.append(step("approved", act.approved_at, act.approved_by))

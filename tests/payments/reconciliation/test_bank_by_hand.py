@@ -9,9 +9,9 @@ from core.db import transaction
 from core.errors import AmountMismatch, CityBillError, Conflict, Invalid, NotFound
 from identity.models import Role
 from payments.reconciliation.bank import by_hand as bank_by_hand
-from payments.reconciliation.bank.by_hand import Suggestion, suggest
 from payments.reconciliation.bank.desk import list_rules, open_beside
 from payments.reconciliation.bank.models import BankEntry, BankMatch, BankRule
+from payments.reconciliation.bank.suggesting import Suggestion, suggest
 from tests.factories import NOW, a_person, at_once, balances, violations
 from tests.payments.reconciliation.banking import (
     DAY,
@@ -80,6 +80,32 @@ class TestSuggestions:
 
         assert (only.amount_fen, len(only.due_ids)) == (10_000, 2)
         assert only.references == ("alpha 2026-11-20", "alpha 2026-11-21")
+
+    def test_a_senders_sums_that_make_it_up_together_are_proposed_with_each(self):
+        takes("alpha", 0, 10_000)
+        bank_says(
+            Line(3_000, on=12, name="某店"), Line(5_000, on=12, name="别人"),
+            Line(7_000, on=13, name="某店"),
+        )  # fmt: skip
+
+        for fen, other_fen in ((3_000, 7_000), (7_000, 3_000)):
+            (one,) = suggestions(the_entry(fen))
+            assert one.also_ids == (the_entry(other_fen).id,)
+            assert (one.source, one.amount_fen, one.off_fen, one.days_after) == (
+                "alpha", 10_000, 0, 13
+            )  # fmt: skip
+            assert one.confidence == 50
+        assert suggestions(the_entry(5_000)) == []
+
+    def test_sums_together_are_proposed_to_the_fen_alone_and_never_of_nobody(self):
+        takes("alpha", 0, 10_000)
+        takes("beta", 0, 20_001)
+        bank_says(
+            Line(3_000, on=12), Line(7_000, on=12),
+            Line(8_000, on=12, name="某店"), Line(12_000, on=13, name="某店"),
+        )  # fmt: skip
+
+        assert [suggestions(the_entry(fen)) for fen in (3_000, 8_000)] == [[], []]
 
     def test_who_has_paid_before_is_likelier(self):
         two_gateways_of_one_sum()

@@ -8,6 +8,7 @@ import pytest
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid, NotFound
 from payments.gateways.base import GatewayStatus
+from payments.models import Payment
 from payments.reconciliation.bank.desk import How, Wanted, find_entries, view_entry
 from payments.reconciliation.models import BreakKind, BreakState, ReconciliationBreak
 from payments.reconciliation.repair import deciding as repair
@@ -27,7 +28,7 @@ from tests.factories import (
 )
 from tests.payments.reconciliation.banking import Line, bank_says, match, the_entry
 from tests.payments.reconciliation.repairing import LATER, acts_of, do, the_break
-from tests.payments.reconciliation.test_leftovers import Other, left, matches, paid, told
+from tests.payments.reconciliation.test_leftovers import NEXT, Other, left, matches, paid, told
 from tests.payments.reconciliation.test_matching import row_of
 from tests.payments.reconciliation.test_repair_acts import ALONE, staff, the_one, undo
 
@@ -236,3 +237,78 @@ class TestARowOfTheirs:
 
         assert refused.value.code in {"break.no_target", "break.no_way"}
         assert (acts_of(ours), ways(ours)) == ([], [])
+
+
+class TestTheGatewayListsItAfterAll:
+    @pytest.fixture
+    def joined(self) -> tuple[int, Payment]:
+        """A payment whose money a person found in our bank."""
+        payment = paid()
+        told([])
+        bank_says(Line(8_650, ref=payment.order_no, no="E7"))
+        ours = the_one(BreakKind.OTHER_ROUTE)
+        do(ours, Act.REMATCH, target=ENTRY, limits=ALONE)
+        return ours, payment
+
+    @staticmethod
+    def undo_it(break_id: int) -> None:
+        [act] = [one for one in acts_of(break_id) if one.state is ActState.DONE]
+        undo(act.id)
+
+    def test_in_the_file_of_that_day_it_is_open_again_as_listed_twice(self, joined):
+        ours, payment = joined
+
+        told([row_of(payment)])
+
+        assert left() == [("duplicate", payment.order_no)]
+        again = the_break(ours)
+        assert (again.state, again.elsewhere) == (BreakState.OPEN, ENTRY)
+        told([row_of(payment)])
+        assert left() == [("duplicate", payment.order_no)]
+
+    def test_undone_everything_is_explained_but_the_banks_money(self, joined):
+        ours, payment = joined
+        told([row_of(payment)])
+
+        self.undo_it(ours)
+
+        assert (left(), the_break(ours).state) == ([], BreakState.EXPLAINED)
+        assert balances()["gateway:sandbox"] == 8_650
+        match()
+        assert the_break(the_one(BreakKind.UNKNOWN_CREDIT)).state is BreakState.OPEN
+        assert violations() == []
+
+    def test_nothing_else_is_done_about_it_until_then(self, joined):
+        ours, payment = joined
+        told([row_of(payment)])
+
+        for act in (Act.ACCEPT, Act.QUERY_AGAIN):
+            with pytest.raises(Conflict) as refused:
+                do(ours, act, limits=ALONE)
+            assert refused.value.code == "break.listed_after_all"
+
+        assert (the_break(ours).state, violations()) == (BreakState.OPEN, [])
+
+    def test_in_the_file_of_the_day_after_that_row_is_listed_twice(self, joined):
+        ours, payment = joined
+
+        told([row_of(payment, happened_at="2026-11-20T16:30:00Z")], day=NEXT)
+
+        assert left(source="sandbox") == []
+        assert left(NEXT) == [("duplicate", payment.order_no)]
+        self.undo_it(ours)
+        assert (left(NEXT), left(), violations()) == ([], [], [])
+
+    def test_of_a_row_at_another_gateway_both_are_told(self):
+        payment = paid()
+        told([])
+        told([row_of(payment, gateway_ref="o1")], by=Other)
+        ours = the_one(BreakKind.OTHER_ROUTE, "sandbox")
+        do(ours, Act.REMATCH, target=f"other 2026-11-20 {payment.order_no}", limits=ALONE)
+
+        told([row_of(payment)])
+
+        assert left() == [("duplicate", payment.order_no)]
+        assert left(source="other") == [("missing_here", payment.order_no)]
+        self.undo_it(ours)
+        assert (left(), balances()["gateway:sandbox"], violations()) == ([], 8_650, [])

@@ -20,6 +20,7 @@ from web.errors import status_of
 from web.inputs import PLAIN, Csrf
 from web.pages import offer_views
 from web.pages.approval_rooms import ROOMS
+from web.pages.console.breaks import namer
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.words import breaks, refunds, remittances, staff, terms, wordings
 from web.pages.words.residents import company_of
@@ -99,11 +100,13 @@ def _inbox(
     locale, now = locale_of(request), utc_now()
     waiting = approvals.list_waiting(session, caller.duties, now=now, rooms=ROOMS)
     said = _REFUSALS[kind] if kind else refunds.refusal
+    name = namer(request, session)
     return page(
         request,
         "console/approvals.html",
         status_code=status_of(refused) if refused else 200,
         rows=[_row(session, one, caller) for one in waiting],
+        row_of=lambda target: breaks.row_words(locale, target, name),
         to_decide=sum(approvals.may_decide(one, caller.id) for one in waiting),
         now=now,
         done=done,

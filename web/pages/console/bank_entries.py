@@ -18,7 +18,6 @@ from identity.people import get_person
 from payments.reconciliation.bank import by_hand as bank_by_hand
 from payments.reconciliation.bank import desk as bank_desk
 from payments.reconciliation.bank.accounts import list_accounts
-from payments.reconciliation.bank.by_hand import Suggestion, suggest
 from payments.reconciliation.bank.desk import (
     PAGE,
     EntryLine,
@@ -30,6 +29,7 @@ from payments.reconciliation.bank.desk import (
 )
 from payments.reconciliation.bank.expected import open_dues
 from payments.reconciliation.bank.models import BankDue, BankMatch
+from payments.reconciliation.bank.suggesting import Suggestion, suggest
 from web import look
 from web.access import Db, Finance
 from web.errors import status_of
@@ -141,10 +141,13 @@ def _how(locale: str, line: EntryLine) -> str:
 
 @router.get("/{entry_id}")
 def show_entry(
-    request: Request, entry_id: Id, db: Db, _caller: Finance, due: Word = ""
+    request: Request, entry_id: Id, db: Db, _caller: Finance, due: Word = "", entry: Word = ""
 ) -> Response:
-    ticked = [one for one in map(number_of, due.split(",")) if one is not None]
-    return _entry_page(request, db, entry_id, ticked=ticked)
+    return _entry_page(request, db, entry_id, ticked=_numbers(due), also=_numbers(entry))
+
+
+def _numbers(typed: str) -> list[int]:
+    return [one for one in map(number_of, typed.split(",")) if one is not None]
 
 
 @router.post("/{entry_id}/match")

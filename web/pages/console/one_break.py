@@ -20,8 +20,8 @@ from payments.reconciliation.bank import acts as bank_acts
 from payments.reconciliation.models import BreakState, ReconciliationBreak
 from payments.reconciliation.repair import deciding as repair
 from payments.reconciliation.repair import workbench
-from payments.reconciliation.repair.joining import ways_of
-from payments.reconciliation.repair.models import Act, BreakAct
+from payments.reconciliation.repair.joining import entry_of, ways_of
+from payments.reconciliation.repair.models import SETTLED_BY, Act, BreakAct
 from payments.reconciliation.repair.stories import Step, payment_of, story_of
 from payments.returns import staff_refunds, transfers
 from payments.returns.models import BankTransfer
@@ -33,7 +33,7 @@ from web.inputs import PLAIN, Csrf, Id
 from web.pages.console.breaks import Choice, Words, namer, owners, read_shown, row_of
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.words import refunds
-from web.pages.words.breaks import advice, company_answer, refusal
+from web.pages.words.breaks import advice, company_answer, refusal, row_words
 
 router = APIRouter(prefix="/console/breaks")
 Line = Annotated[str, Form(max_length=100, pattern=PLAIN, default_factory=str)]
@@ -247,7 +247,8 @@ def _break_page(
     standing, city = repair.live_act(session, break_id), limits()
     payment_id = payment_of(session, found)
     acts = repair.acts_for(found, city, is_ours=payment_id is not None)
-    acts = acts if found.state is BreakState.OPEN else []
+    after_all = repair.is_listed_after_all(found, standing)
+    acts = acts if found.state is BreakState.OPEN and not after_all else []
     error, name = refusal(locale, refused), namer(request, session)
     if refused is not None and error == str(refused):
         error = refunds.refusal(locale, refused)
@@ -256,9 +257,11 @@ def _break_page(
         "console/break.html",
         status_code=status_of(refused) if refused else 200,
         **row_of(session, found, caller, name(found.source), now=now),
-        advice=advice(locale, found, acts),
-        standing=standing,
-        proposer=None if standing is None else get_person(session, standing.proposed_by).name,
+        other=row_words(locale, found.elsewhere, name) if found.elsewhere else None,
+        entry_id=entry_of(session, found.elsewhere) if found.elsewhere else None,
+        advice=advice(locale, found, acts, after_all=after_all),
+        after_all=after_all,
+        **_standing(session, standing, name, locale),
         own=standing is not None and standing.proposed_by == caller.id,
         acts=acts,
         items=_refundable(session, payment_id) if Act.REFUND in acts else [],
@@ -301,8 +304,23 @@ def _blank(found: ReconciliationBreak) -> dict[str, str]:
     return {"what": "", "reason": "", "target": target, "item": "", "amount": ""}
 
 
+def _standing(
+    session: Session, standing: BreakAct | None, name: Callable[[str], str], locale: str
+) -> dict[str, Any]:
+    """Return what stands about a difference: the act, by whom, and what it is matched with."""
+    if standing is None:
+        return {"standing": None, "proposer": None, "target": None}
+    target = standing.target
+    if target and standing.word == SETTLED_BY:
+        target = row_words(locale, target, name)
+    proposer = get_person(session, standing.proposed_by).name
+    return {"standing": standing, "proposer": proposer, "target": target}
+
+
 def _named(step: Step, name: Callable[[str], str], locale: str) -> Step:
     """Return a step whose gateway is told by its name, and a company's answer in words."""
+    if step.what.startswith(SETTLED_BY) and step.reference:
+        return step._replace(reference=row_words(locale, step.reference, name))
     if step.what == "company_answered" and step.note:
         return step._replace(note=company_answer(locale, step.note))
     if step.what == "their_row" and step.note:

@@ -20,7 +20,7 @@ from core.errors import CityBillError, Invalid, NotFound
 from core.masking import mask_name, mask_no
 from providers.base import BillRecord
 from providers.profiles import parse_profile
-from providers.proposing.proposal import Company, Proposal, propose, questions_of
+from providers.proposing.proposal import Company, Proposal, propose
 from providers.proposing.trial import (
     RAW_LIMIT,
     Complaint,
@@ -35,10 +35,12 @@ from web.access import Setup
 from web.bodies import SHORT_BYTES
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf
-from web.pages.console.profile_list import Asked, list_page
+from web.pages.console.companies import format_name
+from web.pages.console.profile_list import FORMATS, Asked, list_page
 from web.pages.file_views import provider_name
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.words.files import said
+from web.pages.words.profiles import faults, questions, with_remarks_said
 
 router = APIRouter(prefix="/console/profiles", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 SAMPLE_BYTES: Final = 5 * 1024 * 1024
@@ -72,9 +74,10 @@ def propose_profile(
     trial = None
     if proposal.trial is not None:
         trial = try_out(proposal.trial, io.BytesIO(data), rows=_ROWS)
+    locale = locale_of(request)
     return _trial_page(
-        request, content=proposal.text, data=data, trial=trial, fault=proposal.fault,
-        questions=proposal.questions, file_name=file.filename or "", code=None,
+        request, content=with_remarks_said(locale, proposal.text), data=data, trial=trial,
+        wrong=faults(locale, proposal.fault or ""), file_name=file.filename or "", code=None,
         cut=[] if trial is not None else _cut_rows(proposal),
     )  # fmt: skip
 
@@ -86,20 +89,23 @@ def check_profile(
 ) -> Response:  # fmt: skip
     check_form(request, csrf)
     content = content.replace("\r\n", "\n")
-    trial, fault, data, name = None, None, b"", shown
+    trial, data, name = None, b"", shown
+    wrong: list[str] = []
     try:
         if file is not None and file.filename:
             data, name = _taken(file), file.filename
         else:
             data = _unpacked(sample)
-        profile = parse_profile(content, look.say(locale_of(request), "The profile"))
+        profile = parse_profile(content, "the profile")
         trial = try_out(profile, io.BytesIO(data), rows=_ROWS)
     except CityBillError as refused:
-        fault = _words(request, refused)
+        of_profile = refused.code == "profile.invalid"
+        wrong = (
+            faults(locale_of(request), str(refused)) if of_profile else [_words(request, refused)]
+        )
     return _trial_page(
-        request, content=content, data=data, trial=trial, fault=fault,
-        questions=questions_of(content), file_name=name, code=None,
-    )  # fmt: skip
+        request, content=content, data=data, trial=trial, wrong=wrong, file_name=name, code=None
+    )
 
 
 @router.post("/download")
@@ -134,9 +140,8 @@ def show_profile(request: Request, code: str, _caller: Setup) -> Response:
     except (OSError, UnicodeDecodeError):
         raise NotFound(f"the profile of {code} is no longer where it was") from None
     return _trial_page(
-        request, content=content, data=b"", trial=None, fault=None, questions=[], file_name="",
-        code=code,
-    )  # fmt: skip
+        request, content=content, data=b"", trial=None, wrong=[], file_name="", code=code
+    )
 
 
 def _taken(file: UploadFile) -> bytes:
@@ -166,10 +171,10 @@ def _unpacked(carried: str) -> bytes:
 
 
 def _trial_page(
-    request: Request, *, content: str, data: bytes, trial: Trial | None, fault: str | None,
-    questions: list[str], file_name: str, code: str | None,
-    cut: Sequence[dict[str, Any]] = (),
+    request: Request, *, content: str, data: bytes, trial: Trial | None, wrong: list[str],
+    file_name: str, code: str | None, cut: Sequence[dict[str, Any]] = (),
 ) -> Response:  # fmt: skip
+    locale = locale_of(request)
     return page(
         request,
         "console/profile.html",
@@ -177,10 +182,10 @@ def _trial_page(
         sample=_packed(data),
         has_sample=bool(data),
         file_name=file_name,
-        fault=fault,
-        questions=questions_of(content),
-        company_name=None if code is None else provider_name(locale_of(request), code),
-        trial=None if trial is None else _trial_facts(locale_of(request), trial),
+        wrong=wrong,
+        questions=questions(locale, content),
+        company_name=None if code is None else provider_name(locale, code),
+        trial=None if trial is None else _trial_facts(locale, trial),
         cut=cut,
     )
 
@@ -212,7 +217,7 @@ def _masked_cell(holds: str, cell: str) -> str:
 
 def _trial_facts(locale: str, trial: Trial) -> dict[str, Any]:
     return {
-        "found": trial.found,
+        "found": _found(locale, trial.found),
         "heading": trial.heading,
         "rows": [_row(one, glued="fixed_width" in trial.found) for one in trial.landed],
         "complaints": [_complaint(locale, one) for one in first_complaints(trial, _COMPLAINTS)],
@@ -222,6 +227,13 @@ def _trial_facts(locale: str, trial: Trial) -> dict[str, Any]:
         "amount_fen": trial.amount_fen,
         "totals": [total._asdict() for total in trial.totals],
     }
+
+
+def _found(locale: str, found: str) -> str:
+    """Say what kind of file it is: ``gzip, plain ASCII, delimited``."""
+    *parts, kind = found.split(", ")
+    named = format_name(locale, kind) if kind in FORMATS else kind
+    return " · ".join([*(said(locale, part) for part in parts), named])
 
 
 def _complaint(locale: str, one: Complaint) -> dict[str, Any]:
@@ -272,10 +284,8 @@ def _mask_address(address: str) -> str:
     return address[:2] + "*" * max(len(address) - 2, 3) if address else ""
 
 
-def _words(request: Request, refused: CityBillError | None) -> str | None:
-    """Say a refusal in the reader's language; what is wrong with a profile is said as it came."""
-    if refused is None:
-        return None
+def _words(request: Request, refused: CityBillError) -> str:
+    """Say in the reader's language why a sample is refused."""
     locale = locale_of(request)
     return {
         "sample.too_large": look.say(

@@ -1,6 +1,7 @@
 """What a difference is, what helps, and why something was not done, in the reader's language."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 
 from core.errors import CityBillError
 from payments.reconciliation.breaks import REMEDIES
@@ -60,8 +61,20 @@ def columns(locale: str) -> list[str]:
     ]  # fmt: skip
 
 
-def advice(locale: str, found: ReconciliationBreak, acts: Sequence[Act]) -> str:
-    """Say what to do about this very difference, where more is known than its kind."""
+def advice(
+    locale: str, found: ReconciliationBreak, acts: Sequence[Act], *, after_all: bool = False
+) -> str:
+    """Say what to do about this very difference, where more is known than its kind.
+
+    Args:
+        after_all: its gateway lists it, though it was matched with something else.
+    """
+    if after_all:
+        return look.say(
+            locale,
+            "Its gateway lists it after all, and it is matched with something else: undo that"
+            " match, and find out whose money the other is.",
+        )
     first = acts[0] if acts else None
     if found.kind is BreakKind.AMOUNT_DIFFERS and first is Act.WRITE_OFF_DIFFERENCE:
         return look.say(
@@ -79,6 +92,16 @@ def advice(locale: str, found: ReconciliationBreak, acts: Sequence[Act]) -> str:
 def remedy(locale: str, kind: BreakKind) -> str:
     """Say what to do about a difference."""
     return look.say_known(locale, REMEDIES[kind])
+
+
+def row_words(locale: str, row: str, name: Callable[[str], str]) -> str:
+    """Say which row ``source day reference`` is.
+
+    Args:
+        name: names a gateway, or an account of ours at a bank.
+    """
+    source, day, reference = row.split(" ", 2)
+    return f"{name(source)} · {look.day_text(locale, date.fromisoformat(day))} · {reference}"
 
 
 def company_answer(locale: str, answer: str) -> str:
@@ -137,6 +160,9 @@ def _refusals(locale: str) -> dict[str, str]:
             locale, "Say why: whoever looks later knows it by this alone."
         ),
         "gateway_match.undone": look.say(locale, "A colleague was faster: this is undone already."),
+        "break.listed_after_all": look.say(
+            locale, "Its gateway lists it after all: undo what it was matched with first."
+        ),
         "break.pending": look.say(
             locale, "This payment is under way: ask the gateway again instead."
         ),

@@ -12,20 +12,28 @@ from typing import Final, NamedTuple
 
 from providers.confirmations import said_of_rows
 from web import look
-from web.pages.words import bill_file_sentences, bill_sentences, file_sentences
+from web.pages.words import (
+    bill_file_sentences,
+    bill_sentences,
+    file_sentences,
+    profile_sentences,
+    proposal_sentences,
+)
 
 SENTENCES: Final = tuple(
     dict.fromkeys(
         file_sentences.SENTENCES + bill_file_sentences.SENTENCES + bill_sentences.SENTENCES
+        + profile_sentences.SENTENCES + proposal_sentences.SENTENCES
     )
-)
+)  # fmt: skip
 # A company's list of write-offs is read by the same readers: its rows are no bills.
 _OF_A_LIST: Final = (("账单文件", "销账对账文件"), ("账单", "销账记录"))
 _VALUE: Final = re.compile(r"%\(([a-f])\)s")
 _PLACE: Final = re.compile(r"(?:line (\d+))?(?:, )?(?:column ([^:,]{1,60}))?: (.+)", re.DOTALL)
+_KEY: Final = re.compile(r"([A-Za-z_]\w*(?:[.\[][^:]*)?): (.+)", re.DOTALL)
 _ANY: Final = ".*?"
 _QUOTED: Final = "'.*?'|\".*?\""
-_DEEPEST: Final = 4  # what one reader says within what another says, within what we say
+_DEEPEST: Final = 5  # what one reader says within what another says, within what we say
 
 
 def said(locale: str, words: str, *, deep: int = 0) -> str:
@@ -35,15 +43,30 @@ def said(locale: str, words: str, *, deep: int = 0) -> str:
     """
     if deep > _DEEPEST or not words:
         return words
-    if locale == "en":
-        return _of_a_place(locale, words, deep) or words
+    placed = _of_a_place(locale, words, deep)
+    if placed is not None or locale == "en":
+        return placed or words
+    keyed = _of_a_key(locale, words, deep)
+    if keyed is not None:
+        return keyed
     for known in _candidates(words):
         found = known.pattern.fullmatch(words)
         if found is not None:
             values = found.groupdict()
             told = {key: said(locale, one, deep=deep + 1) for key, one in values.items()}
             return _spoken(locale, known) % told
-    return _of_a_place(locale, words, deep) or words
+    return words
+
+
+def _of_a_key(locale: str, words: str, deep: int) -> str | None:
+    """Say ``columns[3].holds: …``, which is of a profile, as the key and a sentence we know."""
+    found = _KEY.fullmatch(words)
+    if found is None:
+        return None
+    why = said(locale, found[2], deep=deep + 1)
+    if why == found[2]:
+        return None
+    return look.say(locale, "%(what)s: %(why)s", what=found[1], why=why)
 
 
 def _of_a_place(locale: str, words: str, deep: int) -> str | None:
