@@ -27,7 +27,11 @@ from payments.reconciliation.models import Leg, Reconciliation
 MONTHS = 13
 _DAY = timedelta(days=1)
 _ACCOUNT, _LABEL = "6217000000000000018", "城市结算户"
-_OPENS_WITH_FEN = 5_000_000
+_BEFORE = (date.min, 5_000_000)  # it has told of nothing, and this is in it
+_TOLD = text("""
+    SELECT s.covers_to, s.closing_fen FROM bank_statement s JOIN bank_account a ON a.id = account_id
+    WHERE a.account_no = :account ORDER BY s.covers_to DESC, s.id DESC LIMIT 1
+""")
 _LATE_DAYS = 12  # more than within which money is found by itself
 _SATURDAY = 5
 
@@ -46,14 +50,17 @@ _Entries = Mapping[date, list[_Entry]]
 def bring_statements(today: date, at: Callable[[date, int], datetime]) -> None:
     """Hand in what the bank said of the last months, but of yesterday: a file a month.
 
+    A bank says a day once: what it said when the city was seeded before stands.
+
     Args:
         at: the moment of a day's hour at which something of the past is posted.
     """
     first, last = add_months(month_start(today), -MONTHS), today - 2 * _DAY
     with transaction() as session:
         entries = _entries(session, first, last)
-    fen = _OPENS_WITH_FEN
-    for month, days in groupby(sorted({*entries, last}), key=month_start):
+        told_on, fen = session.execute(_TOLD, {"account": _ACCOUNT}).first() or _BEFORE
+    days_to_tell = sorted(day for day in {*entries, last} if day > told_on)
+    for month, days in groupby(days_to_tell, key=month_start):
         parts = []
         for day in days:
             parts.append(_statement(day, fen, entries.get(day, [])))

@@ -9,6 +9,7 @@ import polars as pl
 _SURE_YUAN = (
     r"^(?:0|-?(?:[1-9][0-9]{0,11}(?:\.[0-9]{1,2})?|0\.(?:[0-9][1-9]|[1-9][0-9]?)))$|^0\.00?$"
 )
+_YUAN = pl.Decimal(18, 2)
 _SURE_FEN = r"^(?:0|-?[1-9][0-9]{0,14})$"
 
 
@@ -19,15 +20,7 @@ def sure_of_yuan(cell: pl.Expr) -> pl.Expr:
 
 def yuan_to_fen(cell: pl.Expr) -> pl.Expr:
     """Return the fen of cells that ``sure_of_yuan`` is sure of."""
-    decimals = cell.str.len_bytes().cast(pl.Int64) - cell.str.find(".", literal=True) - 1
-    digits = cell.str.replace(".", "", literal=True).cast(pl.Int64, strict=False)
-    return (
-        pl.when(decimals == 2)
-        .then(digits)
-        .when(decimals == 1)
-        .then(digits * 10)
-        .otherwise(digits * 100)
-    )
+    return (cell.cast(_YUAN, strict=False) * 100).cast(pl.Int64, strict=False)
 
 
 def sure_of_fen(cell: pl.Expr) -> pl.Expr:

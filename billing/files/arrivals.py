@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from datetime import UTC
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -17,6 +18,8 @@ from core.db import driver
 from providers.base import RecordKind
 
 _NULL: Final = "\x01"  # in no text of ours
+_SHORT_DAY: Final = "%Y%m%d"  # what the database reads fastest: a third off each
+_SHORT_MOMENT: Final = "%Y%m%d %H%M%S.%fZ"
 
 
 def may_be_new(chunk: Chunk) -> bool:
@@ -66,7 +69,7 @@ def _bill_columns(chunk: Chunk) -> Iterable[pl.Expr]:
         pl.col("account_id"),
         *map(pl.col, said),
         pl.lit(chunk.bill_file_id).alias("bill_file_id"),
-        pl.lit(chunk.now.isoformat()).alias("recorded_at"),
+        pl.lit(f"{chunk.now.astimezone(UTC):{_SHORT_MOMENT}}").alias("recorded_at"),
         pl.col("line_no").alias("file_line_no"),
     )
 
@@ -90,7 +93,7 @@ def copy_text(rows: pl.DataFrame) -> bytes:
 def _worded(days: pl.Series) -> pl.Series:
     """Return days as text: there are few in a chunk, and writing them one by one takes longest."""
     each = days.unique()
-    return days.replace_strict(each, each.cast(pl.String), return_dtype=pl.String)
+    return days.replace_strict(each, each.dt.strftime(_SHORT_DAY), return_dtype=pl.String)
 
 
 _KNOWN: Final = """

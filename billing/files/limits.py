@@ -20,6 +20,17 @@ _READ_ON = "the meter was read before 2000 or after 2199: correct the date"
 _METER_NO = "the meter number has more than 32 characters: shorten it"
 _VERSION = "the version is not a number from 1 to 99"
 _TOO_MUCH_USED = pl.col("usage").str.contains(f"^-?[0-9]{{{_USAGE_DIGITS + 1}}}|[^-.0-9]")
+_REASON = (
+    pl.when(pl.col("amount_fen").abs() > MAX_FEN)
+    .then(pl.lit(_AMOUNT))
+    .when(_TOO_MUCH_USED)
+    .then(pl.lit(_USAGE))
+    .when(~pl.col("billing_month").dt.year().is_between(YEARS.start, YEARS.stop - 1))
+    .then(pl.lit(_MONTH))
+    .when(~pl.col("version").is_between(1, MAX_VERSION))
+    .then(pl.lit(_VERSION))
+    .alias("reason")
+)
 
 
 def record_complaint(record: BillRecord) -> str | None:
@@ -48,17 +59,7 @@ def reading_complaint(reading: MeterReading) -> str | None:
 
 def split(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Reject]]:
     """Part the rows of a bulk reader's frame into those that the books can hold and the others."""
-    wrong = (
-        pl.when(pl.col("amount_fen").abs() > MAX_FEN)
-        .then(pl.lit(_AMOUNT))
-        .when(_TOO_MUCH_USED)
-        .then(pl.lit(_USAGE))
-        .when(~pl.col("billing_month").dt.year().is_between(YEARS.start, YEARS.stop - 1))
-        .then(pl.lit(_MONTH))
-        .when(~pl.col("version").is_between(1, MAX_VERSION))
-        .then(pl.lit(_VERSION))
-    )
-    reasons = frame.select(wrong.alias("reason"))["reason"]
+    reasons = frame.select(_REASON)["reason"]
     if reasons.null_count() == frame.height:
         return frame, []
     named = pl.concat_str("account_no", "billing_month", "bill_no", separator=" ").alias("raw")

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from types import TracebackType
 from typing import Final, Self, TypeGuard
@@ -81,18 +82,27 @@ class Staged:
         Raises:
             BillFileError: the reader refuses the file.
         """
-        for part in file:
-            if isinstance(part, Heading):
-                self.heading = part
-                continue
-            rows = self._rows(part)
-            self._note_months(rows)
-            self.rows += rows.height
-            self._waiting.append(rows.slice(self._skip))
-            self._skip = max(self._skip - rows.height, 0)
-            self._write(full_only=True)
+        with ThreadPoolExecutor(1, thread_name_prefix="staging") as beside:
+            taking: Future[None] | None = None  # the stretch before, while the next one is read
+            for part in file:
+                if isinstance(part, Heading):
+                    self.heading = part
+                    continue
+                if taking is not None:
+                    taking.result()
+                taking = beside.submit(self._take, part)
+            if taking is not None:
+                taking.result()
         self._write(full_only=False)
         self._file.flush()
+
+    def _take(self, part: Bulk) -> None:
+        rows = self._rows(part)
+        self._note_months(rows)
+        self.rows += rows.height
+        self._waiting.append(rows.slice(self._skip))
+        self._skip = max(self._skip - rows.height, 0)
+        self._write(full_only=True)
 
     def reject_lines(self) -> Iterator[str]:
         """Yield what does not land as COPY takes it in: number, line, column, reason, raw."""

@@ -53,6 +53,17 @@ class Columnar:
             date.fromisoformat(f"{profile.billing_months.earliest}-01"),
             profile.billing_months.months_after_issue,
         )
+        # Written once: to write them takes longer than to judge a thousand rows.
+        self._cells = pl.col("line").str.split_exact(self._delimiter, max(counts)).alias("cells")
+        self._steps = (
+            [self._whole().alias("whole"), pl.col(self._seldom()).fill_null("")],
+            self._values(),
+            [
+                (pl.col("whole") & self._sure()).alias("sure"),
+                (pl.col("amount_fen") - self._printed_fen()).alias("left_fen"),
+            ],
+        )
+        self._bill = self._bill_columns()
 
     def judge(self, lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Divide ``lines`` (``line_no``, ``line``) into the bills beyond doubt and the other lines.
@@ -60,22 +71,14 @@ class Columnar:
         Returns:
             Bills as `FRAME` has them, and the lines that are to be judged one by one.
         """
-        cells = pl.col("line").str.split_exact(self._delimiter, max(self._counts))
-        rows = (
-            lines.rechunk()
-            .with_columns(cells.alias("cells"))
-            .unnest("cells")
-            .with_columns(self._whole().alias("whole"))
-            .with_columns(pl.selectors.starts_with("field_").fill_null(""))
-            .with_columns(*self._values())
-            .with_columns(sure=pl.col("whole") & self._sure())
-            .with_columns(left_fen=pl.col("amount_fen") - self._printed_fen())
-        )
+        rows = lines.rechunk().with_columns(self._cells).unnest("cells")
+        for step in self._steps:
+            rows = rows.with_columns(step)
         sure = rows.select((pl.col("sure") & self._agree(rows)).fill_null(value=False))["sure"]
         if sure.all():
-            return rows.select(*self._bill()), lines.clear()
+            return rows.select(self._bill), lines.clear()
         taken = rows.filter(sure).rechunk()  # `pl.format` fails where a column has an empty piece
-        return taken.select(*self._bill()), lines.filter(~sure)
+        return taken.select(self._bill), lines.filter(~sure)
 
     def _whole(self) -> pl.Expr:
         """Return which lines have as many cells as a row may have; they are cut one later."""
@@ -94,6 +97,10 @@ class Columnar:
         """Return the columns this file has: a header row may leave optional ones out."""
         return [column for column in self._profile.columns if column.name in self._at]
 
+    def _seldom(self) -> list[str]:
+        """Return the cells that a row may have or not."""
+        return [f"field_{at}" for at in range(min(self._counts), max(self._counts) + 1)]
+
     def _values(self) -> list[pl.Expr]:
         """Return the values of the cells; of one in doubt, anything at all."""
         found = []
@@ -101,7 +108,8 @@ class Columnar:
             cell = self._cell(column)
             if column.holds in _DAYS:
                 _, layout, end = _LAYOUTS[self._profile.date_format(column)]
-                day = (cell + end).str.to_date(layout, strict=False, exact=True)
+                text = cell + end if end else cell
+                day = text.str.to_date(layout, strict=False, exact=True)
                 found.append(day.alias(_DAYS[column.holds]))
             elif column.holds in ("amount", "charge"):
                 fen = money_columns.yuan_to_fen if self._yuan else money_columns.fen_to_fen
@@ -163,7 +171,7 @@ class Columnar:
             agree &= pl.col("left_fen") == 0
         return agree
 
-    def _bill(self) -> list[pl.Expr]:
+    def _bill_columns(self) -> list[pl.Expr]:
         """Return the columns of `FRAME`."""
         profile = self._profile
         by_role = {column.holds: self._cell(column) for column in self._columns()}

@@ -12,6 +12,7 @@ import pytest
 
 from cli import serve
 from cli.servers import ServerError, default_data_dir
+from tests.stories.town import free_ports
 from tests.workers.conftest import environment
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def busy_port() -> Iterator[int]:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        # The ports below are free: any that the system hands out may have a stranger for neighbour.
+        taken.bind(("127.0.0.1", free_ports() + serve.PORTS - 1))
         taken.listen()
         yield taken.getsockname()[1]
 

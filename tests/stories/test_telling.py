@@ -170,7 +170,9 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs a browser: install Chromium (apt-get install chromium)")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield opened
         opened.close()
 

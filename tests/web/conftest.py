@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -40,7 +41,8 @@ def app(database_url: str, far_side: Simulator) -> Iterator[FastAPI]:
             patch.setenv(f"CITYBILL_{name}", value)
         settings.cache_clear()
         made = create_app()
-        yield made
+        with start_blocking_portal() as made.state.portal:
+            yield made
         for gateway in made.state.gateways.values():
             gateway.hang_up()
     settings.cache_clear()
@@ -51,6 +53,11 @@ class Browser(TestClient):
 
     csrf: str = ""
     token: str = ""  # sent to the API alone: it takes no cookie
+
+    def __init__(self, app: FastAPI, **how: Any) -> None:
+        super().__init__(app, **how)
+        # An event loop for all requests, as on a server; one for each takes longer than most.
+        self.portal = getattr(app.state, "portal", None)
 
     def request(self, method: str, url: Any, **kwargs: Any) -> Any:
         if self.token and str(url).startswith("/api/"):
