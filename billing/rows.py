@@ -55,4 +55,9 @@ class AccountRow(NamedTuple):
     address: str
 
 
+def columns_of(table: str, row: type[BillRow | AccountRow]) -> str:
+    """Return a row's columns as a larger statement reads them of a table it calls so."""
+    return ", ".join(f"{table}.{name}" for name in row._fields)
+
+
 AnyAccount = UtilityAccount | AccountRow

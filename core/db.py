@@ -116,6 +116,7 @@ def _connect(database_url: str, pool_size: int, *, plans: str = "", **options: A
         sqlalchemy_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
+        pool_use_lifo=True,  # the one used last knows the statements, and its memory is still near
         pool_timeout=5,
         hide_parameters=True,  # a failed statement's values are personal data: never in a log
         connect_args={

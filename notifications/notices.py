@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from sqlalchemy import ARRAY, BigInteger, any_, literal
 from sqlmodel import Session, col, select
 
 from core.clock import billing_date
@@ -64,7 +65,7 @@ def payers_of(
     rows = session.exec(
         select(Payment, Person)
         .join(Person, col(Person.id) == col(Payment.payer_id))
-        .where(col(Payment.id).in_(payment_ids))
+        .where(col(Payment.id) == any_(literal(list(payment_ids), ARRAY(BigInteger))))
         .order_by(col(Payment.id))
     ).all()
     if not rows:

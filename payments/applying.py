@@ -14,7 +14,6 @@ from billing.waiting import decide_waiting
 from core import outbox
 from core.db import HotStatement
 from core.errors import IllegalTransition
-from payments.gateways.base import GatewayReply
 from payments.models import refund_no_of
 from payments.states import Outcome, PaymentStatus, sources_of
 
@@ -64,22 +63,28 @@ class Line(NamedTuple):
         return wanted_fen <= owed_fen
 
 
-# What one "paid" changes, in one statement. The states a row may come from are in its WHERE.
+# What "paid" changes of some payments, in one statement. The states a row may come from are in its
+# WHERE. No bill may be in two of them: what one leaves of it, the other must see.
 APPLY = HotStatement(f"""
-    WITH line AS (
-        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:bill_ids AS bigint[]),
-                             CAST(:paid AS bigint[]), CAST(:adjusts AS bigint[]),
-                             CAST(:outcomes AS text[]), CAST(:reasons AS text[]))
-               AS l (account_id, bill_id, paid_fen, adjust_fen, outcome, reason)
+    WITH news AS (
+        SELECT * FROM unnest(CAST(:payment_ids AS bigint[]), CAST(:gateway_refs AS text[]),
+                             CAST(:paid_ats AS timestamptz[]))
+               AS n (payment_id, gateway_ref, paid_at)
+    ), line AS (
+        SELECT * FROM unnest(CAST(:payments AS bigint[]), CAST(:account_ids AS bigint[]),
+                             CAST(:bill_ids AS bigint[]), CAST(:paid AS bigint[]),
+                             CAST(:adjusts AS bigint[]), CAST(:outcomes AS text[]),
+                             CAST(:reasons AS text[]))
+               AS l (payment_id, account_id, bill_id, paid_fen, adjust_fen, outcome, reason)
     ), paid AS (
-        UPDATE payment SET status = 'paid', status_at = :now, gateway_ref = :gateway_ref,
-                           paid_at = :paid_at
-        WHERE id = :payment_id AND status = ANY(:unpaid)
-        RETURNING id
+        UPDATE payment p SET status = 'paid', status_at = :now, gateway_ref = n.gateway_ref,
+                             paid_at = n.paid_at
+        FROM news n WHERE p.id = n.payment_id AND p.status = ANY(:unpaid)
+        RETURNING p.id
     ), bills AS (
         UPDATE bill b
         SET paid_fen = b.paid_fen + l.paid_fen, adjusted_fen = b.adjusted_fen + l.adjust_fen,
-            held_by = nullif(b.held_by, :payment_id)
+            held_by = nullif(b.held_by, l.payment_id)
         FROM line l WHERE b.account_id = l.account_id AND b.id = l.bill_id
         RETURNING b.id
     ), items AS (
@@ -87,7 +92,7 @@ APPLY = HotStatement(f"""
         SET outcome = l.outcome, outcome_at = :now, reason = coalesce(l.reason, i.reason),
             returned_fen = CASE l.outcome WHEN 'returning' THEN i.amount_fen ELSE 0 END
         FROM line l
-        WHERE i.payment_id = :payment_id AND i.account_id = l.account_id
+        WHERE i.payment_id = l.payment_id AND i.account_id = l.account_id
           AND i.bill_id = l.bill_id AND i.outcome = ANY(:undecided)
         RETURNING i.bill_id
     ), refunds AS (
@@ -95,11 +100,10 @@ APPLY = HotStatement(f"""
                             status, requested_at)
         SELECT r.refund_no, i.payment_id, i.account_id, i.bill_id,
                i.amount_fen + r.fee_fen, r.fee_fen, :stray, 'requested', :now
-        FROM unnest(CAST(:stray_nos AS text[]), CAST(:stray_accounts AS bigint[]),
-                    CAST(:stray_bills AS bigint[]), CAST(:stray_fees AS bigint[]))
-             AS r (refund_no, account_id, bill_id, fee_fen)
-        JOIN payment_item i ON i.payment_id = :payment_id AND i.account_id = r.account_id
-                           AND i.bill_id = r.bill_id
+        FROM unnest(CAST(:stray_nos AS text[]), CAST(:stray_fees AS bigint[]),
+                    CAST(:stray_write_offs AS text[]))
+             AS r (refund_no, fee_fen, write_off_no)
+        JOIN payment_item i USING (write_off_no)
     ), transfers AS ({books.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
     SELECT (SELECT count(*) FROM paid), (SELECT count(*) FROM bills),
            (SELECT count(*) FROM items), (SELECT count(*) FROM transfers),
@@ -108,81 +112,100 @@ APPLY = HotStatement(f"""
 """)  # noqa: S608  our own texts
 
 
-class Applying(NamedTuple):
-    """One "paid" that is to be written down: the values of ``APPLY``, and what they move."""
+class Paid(NamedTuple):
+    """One payment whose money came: how it stood, locked, and what its gateway says."""
 
-    payment_id: int
+    payment: Facts
     lines: Sequence[Line]
-    moves: Sequence[books.Move]
-    values: dict[str, Any]
+    gateway_ref: str | None
+    paid_at: datetime
+
+    @property
+    def stray(self) -> list[Line]:
+        """What of its bills cannot take the money any more (rules 14, 29)."""
+        return [line for line in self.lines if not line.takes(self.payment.id)]
 
 
-def applying(
-    payment: Facts, lines: Sequence[Line], reply: GatewayReply, *, paid_at: datetime, now: datetime
-) -> Applying:
-    """Put the money on the bills; what a bill cannot take any more goes back (rules 14, 29)."""
-    taken = {line.key: line.takes(payment.id) for line in lines}
-    stray = [line for line in lines if not taken[line.key]]
-    moves = _moves(payment, lines, taken)
-    events = [outbox.Event("payment.paid", payment.id)]
-    events += [outbox.Event("write_off.due", one.write_off_no) for one in lines if taken[one.key]]
-    events += [outbox.Event("refund.requested", refund_no_of(one.write_off_no)) for one in stray]
-    values = {
-        "payment_id": payment.id, "paid_at": paid_at, "now": now,
-        # Its number may not be told again.
-        "gateway_ref": reply.gateway_ref or payment.gateway_ref,
-        "unpaid": sources_of(PaymentStatus.PAID), "undecided": sources_of(Outcome.PAID),
-        "account_ids": [line.account_id for line in lines],
-        "bill_ids": [line.bill_id for line in lines],
-        "paid": [_on_bill(line) if taken[line.key] else 0 for line in lines],
-        "adjusts": [line.adjust_fen if taken[line.key] else 0 for line in lines],
-        "outcomes": [Outcome.PAID if taken[line.key] else Outcome.RETURNING for line in lines],
-        "reasons": [None if taken[line.key] else STRAY_REASON for line in lines],
-        "stray": STRAY_REASON, "stray_nos": [refund_no_of(line.write_off_no) for line in stray],
-        "stray_accounts": [line.account_id for line in stray],
-        "stray_bills": [line.bill_id for line in stray],
-        "stray_fees": _stray_fees(payment, lines, stray),
-    }  # fmt: skip
-    values |= books.move_values(moves, now=now) | outbox.event_values(events, now=now)
-    return Applying(payment.id, lines, moves, values)
+def apply(session: Session, many: Sequence[Paid], *, now: datetime) -> None:
+    """Put the money of payments on their bills; what a bill cannot take any more goes back.
 
-
-def check_applied(session: Session, done: Applying, row: tuple[Any, ...], *, now: datetime) -> None:
-    """See that all of it was written down, and do what is rarely to be done besides."""
-    *counts, transfers, correction_waits = row
-    if counts != [1, len(done.lines), len(done.lines)]:
-        raise IllegalTransition(f"payment {done.payment_id} is not where it can become paid")
-    if transfers < len(done.moves):  # an account of the ledger that is used for the first time
-        books.post(session, done.moves, now=now)
+    Raises:
+        IllegalTransition: one of them is not where it can become paid.
+    """
+    if not many:
+        return
+    lines = [line for one in many for line in one.lines]
+    moves = [move for one in many for move in _moves(one)]
+    values = _values(many, now=now) | books.move_values(moves, now=now)
+    values |= outbox.event_values([event for one in many for event in _events(one)], now=now)
+    [(*counts, transfers, correction_waits)] = APPLY.rows(session, values)
+    if counts != [len(many), len(lines), len(lines)]:
+        ids = ", ".join(str(one.payment.id) for one in many)
+        raise IllegalTransition(f"payment {ids} is not where it can become paid")
+    if transfers < len(moves):  # an account of the ledger that is used for the first time
+        books.post(session, moves, now=now)
     if correction_waits:  # it learns that the bill is paid (rule 13)
-        decide_waiting(session, [line.key for line in done.lines], now=now)
+        decide_waiting(session, [line.key for line in lines], now=now)
+
+
+def _values(many: Sequence[Paid], *, now: datetime) -> dict[str, Any]:
+    lines = [(one.payment.id, line) for one in many for line in one.lines]
+    strays = [line for one in many for line in one.stray]
+    back = {line.key for line in strays}
+    return {
+        "payment_ids": [one.payment.id for one in many], "now": now,
+        "gateway_refs": [one.gateway_ref for one in many],
+        "paid_ats": [one.paid_at for one in many],
+        "unpaid": sources_of(PaymentStatus.PAID), "undecided": sources_of(Outcome.PAID),
+        "payments": [payment_id for payment_id, _ in lines],
+        "account_ids": [line.account_id for _, line in lines],
+        "bill_ids": [line.bill_id for _, line in lines],
+        "paid": [0 if line.key in back else _on_bill(line) for _, line in lines],
+        "adjusts": [0 if line.key in back else line.adjust_fen for _, line in lines],
+        "outcomes": [
+            Outcome.RETURNING if line.key in back else Outcome.PAID for _, line in lines
+        ],
+        "reasons": [STRAY_REASON if line.key in back else None for _, line in lines],
+        "stray": STRAY_REASON, "stray_nos": [refund_no_of(line.write_off_no) for line in strays],
+        "stray_write_offs": [line.write_off_no for line in strays],
+        "stray_fees": [fee_fen for one in many for fee_fen in _stray_fees(one)],
+    }  # fmt: skip
+
+
+def _events(paid: Paid) -> list[outbox.Event]:
+    stray = paid.stray
+    taken = [line for line in paid.lines if line not in stray]
+    return [
+        outbox.Event("payment.paid", paid.payment.id),
+        *(outbox.Event("write_off.due", line.write_off_no) for line in taken),
+        *(outbox.Event("refund.requested", refund_no_of(line.write_off_no)) for line in stray),
+    ]
 
 
 def _on_bill(line: Line) -> int:
     return line.amount_fen - line.advance_fen
 
 
-def _stray_fees(payment: Facts, lines: Sequence[Line], stray: Sequence[Line]) -> list[int]:
+def _stray_fees(paid: Paid) -> list[int]:
     """Return what of the fee goes back with each stray bill: all with the last, if all are."""
-    fees = [0] * len(stray)
-    if stray and len(stray) == len(lines):
-        fees[-1] = payment.fee_fen + payment.fee_tax_fen
+    fees = [0] * len(paid.stray)
+    if fees and len(fees) == len(paid.lines):
+        fees[-1] = paid.payment.fee_fen + paid.payment.fee_tax_fen
     return fees
 
 
-def _moves(
-    payment: Facts, lines: Sequence[Line], taken: dict[tuple[int, int], bool]
-) -> list[books.Move]:
+def _moves(paid: Paid) -> list[books.Move]:
+    payment, stray = paid.payment, paid.stray
     moves = postings.fee_charged(payment.id, payment.gateway, payment.fee_fen, payment.fee_tax_fen)
-    for line in lines:
-        if taken[line.key]:
+    for line in paid.lines:
+        if line in stray:
+            moves += postings.stray(line.key, payment.gateway, payment.id, line.amount_fen)
+        else:
             moves += postings.captured(
                 line.key, line.provider_code, payment.gateway, payment.id,
                 amount_fen=line.amount_fen, advance_fen=line.advance_fen,
                 adjust_fen=line.adjust_fen,
             )  # fmt: skip
-        else:
-            moves += postings.stray(line.key, payment.gateway, payment.id, line.amount_fen)
-    if not any(taken.values()):
+    if len(stray) == len(paid.lines):
         moves += postings.fee_given_back(payment.id, payment.fee_fen, payment.fee_tax_fen)
     return moves

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlmodel import Session
 
 from core import log, outbox
-from core.db import HotStatement, acting, transaction
+from core.db import HotStatement, acting, looking, transaction
 from core.errors import NotFound, UpstreamUnavailable
 from payments.autopay import mandates
 from payments.gateways import gateway_named
@@ -124,7 +124,7 @@ def process_all(
         By callback: None, it is done; or in how many seconds to ask again. What is unusual is left
         out, for ``process``: other kinds, orders we do not know, a second one of a payment.
     """
-    with acting() as session:
+    with looking() as session:
         values = {"ids": list(callback_ids), "gateways": list(gateways)}
         news = [_PaymentNews(*row) for row in _NEWS.rows(session, values)]
     heard: dict[_PaymentNews, GatewayReply] = {}

@@ -22,7 +22,7 @@ from core import outbox
 from core.clock import billing_date
 from core.db import Asked, HotStatement, together
 from core.errors import NotFound
-from payments.applying import APPLY, Facts, Line, applying, check_applied
+from payments.applying import Facts, Line, Paid, apply
 from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.models import Payment, get_payment, list_receipts, lock_payment
 from payments.returns.suspense import suspend
@@ -111,11 +111,14 @@ def _book_paid(session: Session, payment_id: int, reply: GatewayReply, *, now: d
         lines = _without_instalments_paid(session, payment_id, lines)
     if billing_date(paid_at) < billing_date(now):
         lines = _without_undue_fees(session, payment_id, lines, paid_at=paid_at, now=now)
-    paid = applying(payment, lines, reply, paid_at=paid_at, now=now)
-    check_applied(session, paid, APPLY.rows(session, paid.values)[0], now=now)
+    apply(session, [_paid(payment, lines, reply, paid_at=paid_at)], now=now)
 
 
-_LOCK = HotStatement("""
+def _paid(payment: Facts, lines: list[Line], reply: GatewayReply, *, paid_at: datetime) -> Paid:
+    return Paid(payment, lines, reply.gateway_ref or payment.gateway_ref, paid_at)  # told once
+
+
+_LOCKING = """
     SELECT p.id, p.status, p.gateway, p.gateway_ref, p.amount_fen, p.fee_fen, p.fee_tax_fen,
            i.account_id, i.bill_id, a.provider_code, i.amount_fen, i.advance_fen, i.adjust_fen,
            i.write_off_no, b.held_by, b.cancelled_at IS NOT NULL,
@@ -124,10 +127,14 @@ _LOCK = HotStatement("""
     JOIN payment_item i ON i.payment_id = p.id
     JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
     JOIN utility_account a ON a.id = i.account_id
-    WHERE p.id = :payment_id
+    WHERE p.id {which}
     ORDER BY i.account_id, i.bill_id
     FOR UPDATE OF p, b
-""")
+"""
+# Of one it has a text of its own: of an array PostgreSQL takes a plan anew each time, outside
+# ``acting``, because it expects ten.
+_LOCK = HotStatement(_LOCKING.format(which="= :payment_id"))
+_LOCK_ALL = HotStatement(_LOCKING.format(which="= ANY(:payment_ids)"))
 
 
 def _lock(session: Session, payment_id: int) -> tuple[Facts, list[Line]]:
@@ -136,14 +143,18 @@ def _lock(session: Session, payment_id: int) -> tuple[Facts, list[Line]]:
     Raises:
         NotFound: no such payment.
     """
-    return _read_locked(_LOCK.rows(session, {"payment_id": payment_id}))
-
-
-def _read_locked(rows: Sequence[tuple[Any, ...]]) -> tuple[Facts, list[Line]]:
-    if not rows:
+    found = _read_locked(_LOCK.rows(session, {"payment_id": payment_id}))
+    if not found:
         raise NotFound("there is no such payment")
-    width = len(Facts._fields)
-    return Facts(*rows[0][:width]), [Line(*row[width:]) for row in rows]
+    return found[payment_id]
+
+
+def _read_locked(rows: Sequence[tuple[Any, ...]]) -> dict[int, tuple[Facts, list[Line]]]:
+    width, found = len(Facts._fields), dict[int, tuple[Facts, list[Line]]]()
+    for row in rows:
+        payment = Facts(*row[:width])
+        found.setdefault(payment.id, (payment, []))[1].append(Line(*row[width:]))
+    return found
 
 
 _LOCK_PAYMENTS = HotStatement(
@@ -168,23 +179,21 @@ def ask_locks(payment_ids: Collection[int]) -> list[Asked]:
 def book_replies(session: Session, replies: Mapping[int, GatewayReply], *, now: datetime) -> None:
     """Enter gateways' replies about many payments, as ``book_reply`` does for each.
 
-    The usual ones, paid today and as asked for, are locked in one go and booked in another.
+    The usual ones, paid today and as asked for, are locked in one go and booked in one statement.
     """
-    asked = [Asked(_LOCK, {"payment_id": payment_id}) for payment_id in replies]
-    _, _, *locked = together(session, [*ask_locks(replies), *asked])
-    found = dict(zip(replies, map(_read_locked, locked), strict=True))
+    ids = list(replies)
+    *_, rows = together(session, [*ask_locks(ids), Asked(_LOCK_ALL, {"payment_ids": ids})])
+    found = _read_locked(rows)
     times = Counter(line.key for _, lines in found.values() for line in lines)
     usual = []
-    for payment_id, (payment, lines) in found.items():
-        reply = replies[payment_id]
+    for payment_id, reply in replies.items():
+        payment, lines = found[payment_id]
         alone = all(times[line.key] == 1 for line in lines)  # what one leaves, the next must see
         if alone and _is_usual(payment, reply, now=now):
-            usual.append(applying(payment, lines, reply, paid_at=reply.paid_at or now, now=now))
+            usual.append(_paid(payment, lines, reply, paid_at=reply.paid_at or now))
         else:
             book_reply(session, payment_id, reply, now=now)
-    applied = together(session, [Asked(APPLY, one.values) for one in usual])
-    for one, [row] in zip(usual, applied, strict=True):
-        check_applied(session, one, row, now=now)
+    apply(session, usual, now=now)
 
 
 def _is_usual(payment: Facts, reply: GatewayReply, *, now: datetime) -> bool:

@@ -6,13 +6,12 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
 from billing.bills import BillRef, format_ref
 from billing.bills import views as bill_views
 from billing.homes.pay_grants import as_payer_sees as bill_as_payer_sees
-from billing.models import Bill, UtilityAccount
+from billing.rows import AccountRow, BillRow, columns_of
 from billing.views import BillView
 from core.db import HotStatement
 from payments.models import Payment, PaymentItem, list_receipts
@@ -108,47 +107,46 @@ class PaymentView(PaymentProgress):
 def progress(session: Session, payment: Payment) -> PaymentProgress:
     """Return how far a payment has come; items are in the order of their write-off numbers."""
     rows = [_Item(*row) for row in _ITEMS.rows(session, {"payment_id": payment.id})]
-    items = tuple(_item_progress(row._replace(outcome=Outcome(row.outcome))) for row in rows)
-    return _progress(session, payment, items, beside=any(row.beside for row in rows))
+    return _progress(session, payment, rows)
 
 
 class _Item(NamedTuple):
-    """What ``_ITEMS`` reads of a payment's item."""
+    """What ``_READ`` reads of a payment's item."""
 
+    payment_id: int
     account_id: int
     bill_id: int
     amount_fen: int
     advance_fen: int
     adjust_fen: int
-    outcome: Outcome
+    outcome: str  # the value of an Outcome
     utility_ref: str | None
     reason: str | None
     outcome_at: datetime
     beside: bool  # whether there is money beside the bills of the payment
 
 
-_ITEMS = HotStatement("""
-    SELECT account_id, bill_id, amount_fen, advance_fen, adjust_fen, outcome, utility_ref, reason,
-           outcome_at, EXISTS (SELECT FROM receipt WHERE payment_id = :payment_id)
-                       OR EXISTS (SELECT FROM refund WHERE payment_id = :payment_id)
-    FROM payment_item WHERE payment_id = :payment_id ORDER BY write_off_no
+# Money beside came unasked, or goes back: of few payments, and none of these is read otherwise.
+_READ = """
+    SELECT i.payment_id, i.account_id, i.bill_id, i.amount_fen, i.advance_fen, i.adjust_fen,
+           i.outcome, i.utility_ref, i.reason, i.outcome_at,
+           EXISTS (SELECT FROM receipt WHERE payment_id = i.payment_id)
+           OR EXISTS (SELECT FROM refund WHERE payment_id = i.payment_id)
+"""
+_ITEMS = HotStatement(f"""
+    {_READ} FROM payment_item i WHERE i.payment_id = :payment_id ORDER BY i.write_off_no
+""")
+_ITEMS_AND_BILLS = HotStatement(f"""
+    {_READ}, {columns_of("b", BillRow)}, {columns_of("a", AccountRow)}
+    FROM payment_item i
+    JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
+    JOIN utility_account a ON a.id = i.account_id
+    WHERE i.payment_id = ANY(:payment_ids) ORDER BY i.write_off_no
 """)
 
 
-# Money that came unasked, or goes back: of few payments, and none of these is read otherwise.
-_BESIDE = HotStatement("""
-    SELECT payment_id FROM receipt WHERE payment_id = ANY(:ids)
-    UNION SELECT payment_id FROM refund WHERE payment_id = ANY(:ids)
-""")
-
-
-def _with_money_beside(session: Session, payment_ids: Sequence[int]) -> set[int]:
-    return {one for (one,) in _BESIDE.rows(session, {"ids": list(payment_ids)})}
-
-
-def _progress(
-    session: Session, payment: Payment, items: tuple[ItemProgress, ...], *, beside: bool
-) -> PaymentProgress:
+def _progress(session: Session, payment: Payment, rows: Sequence[_Item]) -> PaymentProgress:
+    items, beside = tuple(map(_item_progress, rows)), any(row.beside for row in rows)
     is_open = payment.status is PaymentStatus.OPEN
     return PaymentProgress(
         ref=str(payment.id),
@@ -169,16 +167,17 @@ def _progress(
     )
 
 
-def _item_progress(item: PaymentItem | _Item) -> ItemProgress:
+def _item_progress(item: _Item) -> ItemProgress:
+    outcome = Outcome(item.outcome)
     return ItemProgress(
         bill_ref=format_ref((item.account_id, item.bill_id)),
         amount_fen=item.amount_fen,
         advance_fen=item.advance_fen,
         adjust_fen=item.adjust_fen,
-        outcome=_PUBLIC_OUTCOME[item.outcome],
+        outcome=_PUBLIC_OUTCOME[outcome],
         utility_ref=item.utility_ref,
         reason=item.reason,
-        confirmed_at=item.outcome_at if item.outcome is Outcome.WRITTEN_OFF else None,
+        confirmed_at=item.outcome_at if outcome is Outcome.WRITTEN_OFF else None,
     )
 
 
@@ -208,13 +207,11 @@ def views(
     session: Session, payments: Sequence[Payment], *, gateway_name: str, today: date
 ) -> dict[int, PaymentView]:
     """Return payments with what became of each of their bills, by id, with one look at them all."""
-    ids = [payment.id for payment in payments]
-    rows, beside = _bills(session, ids, today=today), _with_money_beside(session, ids)
+    rows = _bills(session, [payment.id for payment in payments], today=today)
     found = {}
     for payment in payments:
         own = [(item, bill) for item, bill in rows if item.payment_id == payment.id]
-        shown = tuple(_item_progress(item) for item, _ in own)
-        done = _progress(session, payment, shown, beside=payment.id in beside)
+        done = _progress(session, payment, [item for item, _ in own])
         items = tuple(
             PaymentItemView(**_values(item), bill=bill)
             for item, (_, bill) in zip(done.items, own, strict=True)
@@ -237,24 +234,15 @@ def as_payer_sees(shown: PaymentView, own: Container[int]) -> PaymentView:
 
 def _bills(
     session: Session, payment_ids: Sequence[int], *, today: date
-) -> list[tuple[PaymentItem, BillView]]:
+) -> list[tuple[_Item, BillView]]:
     """Return payments' items with their bills, in the order of their write-off numbers."""
-    rows = session.exec(
-        select(PaymentItem, Bill, UtilityAccount)
-        .join(
-            Bill,
-            and_(
-                col(PaymentItem.account_id) == col(Bill.account_id),
-                col(PaymentItem.bill_id) == col(Bill.id),
-            ),
-        )
-        .join(UtilityAccount, col(UtilityAccount.id) == col(Bill.account_id))
-        .where(col(PaymentItem.payment_id).in_(payment_ids))
-        .order_by(col(PaymentItem.write_off_no))
-    ).all()
-    accounts = {account.id: account for _, _, account in rows if account.id is not None}
-    shown = bill_views(session, [bill for _, bill, _ in rows], accounts, today=today)
-    return [(item, bill) for (item, *_), bill in zip(rows, shown, strict=True)]
+    rows = _ITEMS_AND_BILLS.rows(session, {"payment_ids": list(payment_ids)})
+    after_item = len(_Item._fields)
+    after_bill = after_item + len(BillRow._fields)
+    items = [_Item(*row[:after_item]) for row in rows]
+    bills = [BillRow(*row[after_item:after_bill]) for row in rows]
+    accounts = {one.id: one for one in (AccountRow(*row[after_bill:]) for row in rows)}
+    return list(zip(items, bill_views(session, bills, accounts, today=today), strict=True))
 
 
 def public_outcome(outcome: Outcome) -> str:

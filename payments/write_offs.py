@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -15,7 +15,7 @@ from billing.rules.terms import Terms
 from billing.terms import terms_of
 from core import outbox
 from core.clock import billing_date
-from core.db import Asked, HotStatement, acting, together
+from core.db import Asked, HotStatement, acting, looking, together
 from core.errors import IllegalTransition, NotFound, UpstreamUnavailable
 from core.keys import month_of
 from payments.models import Payment, PaymentItem, get_payment
@@ -147,7 +147,7 @@ def send_all(
         By write-off: None, it is done; or in how many seconds to send again. What is unusual is
         left out, for ``send``: nothing left to tell, a company without an API or out of reach.
     """
-    with acting() as session:
+    with looking() as session:
         found = [one for one in _prepare(session, write_off_nos) if one.provider_code in clients]
         terms = terms_of(session, {one.provider_code for one in found}, billing_date(now))
     heard: list[tuple[Prepared, WriteOffReply]] = []
@@ -191,8 +191,7 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
     if news is None or part.outcome in _HEARD[news]:
         return
     if news is ItemNews.ACCEPTED:
-        yes = _accepting(part, reply, now=now)
-        _check_accepted(session, yes, _ACCEPT.rows(session, yes.values)[0], now=now)
+        _accept(session, [(part, reply)], now=now)
     elif part.amount_fen:  # of nothing there is nothing to return
         _refused(session, part, reply, now=now)
 
@@ -200,20 +199,19 @@ def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: date
 def _book_all(
     session: Session, heard: Sequence[tuple[Prepared, WriteOffReply]], *, now: datetime
 ) -> None:
-    """Do as ``book`` does for many answers; every yes is locked in one go, booked in another."""
-    asked = [Asked(_LOCK, {"write_off_no": one.order.write_off_no}) for one, _ in heard]
+    """Do as ``book`` does for many answers; all are locked in one go, every yes booked in one."""
     locks = ask_locks({one.payment_id for one, _ in heard})
-    _, _, *locked = together(session, [*locks, *asked])
+    nos = [one.order.write_off_no for one, _ in heard]
+    *_, rows = together(session, [*locks, Asked(_LOCK, {"write_off_nos": nos})])
+    parts = {part.write_off_no: part for part in (Part(*row) for row in rows)}
     accepted = []
-    for (one, reply), rows in zip(heard, locked, strict=True):
-        part = Part(*rows[0])
+    for one, reply in heard:
+        part = parts[one.order.write_off_no]
         if reply.outcome is WriteOffOutcome.ACCEPTED and part.outcome == Outcome.PAID:
-            accepted.append(_accepting(part, reply, now=now))
+            accepted.append((part, reply))
         else:
-            book(session, one.order.write_off_no, reply, now=now)
-    done = together(session, [Asked(_ACCEPT, one.values) for one in accepted])
-    for yes, [row] in zip(accepted, done, strict=True):
-        _check_accepted(session, yes, row, now=now)
+            book(session, part.write_off_no, reply, now=now)
+    _accept(session, accepted, now=now)
 
 
 _LOCK = HotStatement("""
@@ -223,7 +221,7 @@ _LOCK = HotStatement("""
     JOIN payment p ON p.id = i.payment_id
     JOIN bill b ON b.account_id = i.account_id AND b.id = i.bill_id
     JOIN utility_account a ON a.id = i.account_id
-    WHERE i.write_off_no = :write_off_no
+    WHERE i.write_off_no = ANY(:write_off_nos)
     FOR UPDATE OF p, i, b
 """)
 
@@ -246,57 +244,62 @@ class Part(NamedTuple):
 
 
 def _lock(session: Session, write_off_no: str) -> Part:
-    rows = _LOCK.rows(session, {"write_off_no": write_off_no})
+    rows = _LOCK.rows(session, {"write_off_nos": [write_off_no]})
     if not rows:
         raise NotFound(_NONE)
     return Part(*rows[0])
 
 
+# A bill may have been paid in parts, and several of them be told of at once.
 _ACCEPT = HotStatement(f"""
     WITH item AS (
-        UPDATE payment_item SET outcome = 'written_off', outcome_at = :now,
-                                utility_ref = :utility_ref
-        WHERE write_off_no = :write_off_no AND outcome = ANY(:sources)
-        RETURNING account_id, bill_id, amount_fen - advance_fen AS fen
+        UPDATE payment_item i SET outcome = 'written_off', outcome_at = :now,
+                                  utility_ref = y.utility_ref
+        FROM unnest(CAST(:write_off_nos AS text[]), CAST(:utility_refs AS text[]))
+             AS y (write_off_no, utility_ref)
+        WHERE i.write_off_no = y.write_off_no AND i.outcome = ANY(:sources)
+        RETURNING i.account_id, i.bill_id, i.amount_fen - i.advance_fen AS fen
     ), told AS (
         UPDATE bill b SET written_off_fen = b.written_off_fen + i.fen
-        FROM item i WHERE b.account_id = i.account_id AND b.id = i.bill_id
+        FROM (SELECT account_id, bill_id, CAST(sum(fen) AS bigint) AS fen FROM item
+              GROUP BY account_id, bill_id) i
+        WHERE b.account_id = i.account_id AND b.id = i.bill_id
     ), transfers AS ({books.INSERT_MOVES} RETURNING 1), events AS ({outbox.INSERT_EVENTS})
     SELECT (SELECT count(*) FROM item), (SELECT count(*) FROM transfers)
 """)  # noqa: S608  our own texts
 
 
-class _Accepting(NamedTuple):
-    """One yes that is to be written down: the values of ``_ACCEPT``, and what they move."""
+def _accept(
+    session: Session, accepted: Sequence[tuple[Part, WriteOffReply]], *, now: datetime
+) -> None:
+    """Write down each yes, locked before.
 
-    part: Part
-    moves: Sequence[books.Move]
-    values: dict[str, Any]
-
-
-def _accepting(part: Part, reply: WriteOffReply, *, now: datetime) -> _Accepting:
-    moves = postings.written_off(
-        part.key, part.provider_code, part.payment_id, amount_fen=part.amount_fen,
-        advance_fen=part.advance_fen,
-    )  # fmt: skip
-    events = [outbox.Event("write_off.accepted", part.write_off_no)]
+    Raises:
+        IllegalTransition: one of them is not where it can be accepted.
+    """
+    if not accepted:
+        return
+    moves = [
+        move
+        for part, _ in accepted
+        for move in postings.written_off(
+            part.key, part.provider_code, part.payment_id, amount_fen=part.amount_fen,
+            advance_fen=part.advance_fen,
+        )
+    ]  # fmt: skip
+    events = [outbox.Event("write_off.accepted", part.write_off_no) for part, _ in accepted]
     values = {
-        "write_off_no": part.write_off_no, "utility_ref": reply.utility_ref, "now": now,
+        "write_off_nos": [part.write_off_no for part, _ in accepted], "now": now,
+        "utility_refs": [reply.utility_ref for _, reply in accepted],
         "sources": sources_of(Outcome.WRITTEN_OFF),
     }  # fmt: skip
     values |= books.move_values(moves, now=now) | outbox.event_values(events, now=now)
-    return _Accepting(part, moves, values)
-
-
-def _check_accepted(
-    session: Session, done: _Accepting, row: tuple[Any, ...], *, now: datetime
-) -> None:
-    items, transfers = row
-    if not items:
-        outcome = done.part.outcome
-        raise IllegalTransition(f"an item that is {outcome} cannot be {ItemNews.ACCEPTED}")
-    if transfers < len(done.moves):  # an account of the ledger that is used for the first time
-        books.post(session, done.moves, now=now)
+    [(items, transfers)] = _ACCEPT.rows(session, values)
+    if items < len(accepted):
+        outcomes = ", ".join(part.outcome for part, _ in accepted)
+        raise IllegalTransition(f"an item that is {outcomes} cannot be {ItemNews.ACCEPTED}")
+    if transfers < len(moves):  # an account of the ledger that is used for the first time
+        books.post(session, moves, now=now)
 
 
 def _refused(session: Session, part: Part, reply: WriteOffReply, *, now: datetime) -> None:

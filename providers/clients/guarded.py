@@ -2,15 +2,13 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from threading import Lock
 from typing import Final, TypeVar
 
-from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from pybreaker import (
     STATE_CLOSED,
     STATE_OPEN,
@@ -36,7 +34,8 @@ from providers.base import (
 from providers.clients.replies import NO_LISTS, TAKES_NONE_BACK
 
 R = TypeVar("R")
-_PATIENCE_MS: Final = 200  # for a free place; longer is the caller's business
+_PATIENCE_NS: Final = 200_000_000  # for a free place; longer is the caller's business
+_SECOND_NS: Final = 1_000_000_000
 _SMOOTHED_SECONDS: Final = 10
 
 
@@ -76,10 +75,9 @@ class GuardedClient:
             throw_new_error_on_trip=False,
             state_storage=self._circuit,
         )
-        self._rate = MovingWindowRateLimiter(MemoryStorage())
-        self._rules: tuple[RateLimitItem, ...] = (
-            RateLimitItemPerSecond(limits.burst, 1),
-            RateLimitItemPerSecond(limits.calls_per_second * _SMOOTHED_SECONDS, _SMOOTHED_SECONDS),
+        self._windows = (
+            _Window(limits.burst, 1),
+            _Window(limits.calls_per_second * _SMOOTHED_SECONDS, _SMOOTHED_SECONDS),
         )
         self._counting = Lock()
         self._trying = Lock()
@@ -187,24 +185,44 @@ class GuardedClient:
 
     def _take_place(self) -> None:
         """Count a call, after a short wait where that helps. Raises UpstreamUnavailable."""
-        give_up_at = time.monotonic_ns() + _PATIENCE_MS * 1_000_000
+        give_up_at = time.monotonic_ns() + _PATIENCE_NS
         while True:
             with self._counting:
-                full = [rule for rule in self._rules if not self._rate.test(rule)]
-                if not full:
-                    for rule in self._rules:
-                        self._rate.hit(rule)
+                now = time.monotonic_ns()
+                free_at = max(window.free_at(now) for window in self._windows)
+                if free_at <= now:
+                    for window in self._windows:
+                        window.count(now)
                     return
-                free_at = max(self._rate.get_window_stats(rule).reset_time for rule in full)
-            wait = free_at - time.time()
-            if time.monotonic_ns() + int(wait * 1_000_000_000) > give_up_at:
-                seconds = max(1, math.ceil(wait))
+            if free_at > give_up_at:
+                seconds = -(-(free_at - now) // _SECOND_NS)
                 raise UpstreamUnavailable(
                     f"as many questions are on their way to the company as were agreed:"
                     f" try again in {seconds} s",
                     retry_after_seconds=seconds,
                 )
-            time.sleep(max(wait, 0))
+            time.sleep(timedelta(microseconds=(free_at - now) // 1_000 + 1).total_seconds())
+
+
+class _Window:
+    """So many calls at most within so many seconds, wherever these begin.
+
+    Counted here: a library's count in memory starts a thread for a call, which costs as much as a
+    whole question.
+    """
+
+    def __init__(self, most: int, seconds: int) -> None:
+        self._length_ns = seconds * _SECOND_NS
+        self._calls = deque[int](maxlen=most)  # when the last ones were, on the monotonic clock
+
+    def free_at(self, now: int) -> int:
+        """Return when one more may be made."""
+        if len(self._calls) < (self._calls.maxlen or 0):
+            return now
+        return max(now, self._calls[0] + self._length_ns)
+
+    def count(self, now: int) -> None:
+        self._calls.append(now)
 
 
 def _raise_if_down(reply: tuple[object] | None, failure: UpstreamUnavailable | None) -> None:

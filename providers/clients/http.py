@@ -46,17 +46,19 @@ class Wire:
     """
 
     def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
-        self._http = httpx.Client(
-            base_url=base_url,
-            timeout=TIMEOUT,
+        self._base_url = base_url.rstrip("/")
+        self._headers = {
+            "User-Agent": "CityBill", "Accept-Encoding": "identity", "Connection": "close",
+            **headers,
+        }  # fmt: skip
+        # Without a client around it, which costs as much again: no cookies, nothing to follow.
+        self._transport = httpx.HTTPTransport(
             limits=httpx.Limits(max_keepalive_connections=0),
-            follow_redirects=False,
             trust_env=False,  # the company's address is not for a proxy of ours to learn
-            headers={"Accept-Encoding": "identity", "Connection": "close", **headers},
         )
 
     def close(self) -> None:
-        self._http.close()
+        self._transport.close()
 
     def request(
         self,
@@ -68,7 +70,10 @@ class Wire:
         content_type: str = "",
     ) -> httpx.Request:
         """Return a question that may still be signed; ``path`` is percent-encoded already."""
-        request = self._http.build_request(method, path, params=query or None, content=body)
+        request = httpx.Request(
+            method, f"{self._base_url}/{path.lstrip('/')}", params=query or None, content=body,
+            headers=self._headers, extensions={"timeout": TIMEOUT.as_dict()},
+        )  # fmt: skip
         if content_type:
             request.headers["Content-Type"] = content_type
         return request
@@ -85,7 +90,7 @@ class Wire:
             request.extensions["timeout"] = _FILE_TIMEOUT.as_dict()
         give_up_at = time.monotonic() + patience_seconds
         try:
-            response = self._http.send(request, stream=True)
+            response = self._transport.handle_request(request)
             try:
                 return _read(response, give_up_at, limit)
             finally:
@@ -109,6 +114,6 @@ def _read(response: httpx.Response, give_up_at: float, limit: int) -> Answered |
         if len(body) > limit:
             return Unanswered("the company's answer is too long", company_down=False)
         if time.monotonic() > give_up_at:
-            raise httpx.ReadTimeout("the answer drips", request=response.request)
+            raise httpx.ReadTimeout("the answer drips")
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return Answered(response.status_code, bytes(body), media_type)

@@ -10,6 +10,7 @@ from core.errors import AmountMismatch
 from payments import callbacks, checkout, write_offs
 from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.models import Payment
+from payments.quotes import Wanted
 from payments.states import Outcome, PaymentStatus
 from tests.conftest import as_owner
 from tests.factories import (
@@ -30,6 +31,7 @@ from tests.factories import (
     items_of,
     says,
     the_bill,
+    the_terms,
     topics,
     violations,
 )
@@ -241,6 +243,20 @@ class TestWriteOffs:
         assert ends == dict.fromkeys(numbers)
         assert sorted(self.outcomes([payment])) == ["returning", "returning", "written_off"]
         assert topics(like="refund.requested") == ["refund.requested"] * 2
+        assert violations() == []
+
+    def test_two_parts_of_one_bill_confirmed_in_one_go_are_both_counted(self):
+        the_terms("water", '[amount]\nmode = "exact_and_below"\nminimum_fen = 1000\n')
+        home = a_home(8_650)
+        payments = []
+        for part_fen in (5_000, 3_650):
+            part = a_payment(home, wanted=[Wanted(home.refs[0], None, amount_fen=part_fen)])
+            payments.append(book(part, GatewayStatus.PAID))
+
+        self.send(payments, FarUtility([ACCEPTED, ACCEPTED]))
+
+        assert self.outcomes(payments) == ["written_off", "written_off"]
+        assert the_bill(home.refs[0]).written_off_fen == 8_650
         assert violations() == []
 
     def test_when_the_turn_is_over_nobody_else_is_told(self):

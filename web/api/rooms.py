@@ -31,7 +31,9 @@ from web.api import (
     webhooks,
 )
 
+# A path is held against one room after the other: what is asked most comes first.
 ROOMS: tuple[ModuleType, ...] = (
+    payments,
     sessions,
     televisions,
     utility_accounts,
@@ -41,7 +43,6 @@ ROOMS: tuple[ModuleType, ...] = (
     webhooks,
     bills,
     pay_grants,
-    payments,
     mandates,
     me,
     notices,

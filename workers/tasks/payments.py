@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from core.clock import utc_now
-from core.db import acting, transaction
+from core.db import looking, transaction
 from core.settings import settings
 from payments import callbacks, checkout, write_offs
 from payments.gateways import gateway_named
@@ -33,7 +33,7 @@ def resolve(payment_id: str) -> None:
 @job_set("payments.resolve")
 def resolve_all(payment_ids: Sequence[str], _over: Over) -> Ends:
     """Leave those payments that have ended meanwhile, which is nearly all of them."""
-    with acting() as session:
+    with looking() as session:
         ended = checkout.list_ended(session, [int(one) for one in payment_ids])
     return dict.fromkeys(map(str, ended))
 
