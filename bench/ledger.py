@@ -33,7 +33,7 @@ from bench.bill_import import ROOT, spread, told
 from cli.migrations import migrate
 from cli.servers import Servers, default_data_dir
 from core import db
-from core.db import transaction
+from core.db import acting
 from core.keys import month_key
 from payments import applying, settlement
 from payments.gateways.base import GatewayReply, GatewayStatus
@@ -226,7 +226,7 @@ def book_many(
     turns, lock = itertools.count(first, step), threading.Lock()
     ended, last = [0] * threads, [first] * threads
     for _ in range(threads):  # connections made, statements prepared
-        with transaction() as session:
+        with acting() as session:
             session.execute(sqlalchemy.text("SELECT 1"))
     started = time.perf_counter()
 
@@ -238,7 +238,7 @@ def book_many(
             reply = GatewayReply(
                 status=GatewayStatus.PAID, gateway_ref=f"ref{number}", amount_fen=6000, paid_at=NOW
             )
-            with transaction() as session:
+            with acting() as session:
                 settlement.book_reply(session, FIRST + number, reply, now=NOW)
             ended[at] += 1
             last[at] = number

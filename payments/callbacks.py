@@ -179,7 +179,7 @@ def _look_at_payment(kept: GatewayCallback, gateway: Gateway, now: datetime) -> 
     reply = gateway.query(payment.asked())
     if reply.status is GatewayStatus.UNKNOWN:
         return False
-    with transaction() as session:
+    with acting() as session:
         book_reply(session, payment.id, reply, now=now)
         _note_done(session, kept, now=now)
     return True

@@ -16,7 +16,7 @@ from billing.homes.pay_grants import ask_may_pay, may_pay
 from billing.rules.terms import Terms
 from core import outbox
 from core.clock import billing_date, month_start
-from core.db import Asked, HotStatement, together, transaction
+from core.db import Asked, HotStatement, acting, together, transaction
 from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_key
 from payments.attempts import INSERT_FIRST, Hand, first_values
@@ -355,7 +355,7 @@ def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime
             reply = GatewayReply(status=GatewayStatus.UNKNOWN)
         else:
             raise
-    with transaction() as session:
+    with acting() as session:
         if given_up and reply.status not in _FINAL:
             give_up(session, payment_id, News.NEVER_ANSWERED, now=now)
         else:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from core.clock import utc_now
-from core.db import transaction
+from core.db import acting, transaction
 from core.errors import Conflict, UpstreamUnavailable
 from payments.attempts import (
     Hand,
@@ -95,7 +95,7 @@ def _book(payment: Payment, reply: GatewayReply) -> Payment:
     now = utc_now()
     if reply.status is GatewayStatus.OPEN and book_opened(payment, reply, now=now):
         return payment
-    with transaction() as session:
+    with acting() as session:
         book_reply(session, payment.id, reply, now=now)
         return get_payment(session, payment.id)
 
