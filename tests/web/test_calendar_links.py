@@ -1,6 +1,6 @@
 """A calendar to subscribe to: a secret link that reads, and nothing else."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
@@ -25,7 +25,10 @@ from tests.web.forms import a_due_home
 
 pytestmark = pytest.mark.usefixtures("city")
 
-TODAY = billing_date(utc_now())
+
+def the_day() -> date:
+    """Midnight may come while tests run."""
+    return billing_date(utc_now())
 
 
 def make(browser: Browser, **form: str) -> str:
@@ -64,7 +67,7 @@ class TestReading:
         assert "set-cookie" not in answer.headers
         content = unfolded(answer.text)
         assert f"UID:due-{format_ref(home.refs[0])}@city.example" in content
-        assert f"DTSTART;VALUE=DATE:{TODAY + timedelta(days=20):%Y%m%d}" in content
+        assert f"DTSTART;VALUE=DATE:{the_day() + timedelta(days=20):%Y%m%d}" in content
         assert "86.50" not in content
         assert home.account_nos[0] not in content
         assert format_ref(neighbour.refs[0]) not in content
