@@ -19,8 +19,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
+from billing.files.ahead import Ahead
 from billing.files.bill_files import take_number
-from billing.files.landing import Landing, Progress, land
+from billing.files.landing import Landing, Progress, land, note_known
 from billing.files.staging import Staged
 from billing.ledger import books
 from billing.models import BillFile, BillFileStatus
@@ -29,8 +30,8 @@ from core import outbox
 from core.clock import billing_date
 from core.db import connection, driver, transaction
 from core.errors import BillFileError, Conflict
-from providers.base import BillFileReader
-from providers.bulk import read_bulk
+from providers.base import BillFileReader, Heading
+from providers.bulk import Bulk, read_bulk
 
 CHUNK_ROWS = 12_500  # twice as many cost the database a sixth more a row
 
@@ -77,14 +78,16 @@ def import_bills(
         before = bill_file.status is BillFileStatus.IMPORTED
         if not before:
             with Staged(CHUNK_ROWS, landed=bill_file.rows_done) as staged:
+                landing = _landing(held, bill_file, staged, now=now)
                 try:
-                    staged.read(read_bulk(reader, open_stream()))
+                    known = _read(landing, read_bulk(reader, open_stream()))
                     _take_in(held, bill_file_id, staged)
                 except BillFileError as refusal:
                     with transaction(on=held) as session:
                         _refuse(session, bill_file_id, str(refusal), now=now)
                     raise
-                _land(held, bill_file_id, staged, now=now, progress=progress)
+                note_known(landing, held, known)
+                _land(landing, held, progress=progress)
         with transaction(on=held) as session:
             seconds = f"{monotonic() - started:.2f}"
             return _result(session, bill_file_id, before=before, seconds=seconds)
@@ -166,24 +169,38 @@ _COPY_REJECTS = """
 """
 
 
-def _land(
-    held: Connection, bill_file_id: int, staged: Staged, *, now: datetime, progress: Progress
-) -> None:
-    today = billing_date(now)  # what is issued later does not land, and needs no partition
+def _landing(held: Connection, bill_file: BillFile, staged: Staged, *, now: datetime) -> Landing:
+    assert bill_file.id is not None
+    provider_code = bill_file.provider_code
+    names = books.receivable(provider_code), books.uncollected(provider_code)
     with transaction(on=held) as session:
-        ensure_months(session, {month for month, on in staged.months.items() if on <= today})
-    with transaction(on=held) as session:
-        provider_code = session.get_one(BillFile, bill_file_id).provider_code
-        names = books.receivable(provider_code), books.uncollected(provider_code)
         accounts = books.account_ids(session, names)
-    landing = Landing(
+    return Landing(
         staged=staged,
-        bill_file_id=bill_file_id,
+        bill_file_id=bill_file.id,
         provider_code=provider_code,
         receivable_id=accounts[names[0]],
         uncollected_id=accounts[names[1]],
         now=now,
     )
+
+
+def _read(landing: Landing, file: Iterator[Heading | Bulk]) -> int:
+    """Read a whole file; returns how many chunks from the first on are exactly what we hold.
+
+    Raises:
+        BillFileError: the reader refuses the file.
+    """
+    with Ahead(landing) as ahead:
+        landing.staged.read(file, kept=ahead.look)
+        return ahead.known()
+
+
+def _land(landing: Landing, held: Connection, *, progress: Progress) -> None:
+    staged, bill_file_id, now = landing.staged, landing.bill_file_id, landing.now
+    today = billing_date(now)  # what is issued later does not land, and needs no partition
+    with transaction(on=held) as session:
+        ensure_months(session, {month for month, on in staged.months.items() if on <= today})
     land(landing, held, progress=progress)
     with transaction(on=held) as session:
         bill_file = session.get_one(BillFile, bill_file_id, with_for_update=True)

@@ -57,6 +57,7 @@ class Landing:
     receivable_id: int
     uncollected_id: int
     now: datetime
+    first: int = 0  # the chunks before it need no landing: `note_known`
     meets: bool = False
 
     def chunk(self, chunk_no: int) -> corrections.Chunk:
@@ -84,8 +85,8 @@ def land(landing: Landing, held: Connection, *, progress: Progress) -> None:
     Raises:
         Exception: whatever a lane failed with; the chunks before are in the books.
     """
-    turns = Turns(landing.staged.chunks)
-    if landing.staged.chunks <= 1:
+    turns = Turns(landing.staged.chunks, first=landing.first)
+    if landing.staged.chunks - landing.first <= 1:
         _run_lane(landing, turns, held)
         _tell(landing, turns, progress)
         return
@@ -99,6 +100,21 @@ def land(landing: Landing, held: Connection, *, progress: Progress) -> None:
             turns.stop()
     for lane in lanes:
         lane.result()
+
+
+def note_known(landing: Landing, held: Connection, chunks: int) -> None:
+    """Count the first ``chunks`` of a file, which are exactly what we hold, as landed.
+
+    Raises:
+        Conflict: they are counted already.
+    """
+    if chunks == 0:
+        return
+    after = landing.staged.landed
+    upto = min(after + chunks * landing.staged.chunk_rows, landing.staged.rows)
+    with transaction(on=held) as session:
+        _note(session, landing, after, upto, _counts(unchanged=upto - after))
+    landing.first, landing.meets = chunks, True
 
 
 def _tell(landing: Landing, turns: Turns, progress: Progress) -> None:
@@ -148,7 +164,7 @@ def _try(
     while True:
         try:
             with turns.opened(no), transaction(on=own) as session:
-                session.execute(_LIGHTLY)
+                session.execute(LIGHTLY)
                 landed = way(session, chunk)
                 if landed is None:
                     return False
@@ -156,7 +172,7 @@ def _try(
                 readings.keep(session, chunk.provider_code, chunk.rows, now=chunk.now)
                 if landed.renamed:
                     holders.keep(session, chunk)
-                _note(session, chunk, landed.counts)
+                _note(session, landing, chunk.after, chunk.upto, landed.counts)
                 landing.meets = not landed.counts["created"]
                 return True
         except GiveWay:
@@ -177,7 +193,7 @@ def _try(
 # What blocks a lane may be the other one, waiting for this one: better to give up early. A chunk
 # lost in a crash is lost with its count: only the import's last word waits for the disk. And each
 # core has its lane: a plan that takes more of them, or reads whole tables, is never worth it.
-_LIGHTLY = text("""
+LIGHTLY = text("""
     SET LOCAL lock_timeout = '500ms'; SET LOCAL synchronous_commit = off;
     SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL enable_seqscan = off
 """)
@@ -210,7 +226,7 @@ def _land_alone(
             counts |= corrections.settle(session, chunk, met=met)
         readings.keep(session, chunk.provider_code, chunk.rows, now=chunk.now)
         holders.keep(session, chunk)
-        _note(session, chunk, counts)
+        _note(session, landing, chunk.after, chunk.upto, counts)
     landing.meets = counts["unchanged"] > created
 
 
@@ -245,18 +261,20 @@ def _claim(session: Session, chunk: corrections.Chunk) -> None:
         raise Conflict(_TAKEN_UP, code="bill_file.busy")
 
 
-def _note(session: Session, chunk: corrections.Chunk, counts: dict[str, int]) -> None:
-    """Count a chunk on its file and tell of it, in the transaction that lands it.
+def _note(
+    session: Session, landing: Landing, after: int, upto: int, counts: dict[str, int]
+) -> None:
+    """Count rows on their file and tell of them, in the transaction that lands them.
 
     Raises:
-        Conflict: it is counted already. Who loses the connection that holds the file's lock may
+        Conflict: they are counted already. Who loses the connection that holds the file's lock may
             find that another has taken the file up.
     """
-    place = {"bill_file_id": chunk.bill_file_id, "after": chunk.after, "upto": chunk.upto}
+    place = {"bill_file_id": landing.bill_file_id, "after": after, "upto": upto}
     if count_changed(session.execute(_COUNT, place | counts)) != 1:
         raise Conflict(_TAKEN_UP, code="bill_file.busy")
     facts = {name: count for name, count in counts.items() if name != "total_fen"}
     outbox.emit(
-        session, "bills.recorded", chunk.bill_file_id, now=chunk.now,
-        after_row=chunk.after, upto_row=chunk.upto, **facts,
+        session, "bills.recorded", landing.bill_file_id, now=landing.now,
+        after_row=after, upto_row=upto, **facts,
     )  # fmt: skip

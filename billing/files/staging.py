@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from types import TracebackType
@@ -76,8 +76,13 @@ class Staged:
         self._file.close()
         self._rejects.close()
 
-    def read(self, file: Iterator[Heading | Bulk]) -> None:
+    def read(
+        self, file: Iterator[Heading | Bulk], kept: Callable[[int], None] = lambda chunk_no: None
+    ) -> None:
         """Take in a whole file.
+
+        Args:
+            kept: told of each chunk that can be had from now on.
 
         Raises:
             BillFileError: the reader refuses the file.
@@ -90,19 +95,18 @@ class Staged:
                     continue
                 if taking is not None:
                     taking.result()
-                taking = beside.submit(self._take, part)
+                taking = beside.submit(self._take, part, kept)
             if taking is not None:
                 taking.result()
-        self._write(full_only=False)
-        self._file.flush()
+        self._write(kept, full_only=False)
 
-    def _take(self, part: Bulk) -> None:
+    def _take(self, part: Bulk, kept: Callable[[int], None]) -> None:
         rows = self._rows(part)
         self._note_months(rows)
         self.rows += rows.height
         self._waiting.append(rows.slice(self._skip))
         self._skip = max(self._skip - rows.height, 0)
-        self._write(full_only=True)
+        self._write(kept, full_only=True)
 
     def reject_lines(self) -> Iterator[str]:
         """Yield what does not land as COPY takes it in: number, line, column, reason, raw."""
@@ -123,7 +127,7 @@ class Staged:
         for month, issued_on in months.iter_rows():
             self.months[month] = min(issued_on, self.months.get(month, issued_on))
 
-    def _write(self, *, full_only: bool) -> None:
+    def _write(self, kept: Callable[[int], None], *, full_only: bool) -> None:
         waiting = sum(rows.height for rows in self._waiting)
         if waiting == 0 or (full_only and waiting < self.chunk_rows):
             return
@@ -132,7 +136,9 @@ class Staged:
             chunk = rows.slice(at, self.chunk_rows)
             start = self._file.tell()
             chunk.write_ipc(self._file, compression="lz4")
+            self._file.flush()
             self._places.append((start, self._file.tell() - start))
+            kept(len(self._places) - 1)
             at += chunk.height
         self._waiting = [rows.slice(at)]
 

@@ -19,12 +19,12 @@ class Stopped(Exception):
 
 
 class Turns:
-    """The turns of chunks 0 to ``chunks`` - 1, for as many lanes as like."""
+    """The turns of chunks ``first`` to ``chunks`` - 1, for as many lanes as like."""
 
-    def __init__(self, chunks: int) -> None:
+    def __init__(self, chunks: int, *, first: int = 0) -> None:
         self._changed = threading.Condition()
         self._chunks = chunks
-        self._untaken = self._committed = 0
+        self._untaken = self._committed = first
         self._open: set[int] = set()
         self._alone: int | None = None
         self._stopped = False

@@ -8,7 +8,7 @@ from alembic import command
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from cli.migrations import alembic_config
+from cli.upgrading import alembic_config
 from core.db import transaction
 from core.errors import CityBillError, Conflict, Invalid, NotAllowed, NotFound
 from identity import audit, colleagues, duties

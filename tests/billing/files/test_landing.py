@@ -44,8 +44,11 @@ def kept() -> dict[str, list[Any]]:
         }
 
 
-def load(rows: list[Any], monkeypatch: pytest.MonkeyPatch, *, lanes: int) -> dict[str, list[Any]]:
-    empty_city()
+def load(
+    rows: list[Any], monkeypatch: pytest.MonkeyPatch, *, lanes: int, emptied: bool = True
+) -> dict[str, list[Any]]:
+    if emptied:
+        empty_city()
     monkeypatch.setattr(landing, "LANES", lanes)
     monkeypatch.setattr("billing.files.importing.CHUNK_ROWS", 2)
     records = [

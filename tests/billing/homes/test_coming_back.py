@@ -17,7 +17,7 @@ from billing.homes.pay_grants import may_pay
 from billing.homes.spans import Span, may_see
 from billing.household_statement import hidden_bills, months_of
 from billing.models import Bill
-from cli.migrations import alembic_config
+from cli.upgrading import alembic_config
 from core.clock import add_months, billing_date
 from core.db import transaction
 from core.keys import named_key
