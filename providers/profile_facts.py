@@ -119,6 +119,7 @@ class Facts(Table):
         return (
             same
             and not (shape.multiline or shape.trim or shape.trailing_delimiter or shape.skip)
+            and not shape.excel_text
             and shape.escape is None
             and shape.quote == '"'
             and len(shape.delimiter or "|") == 1

@@ -77,6 +77,7 @@ class Shape(Table):
     multiline: bool = False
     trailing_delimiter: bool = False
     trim: bool = False
+    excel_text: bool = False  # ="0310", '0310 and `0310 are 0310
     skip: tuple[Name, ...] = Field(default=(), strict=False)
     row_bytes: int | None = Field(default=None, gt=0)
     widths: Literal["bytes", "characters"] = "bytes"
@@ -214,6 +215,9 @@ class Numbers(Table):
     marks: tuple[Name, ...] = Field(default=(), strict=False)
     leading_zeros: bool = False
     nulls: tuple[str, ...] = Field(default=(), strict=False)
+    wide: bool = False  # full-width figures and signs, and dashes that mean minus
+    bare_point: bool = False  # .50 is 0.50
+    binary_noise: bool = False  # 86.50000000000001 is 86.50
 
 
 class Defaults(Table):

@@ -20,6 +20,7 @@ __all__ = [
 V = TypeVar("V")
 
 _REMEMBERED: Final = 32_768
+_EXPONENT = re.compile(r"[0-9]\.[0-9]+[Ee]\+?[0-9]{1,3}")
 _QUANTITY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,3})?")
 
 
@@ -105,7 +106,20 @@ def number_reader(what: str, pattern: str, words: str) -> Callable[[str], str]:
     return check
 
 
+def as_number_complaint(what: str, text: str) -> str | None:
+    """Say that a spreadsheet wrote an identifier as 3.1E+11, or None."""
+    if _EXPONENT.fullmatch(text) is None:
+        return None
+    return (
+        f"the {what} {shown(text)} was written as a number, so that its digits are lost: format the"
+        " column as text and write it again"
+    )
+
+
 def _number_complaint(what: str, words: str, text: str) -> str:
+    lost = as_number_complaint(what, text)
+    if lost is not None:
+        return lost
     if not text.strip():
         return f"the {what} is blank: write {words}"
     if any(mark.isspace() for mark in text):

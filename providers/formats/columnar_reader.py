@@ -54,7 +54,7 @@ class ColumnarReader(DelimitedReader):
                 if ending is not None:
                     refuse_more([(line_no, "")])
                 others: list[BillRecord | Reject] = []
-                rest = judged.rest.iter_rows()
+                rest = _unmarked(judged.rest)
                 totals.count += judged.bills.height
                 totals.sum_fen += int(judged.bills["amount_fen"].sum())
                 ending = _drain(self._judge(rest, rows, totals), others)
@@ -91,6 +91,11 @@ class ColumnarReader(DelimitedReader):
                 yield from _made(making)
         while making:
             yield from _made(making)
+
+
+def _unmarked(lines: pl.DataFrame) -> Iterator[tuple[int, str]]:
+    """Yield lines without the mark that a file begins with, which files put together have."""
+    return ((line_no, line.removeprefix("\ufeff")) for line_no, line in lines.iter_rows())
 
 
 def _made(making: deque[Future[_Judged | None]]) -> Iterator[_Judged]:

@@ -12,6 +12,7 @@ from providers.base import ReadingKind, RecordKind
 from providers.formats import stated
 from providers.formats.cells import (
     Remembered,
+    as_number_complaint,
     number_reader,
     read_quantity,
     read_text,
@@ -150,6 +151,8 @@ def _converter(profile: Profile, shared: _Shared, column: Column) -> Convert:
 def rule_reader(what: str, rule: Rule) -> Callable[[str], str]:
     """Return the check of an identifier by the whole of its rule."""
     check = number_reader(what, rule.pattern, rule.words)
+    if rule == Rule():
+        return _plain_number_reader(what, check)
     if not (rule.length or rule.check != "none" or rule.pad or rule.strip):
         return check
     stripped = str.maketrans("", "", rule.strip)
@@ -171,6 +174,19 @@ def rule_reader(what: str, rule: Rule) -> Callable[[str], str]:
                 " a digit was changed or two changed places; copy it again"
             )
         return number
+
+    return read
+
+
+def _plain_number_reader(what: str, check: Callable[[str], str]) -> Callable[[str], str]:
+    """Return the check of a number without a rule: it may be all but a number of a spreadsheet."""
+
+    def read(text: str) -> str:
+        check(text)
+        lost = as_number_complaint(what, text) if "." in text else None
+        if lost is not None:
+            raise Invalid(lost)
+        return text
 
     return read
 

@@ -15,12 +15,24 @@ T = TypeVar("T")
 DateFormat = Literal[
     "yyyymmdd", "yyyy-mm-dd", "yyyyddd", "yyyymm", "yyyy-mm",
     "yyyy/mm/dd", "yyyy.mm.dd", "dd/mm/yyyy", "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy",
+    "dd/mm/yy", "mm/dd/yy", "dd.mm.yy", "dd-mon-yyyy", "mon-dd-yyyy", "mon-yyyy",
     "yyyy年mm月dd日", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy", "yymmdd", "yymm",
     "datetime", "epoch_seconds", "epoch_milliseconds", "excel", "yyyy", "m", "mm",
 ]  # fmt: skip
 # Layouts that name no day: a month becomes its first day.
 MONTHLY: Final = frozenset(
-    {"yyyymm", "yyyy-mm", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy", "yymm", "m", "mm"}
+    {
+        "yyyymm",
+        "yyyy-mm",
+        "yyyy年mm月",
+        "yyyy/mm",
+        "yyyy.mm",
+        "mm/yyyy",
+        "mon-yyyy",
+        "yymm",
+        "m",
+        "mm",
+    }
 )
 _EXAMPLES: Final[dict[DateFormat, str]] = {
     "yyyymmdd": "20261101",
@@ -34,6 +46,12 @@ _EXAMPLES: Final[dict[DateFormat, str]] = {
     "mm/dd/yyyy": "11/01/2026 (month, then day)",
     "dd.mm.yyyy": "01.11.2026 (day, then month)",
     "dd-mm-yyyy": "01-11-2026 (day, then month)",
+    "dd/mm/yy": "01/11/26 (day, then month)",
+    "mm/dd/yy": "11/01/26 (month, then day)",
+    "dd.mm.yy": "01.11.26 (day, then month)",
+    "dd-mon-yyyy": "01-Nov-2026 or 1 November 26",
+    "mon-dd-yyyy": "Nov 1, 2026 or November 1 26",
+    "mon-yyyy": "Oct-2026 or October 26",
     "yyyy年mm月dd日": "2026年11月1日",
     "yyyy年mm月": "2026年10月",
     "yyyy/mm": "2026/10",
@@ -56,9 +74,15 @@ _FIRST_SOUND_SERIAL: Final = 61  # Excel believes in 29 February 1900; from here
 _MOMENT = re.compile(
     r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})"
     r"(?:(?:[ T]+)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]{1,9})?)?"
-    r" ?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+    r"(?: ?(Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?(?= [A-Z]|$))(?:(?<=[0-9]) [A-Z]{3,5})?)?)?"
 )
-_PACKED_MOMENT = re.compile("[0-9]{14}")
+_PACKED_MOMENT = re.compile(
+    r"([0-9]{4})([0-9]{2})([0-9]{2})T?([0-9]{2})([0-9]{2})([0-9]{2})(?:\.[0-9]{1,9})?"
+    r"(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+_TICKS = re.compile(r"/Date\((-?[0-9]{1,14})(?:[+-][0-9]{4})?\)/")  # of .NET
+# The months as English names them are told by their first three letters.
+_MONTHS: Final = "janfebmaraprmayjunjulaugsepoctnovdec"
 
 
 def date_reader(layout: DateFormat) -> Callable[[str], date]:
@@ -156,12 +180,25 @@ def _parted(pattern: str) -> Callable[[str], date | None]:
         if match is None:
             return None
         parts = match.groupdict()
-        return date(int(parts.get("y", "4")), int(parts.get("m", "1")), int(parts.get("d", "1")))
+        month = parts.get("m", "1")
+        figure = int(month) if month.isdecimal() else _MONTHS.index(month[:3].lower()) // 3 + 1
+        year = parts.get("y", "4")
+        return date(int(f"20{year}" if len(year) == 2 else year), figure, int(parts.get("d", "1")))
 
     return read
 
 
 _Y, _M, _D = "(?P<y>[0-9]{4})", "(?P<m>[0-9]{1,2})", "(?P<d>[0-9]{1,2})"
+_SHORT_Y, _ANY_Y = "(?P<y>[0-9]{2})", "(?P<y>[0-9]{4}|[0-9]{2})"
+_NAME = (
+    "(?P<m>(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?))\.?"
+)
+# A time of day behind a day that is no moment: the writer's own clock, so the day stays.
+_TIME: Final = (
+    "(?:[ T]+(?:[上下]午 ?)?(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,9})?)?"
+    "(?: ?[AaPp][Mm])?)?"
+)
 
 
 def _moment(text: str) -> date | None:
@@ -182,9 +219,11 @@ def _local(text: str) -> tuple[datetime, bool] | None:
     match = _MOMENT.fullmatch(text)
     if match is not None:
         year, _, month, day, hour, minute, second, offset = match.groups()
-    elif _PACKED_MOMENT.fullmatch(text) is not None:
-        year, month, day, offset = text[:4], text[4:6], text[6:8], None
-        hour, minute, second = text[8:10], text[10:12], text[12:]
+    elif (packed := _PACKED_MOMENT.fullmatch(text)) is not None:
+        year, month, day, hour, minute, second, offset = packed.groups()
+    elif (ticks := _TICKS.fullmatch(text)) is not None:
+        moment = _EPOCH + timedelta(milliseconds=int(ticks[1]))
+        return moment.astimezone(BILLING_ZONE), True
     else:
         return None
     moment = datetime(
@@ -195,7 +234,7 @@ def _local(text: str) -> tuple[datetime, bool] | None:
 
 
 def _zone(offset: str) -> timezone:
-    if offset == "Z":
+    if offset in ("Z", "UTC", "GMT"):
         return UTC
     figures = offset[1:].replace(":", "").ljust(4, "0")
     ahead = timedelta(hours=int(figures[:2]), minutes=int(figures[2:]))
@@ -208,9 +247,10 @@ def _epoch(text: str, *, a_second: int) -> date | None:
 
 
 def _counted(text: str, a_second: int) -> tuple[date, datetime] | None:
-    if re.fullmatch(r"-?[0-9]{1,14}", text) is None:
+    counted = re.fullmatch(r"(-?[0-9]{1,14})(?:\.[0-9]{1,9})?", text)
+    if counted is None:
         return None
-    moment = _EPOCH + timedelta(seconds=int(text) // a_second)
+    moment = _EPOCH + timedelta(seconds=int(counted[1]) // a_second)
     return billing_date(moment), moment
 
 
@@ -227,17 +267,23 @@ _READERS: Final[dict[DateFormat, Callable[[str], date | None]]] = {
     "yyyyddd": _yyyyddd,
     "yyyymm": _yyyymm,
     "yyyy-mm": _dashed_month,
-    "yyyy/mm/dd": _parted(f"{_Y}/{_M}/{_D}"),
-    "yyyy.mm.dd": _parted(rf"{_Y}\.{_M}\.{_D}"),
-    "dd/mm/yyyy": _parted(f"{_D}/{_M}/{_Y}"),
-    "mm/dd/yyyy": _parted(f"{_M}/{_D}/{_Y}"),
-    "dd.mm.yyyy": _parted(rf"{_D}\.{_M}\.{_Y}"),
-    "dd-mm-yyyy": _parted(f"{_D}-{_M}-{_Y}"),
-    "yyyy年mm月dd日": _parted(f"{_Y}年 ?{_M}月 ?{_D}日"),
-    "yyyy年mm月": _parted(f"{_Y}年 ?{_M}月"),
+    "yyyy/mm/dd": _parted(f"{_Y}/{_M}/{_D}{_TIME}"),
+    "yyyy.mm.dd": _parted(rf"{_Y}\.{_M}\.{_D}{_TIME}"),
+    "dd/mm/yyyy": _parted(f"{_D}/{_M}/{_Y}{_TIME}"),
+    "mm/dd/yyyy": _parted(f"{_M}/{_D}/{_Y}{_TIME}"),
+    "dd.mm.yyyy": _parted(rf"{_D}\.{_M}\.{_Y}{_TIME}"),
+    "dd-mm-yyyy": _parted(f"{_D}-{_M}-{_Y}{_TIME}"),
+    "dd/mm/yy": _parted(f"{_D}/{_M}/{_SHORT_Y}{_TIME}"),
+    "mm/dd/yy": _parted(f"{_M}/{_D}/{_SHORT_Y}{_TIME}"),
+    "dd.mm.yy": _parted(rf"{_D}\.{_M}\.{_SHORT_Y}{_TIME}"),
+    "dd-mon-yyyy": _parted(f"{_D}[-/ .]?{_NAME}[-/ ,]*{_ANY_Y}{_TIME}"),
+    "mon-dd-yyyy": _parted(f"{_NAME}[-/ ]{{1,2}}{_D}[-/ ,]+{_ANY_Y}{_TIME}"),
+    "mon-yyyy": _parted(f"{_NAME}[-/ ,]*{_ANY_Y}"),
+    "yyyy年mm月dd日": _parted(f"{_Y}年 ?{_M}月 ?{_D}日{_TIME}"),
+    "yyyy年mm月": _parted(f"{_Y}年 ?{_M}月份?"),
     "yyyy/mm": _parted(f"{_Y}/{_M}"),
     "yyyy.mm": _parted(rf"{_Y}\.{_M}"),
-    "mm/yyyy": _parted(f"{_M}/{_Y}"),
+    "mm/yyyy": _parted(f"{_M}[-/]{_Y}"),
     "yymmdd": _yymmdd,
     "yymm": _yymm,
     "datetime": _moment,

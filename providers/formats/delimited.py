@@ -9,8 +9,10 @@ from typing import BinaryIO
 
 from core.errors import BillFileError, Invalid
 from providers.base import BillRecord, Heading, Reject
-from providers.formats.headers import Columns, columns_of
+from providers.formats.headers import Columns, columns_of, is_repeated, plain_names
 from providers.formats.rows import Rows, reject
+from providers.formats.sources import plain_name
+from providers.formats.splitting import NOTHING
 from providers.formats.text import numbered_lines
 from providers.formats.totals import (
     Totals,
@@ -37,6 +39,7 @@ class DelimitedReader:
         assert profile.file.delimiter is not None
         self._profile = profile
         self._delimiter = profile.file.delimiter
+        self._names = plain_names(profile)
         self._detail = profile.columns[0].must_be if profile.column("row_type") else None
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
@@ -67,6 +70,8 @@ class DelimitedReader:
                 try:
                     record = build(line_no, cells + blanks if blanks else cells)
                 except Invalid:
+                    if self._says_nothing(rows, line_no, cells):
+                        continue
                     yield self._explained(rows, totals, line_no, cells, line)
                     continue
                 totals.count += 1
@@ -74,9 +79,17 @@ class DelimitedReader:
                 yield record
             elif cells is not None and mark is not None and cells[0] == mark:
                 return line_no, cells
-            else:
+            elif not self._says_nothing(rows, line_no, cells or [line]):
                 yield self._malformed(rows, totals, line_no, cells, line)
         return None
+
+    def _says_nothing(self, rows: Rows, line_no: int, cells: list[str]) -> bool:
+        """Tell whether a line that is no bill is blank, or the row of column names once more."""
+        if not any(cell.strip(NOTHING) for cell in cells):
+            return True
+        if self._profile.header.kind != "names" or plain_name(cells[0]) not in self._names:
+            return False
+        return is_repeated(self._profile, cells, rows.places, line_no)
 
     @property
     def _mark(self) -> str | None:

@@ -15,6 +15,7 @@ _BOM: Final = codecs.BOM_UTF8
 _DECLARATION = re.compile(
     rb"""\s*<\?xml\s[^>]{0,200}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']"""
 )
+_LATE = re.compile(rb"(\s+)(<\?xml\s[^>]{0,400}\?>)")
 _CODECS: Final = {
     "utf8": "utf-8", "utf16": "utf-16", "gb18030": "gb18030", "gbk": "gb18030",
     "cp936": "gb18030", "gb2312": "gb18030", "big5": "big5", "usascii": "ascii", "ascii": "ascii",
@@ -106,7 +107,11 @@ class _WithoutMark:
         if self._opened or not chunk:
             return chunk
         self._opened = True
-        return chunk.removeprefix(_BOM) or self._stream.read(size)
+        chunk = chunk.removeprefix(_BOM)
+        late = _LATE.match(chunk)
+        if late is not None:  # a parser wants it first; line ends go behind it, so that they count
+            chunk = late[2] + b"\n" * late[1].count(b"\n") + chunk[late.end() :]
+        return chunk or self._stream.read(size)
 
 
 class _Recoded:

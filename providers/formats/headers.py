@@ -1,5 +1,6 @@
 """A row of column names: which column of the profile stands where in this very file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import BillFileError
@@ -13,6 +14,7 @@ class Columns:
 
     order: dict[str, int] | None = None
     width: int | None = None
+    names: frozenset[str] = frozenset()  # as they stand in the file
 
     @staticmethod
     def known(profile: Profile, cells: list[str]) -> dict[str, int]:
@@ -50,6 +52,35 @@ class Columns:
         )
 
 
+def plain_names(profile: Profile) -> frozenset[str]:
+    """Return all names that a profile's columns may have, as names are compared."""
+    named = [(column.name, *column.also) for column in profile.columns]
+    return frozenset(plain_name(name) for names in named for name in names)
+
+
+def is_repeated(profile: Profile, cells: list[str], order: Mapping[str, int], no: int) -> bool:
+    """Tell whether a row says the column names again, as every page of some exports does.
+
+    Args:
+        profile: the company's.
+        cells: of the row.
+        order: where the columns stand by the first row of names.
+        no: the row's line.
+
+    Raises:
+        BillFileError: it says them in another order: the rows below it are another table's.
+    """
+    again = columns_of(profile, cells)
+    if again is None or again.order is None:
+        return False
+    if any(order.get(name) != at for name, at in again.order.items()):
+        raise BillFileError(
+            "the column names stand here again, in another order: send each table by itself",
+            line_no=no,
+        )
+    return True
+
+
 def columns_of(profile: Profile, cells: list[str]) -> Columns | None:
     """Return where the columns stand by a row of names, or None where it is no such row."""
     known = Columns.known(profile, cells)
@@ -57,4 +88,4 @@ def columns_of(profile: Profile, cells: list[str]) -> Columns | None:
         return None
     if profile.header.extra == "refuse" and len(known) < len(cells):
         return None
-    return Columns(known, len(cells))
+    return Columns(known, len(cells), frozenset(cells))

@@ -39,6 +39,7 @@ class Found:
     order: dict[str, int] | None = None
     width: int | None = None
     file_day: date | None = None
+    names: frozenset[str] = frozenset()  # of the columns, as they stand in the file
 
 
 class Intake:
@@ -47,7 +48,7 @@ class Intake:
     def __init__(self, profile: Profile, totals: Totals, found: Found) -> None:
         self.profile = profile
         self.totals = totals
-        self._found = found
+        self._found, self.names = found, found.names
         self.rows = self.rows_of(profile)
 
     def rows_of(self, profile: Profile, *, adds_up: bool = True) -> Rows:

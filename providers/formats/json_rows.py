@@ -17,12 +17,15 @@ from providers.formats.json_walk import DEPTH, INNER_LIMIT, Json, JsonWalk, NoRo
 from providers.formats.mapped import MappedBills, MappedRow
 from providers.formats.numerals import json_number
 from providers.formats.text import numbered_lines
-from providers.formats.typed_cells import TypedCells, amount_decimals, decimal_text
+from providers.formats.typed_cells import TypedCells, Value, amount_decimals, decimal_text
 from providers.profiles import Profile
 
 _REMEDY: Final = "write it in quotation marks, as text"
 _STEP = re.compile(r"([^.\[\]]+)((?:\[[0-9]{1,4}\])*)")
 _QUANTITY_DECIMALS: Final = 3
+_DAY_PARTS: Final = 7
+_YEARS: Final = (1990, 2100)
+_AROUND: Final = " \t\x1e"  # RFC 7464 begins every line with the last of these
 _NOT_AN_OBJECT: Final = "the row is not an object: write each bill as { … }"
 
 Steps = tuple[str | int, ...]
@@ -95,7 +98,7 @@ class JsonLinesReader:
             if not line.strip():
                 continue
             try:
-                row = _loaded(line)
+                row = _loaded(line.strip(_AROUND).removesuffix(","))
             except ValueError as wrong:
                 what = f"the line is no sound JSON ({wrong}): correct it"
                 yield from bills.refuse(line_no, what, line)
@@ -214,12 +217,20 @@ class _Objects:
         )
 
     def _text(self, name: str, value: Json, faults: dict[str, str]) -> str:
+        typed: Value
         if isinstance(value, dict | list):
-            what = "an object" if isinstance(value, dict) else "a list"
-            faults[name] = f"{name} is {what}: write one value, or lead the column's path into it"
-            return ""
+            day = listed_day(value)
+            if day is None:
+                what = "an object" if isinstance(value, dict) else "a list"
+                faults[name] = (
+                    f"{name} is {what}: write one value, or lead the column's path into it"
+                )
+                return ""
+            typed = {"d": day}
+        else:
+            typed = value
         try:
-            return self._typed.text(name, value)
+            return self._typed.text(name, typed)
         except Invalid as wrong:
             faults[name] = wrong.message
             return ""
@@ -242,6 +253,15 @@ class _Objects:
             )
             for line in lines
         ]
+
+
+def listed_day(value: object) -> str | None:
+    """Return the day that Java writes as ``[2026,11,3]``, its time of day behind it, or None."""
+    if not isinstance(value, list) or not 3 <= len(value) <= _DAY_PARTS:
+        return None
+    if not all(type(part) is int for part in value) or not _YEARS[0] <= value[0] <= _YEARS[1]:
+        return None
+    return f"{value[0]:04d}-{value[1]:02d}-{value[2]:02d}"
 
 
 def _plain(value: Json, decimals: int = 2) -> str:

@@ -83,9 +83,12 @@ class JsonWalk:
             BillFileError: the document is broken, or is not as JSON should be.
         """
         event, value = next(self._events)
+        are_bills = event == "start_map" and not self._rows_at and self._inner is None
         yield from self._walk((), event, value, 1)
-        for _ in self._events:
-            raise AssertionError("a parser that takes one document ends after it")
+        for event, value in self._events:
+            if not are_bills or event != "start_map":
+                raise self.wrong("a second document follows the first")
+            yield from self._walk((), event, value, 1)
 
     def _walk(self, path: Path, event: str, value: Json, depth: int) -> Iterator[Row | NoRow]:
         if depth > DEPTH:
@@ -228,17 +231,24 @@ class _Screened:
         return end
 
 
+def told_by_parser(wrong: ijson.JSONError) -> str:
+    """Return what the parser says is wrong, without the bytes that it shows."""
+    first = str(wrong).strip().splitlines()[:1] or ["it is cut short"]
+    return first[0].removeprefix("(b'").removeprefix("b'").split("\\n")[0].strip()[:120]
+
+
 def _events(source: _Screened, walk: JsonWalk) -> Iterator[Event]:
     """Yield the parser's events, with its complaints in our words."""
-    events = ijson.basic_parse(cast(Any, source), use_float=False, buf_size=_CHUNK)
+    events = ijson.basic_parse(
+        cast(Any, source), use_float=False, buf_size=_CHUNK, multiple_values=True
+    )
     while True:
         try:
             event, value = next(events)
         except StopIteration:
             return
         except ijson.JSONError as wrong:
-            told = str(wrong).removeprefix("b'").splitlines()[0].split("\\n")[0].strip()
-            raise walk.wrong(f"the JSON is broken ({told[:120]})") from None
+            raise walk.wrong(f"the JSON is broken ({told_by_parser(wrong)})") from None
         if event == "string" and len(value) > walk.string_limit:
             raise walk.wrong(f"a text is longer than {walk.string_limit} characters")
         yield event, value

@@ -16,6 +16,12 @@ AmountUnit = Literal["yuan", "jiao", "fen", "li"]
 # How many decimals of a yuan an amount in this unit hides.
 _DECIMALS: Final[dict[AmountUnit, int]] = {"yuan": 0, "jiao": 1, "fen": 2, "li": 3}
 _SPACES: Final = "[ \u00a0\u2007\u2009\u202f]"
+# Full-width figures, signs and brackets, and every dash that is set as a minus.
+WIDE: Final = str.maketrans(
+    "０１２３４５６７８９．，＋－（）\u2212\u2010\u2011\u2013", "0123456789.,+-()----"
+)
+_NOISE: Final = Decimal("1e-8")  # a double of any bill's size is right to here
+_LONG_FRACTION: Final = 8
 _PLAIN = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,12})?")
 
 
@@ -46,17 +52,27 @@ class Written(Protocol):
     def leading_zeros(self) -> bool: ...
     @property
     def nulls(self) -> tuple[str, ...]: ...
+    @property
+    def wide(self) -> bool: ...
+    @property
+    def bare_point(self) -> bool: ...
+    @property
+    def binary_noise(self) -> bool: ...
 
 
 def plain_number(written: Written) -> Callable[[str], str]:
     """Return what rewrites a number as ``-1234.50``; raises `Invalid` for what is no number."""
-    body = re.compile(_grouped(written) + f"(?:{re.escape(written.decimal)}[0-9]{{1,12}})?")
+    longest = 24 if written.binary_noise else 12
+    body = re.compile(f"{_grouped(written)}(?:{re.escape(written.decimal)}[0-9]{{1,{longest}}})?")
     thousands = re.compile(_thousands(written)) if written.thousands else None
 
     def rewrite(text: str) -> str:
-        bare = _without_marks(text.strip(), written.marks)
+        plain = text.translate(WIDE) if written.wide else text
+        bare = _without_marks(plain.strip(), written.marks)
         negative, digits = _without_sign(bare, frozenset(written.signs))
         digits = _without_marks(digits, written.marks)
+        if written.bare_point and digits.startswith(written.decimal):
+            digits = f"0{digits}"
         if body.fullmatch(digits) is None:
             raise Invalid(_complaint(text, written), code="money.malformed")
         if thousands is not None:
@@ -65,14 +81,26 @@ def plain_number(written: Written) -> Callable[[str], str]:
         if written.leading_zeros:
             whole = whole.lstrip("0") or "0"
         fraction = fraction.rstrip("0")
+        if len(fraction) > _LONG_FRACTION and written.binary_noise:
+            whole, fraction = _without_noise(whole, fraction)
         number = f"{whole}.{fraction}" if fraction else whole
         return f"-{number}" if negative and number.strip("0.") else number
 
     return rewrite
 
 
+def _without_noise(whole: str, fraction: str) -> tuple[str, str]:
+    """Round away what only a binary number put behind the eighth decimal."""
+    exact = Decimal(f"{whole}.{fraction}")
+    if exact.adjusted() > _LONG_FRACTION:
+        return whole, fraction
+    whole, _, fraction = f"{exact.quantize(_NOISE):f}".partition(".")
+    return whole, fraction.rstrip("0")
+
+
 def _thousands(written: Written) -> str:
-    return _SPACES if written.thousands == " " else re.escape(written.thousands)
+    alike = {" ": _SPACES, "'": "['\u2019]"}
+    return alike.get(written.thousands) or re.escape(written.thousands)
 
 
 def _grouped(written: Written) -> str:

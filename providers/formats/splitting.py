@@ -8,7 +8,9 @@ from typing import Final
 from providers.formats.text import LINE_LIMIT
 from providers.profiles import Shape
 
-_PADDING: Final = " \t\u00a0\u3000"
+# Blanks, and the marks nobody sees that copying out of a window or a page leaves behind.
+PADDING: Final = " \t\u00a0\u3000\u200b\u200e\u200f\u202a\u202c\u2060\ufeff"
+NOTHING: Final = f"{PADDING}\r\x1a"  # a line of these says nothing; 0x1A ends a file of DOS
 _LINES_OF_A_ROW: Final = 100
 Split = Callable[[str], list[str] | None]
 
@@ -17,18 +19,27 @@ def splitter(shape: Shape) -> Split:
     """Return what cuts a line into cells, or answers None where its quoting is broken."""
     assert shape.delimiter is not None
     split = _cutter(shape, shape.delimiter)
-    if not (shape.trim or shape.trailing_delimiter):
+    if not (shape.trim or shape.trailing_delimiter or shape.excel_text):
         return split
 
     def tidied(line: str) -> list[str] | None:
         cells = split(line)
         if cells is None:
             return None
-        if shape.trailing_delimiter and len(cells) > 1 and not cells[-1].strip(_PADDING):
+        if shape.trailing_delimiter and len(cells) > 1 and not cells[-1].strip(PADDING):
             del cells[-1]
-        return [cell.strip(_PADDING) for cell in cells] if shape.trim else cells
+        if shape.trim:
+            cells = [cell.strip(PADDING) for cell in cells]
+        return [undressed(cell) for cell in cells] if shape.excel_text else cells
 
     return tidied
+
+
+def undressed(cell: str) -> str:
+    """Take off what makes a spreadsheet keep figures as text: ="0310", '0310, `0310."""
+    if cell.startswith('="') and cell.endswith('"') and len(cell) > 2:
+        return cell[2:-1]
+    return cell[1:] if cell.startswith(("'", "`")) else cell
 
 
 def _cutter(shape: Shape, delimiter: str) -> Split:

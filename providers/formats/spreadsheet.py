@@ -33,6 +33,9 @@ class SpreadsheetReader:
         self._mark = trailer.fields[0].must_be if trailer is not None else None
         self._typed = TypedCells(profile, _REMEDY)
         self._names = [column.name for column in profile.columns]
+        self._known = frozenset(
+            name for column in profile.columns for name in (column.name, *column.also)
+        )
         self._searched = max(_SEARCHED, profile.header.search_lines)
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
@@ -54,7 +57,9 @@ class SpreadsheetReader:
                 continue
             if self._mark is not None and first == self._mark:
                 trailer = row_no, self._trailer_cells(values)
-            elif first.startswith(self._profile.file.skip):
+            elif first.startswith(self._profile.file.skip) or (
+                first in self._known and self._is_repeated(values, places)
+            ):
                 continue
             elif trailer is not None:
                 raise BillFileError(
@@ -65,6 +70,10 @@ class SpreadsheetReader:
                 yield from self._bills(bills, row_no, values, places)
         yield from bills.finish()
         yield from self._prove(bills, trailer, row_no)
+
+    def _is_repeated(self, values: Sequence[CellValue], places: dict[str, int]) -> bool:
+        """Tell whether a row says the column names once more, as sheets printed by the page do."""
+        return self._places([plain_name(_shown(value)) for value in values]) == places
 
     def _bills(
         self, bills: MappedBills, row_no: int, values: Sequence[CellValue], places: dict[str, int]

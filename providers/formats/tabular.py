@@ -13,11 +13,12 @@ from providers.base import BillRecord, Heading, Reject
 from providers.confirmation_layout import ConfirmationLayout
 from providers.formats.confirming import ConfirmationTotals, Confirming
 from providers.formats.dates import date_reader
-from providers.formats.headers import Columns, columns_of
+from providers.formats.headers import Columns, columns_of, is_repeated
 from providers.formats.intake import Found, Intake, SeveralInARow, SeveralRows
 from providers.formats.rows import RowFault, reject
 from providers.formats.segments import Segmented
 from providers.formats.sources import ByteSource, CharacterSource, DelimitedSource, Source
+from providers.formats.splitting import NOTHING
 from providers.formats.totals import (
     Statement,
     Totals,
@@ -68,7 +69,9 @@ class TabularReader:
             heading = read_heading(cells, profile.header.fields)
             if heading is not None:
                 yield heading
-        intake = intake_of(profile, totals, Found(columns.order, columns.width, file_day))
+        intake = intake_of(
+            profile, totals, Found(columns.order, columns.width, file_day, columns.names)
+        )
         last_no = yield from self._rows(lines, intake, statements)
         yield from prove_statements(profile, statements, totals, last_no)
 
@@ -90,7 +93,9 @@ class TabularReader:
                 statements.append(statement_of(line_no, trailer.fields, cells, source.text(line)))
                 refuse_more((no, more) for no, more in lines if not _is_end(source.text(more)))
                 return last_no
-            if _is_end(mark) or mark.strip().startswith(profile.file.skip or (_END_OF_FILE,)):
+            if not mark.strip(NOTHING) and not source.text(line).strip(NOTHING):
+                continue
+            if mark.strip().startswith(profile.file.skip or (_END_OF_FILE,)):
                 continue
             yield from self._row(intake, line_no, line, mark)
         yield from intake.finish()
@@ -119,6 +124,8 @@ class TabularReader:
             return
         if not any(cells):
             return  # delimiters only, as spreadsheets leave them below their last row
+        if cells[0] in intake.names and is_repeated(profile, cells, intake.rows.places, line_no):
+            return
         intake.totals.add_more(line_no, cells, intake.rows)
         yield from intake.take(line_no, cells, raw)
 

@@ -30,12 +30,14 @@ _NOT_TEXT: Final = (
     (b"PK\x03\x04", "a zip archive"),
     (b"PK\x05\x06", "an empty zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"ustar", "a tar archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"Rar!\x1a\x07", "a rar archive"),
     (b"\xfd7zXZ\x00", "an xz archive"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive"),
     (b"%PDF-", "a PDF document"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (xls)"),
+    (b"BZh", "a bzip2 archive"),
     (codecs.BOM_UTF16_LE, "text in UTF-16"),
     (codecs.BOM_UTF16_BE, "text in UTF-16"),
 )
@@ -52,6 +54,8 @@ def numbered_lines(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]
     """
     for first_no, text in numbered_blocks(stream, encoding):
         for line_no, line in enumerate(text.split("\n"), first_no):
+            if line and line[0] == "\ufeff":  # files put together have their marks in the middle
+                line = line[1:]
             if line:
                 yield line_no, line
 
@@ -91,7 +95,10 @@ def _blocks(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, bytes]]:
         raise BillFileError("the file is empty: send it again with its bills in it", line_no=1)
     refuse_other_encoding(chunk, encoding)
     line_no, tail = 1, b""
+    ends_in_cr = _ends_in_cr(chunk)
     while chunk:
+        if ends_in_cr:
+            chunk = chunk.replace(b"\r", b"\n")
         whole, newline, rest = (tail + chunk).rpartition(b"\n")
         if b"\0" in chunk:
             raise nul_byte(line_no, tail + chunk)
@@ -107,10 +114,22 @@ def _blocks(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, bytes]]:
         yield line_no, _unix_ends(tail)
 
 
+def _ends_in_cr(opening: bytes) -> bool:
+    """Tell line ends of the old Mac, which some writers have kept: there are no others."""
+    return b"\r" in opening and b"\n" not in opening
+
+
+def unix_ends(body: bytes) -> bytes:
+    """Return the beginning of a file with line ends as `numbered_blocks` sees them."""
+    return body.replace(b"\r", b"\n") if _ends_in_cr(body) else _unix_ends(body)
+
+
 def _unix_ends(block: bytes) -> bytes:
     if b"\r" not in block:
         return block
-    return block.replace(b"\r\n", b"\n").removesuffix(b"\r")
+    if b"\r\r\n" in block:  # text mode wrote CRLF a second time
+        block = block.replace(b"\r\r\n", b"\n")
+    return block.replace(b"\r\n", b"\n").rstrip(b"\r")
 
 
 def _without_bom(opening: bytes, encoding: str) -> bytes:
@@ -146,6 +165,7 @@ def refuse_not_text(opening: bytes) -> None:
     Raises:
         BillFileError: naming what the file is.
     """
+    opening = b"ustar" if opening[257:262] == b"ustar" else opening
     for magic, what in _NOT_TEXT:
         if opening.startswith(magic):
             if what == "a zip archive" and (b"xl/" in opening or b"[Content_Types]" in opening):

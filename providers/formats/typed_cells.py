@@ -14,6 +14,7 @@ from core.errors import Invalid
 from providers.formats.converters import DATED
 from providers.formats.dates import DateFormat
 from providers.formats.numerals import AmountUnit
+from providers.formats.splitting import PADDING, undressed
 from providers.profile_tables import Numbers
 from providers.profiles import Column, Profile, Role
 
@@ -32,6 +33,7 @@ _ISO_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _EXCEL_EPOCH: Final = date(1899, 12, 30)
 _EPOCH: Final = date(1970, 1, 1)
 _DAY_SECONDS: Final = 86_400
+_MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 def amount_decimals(unit: AmountUnit, scale: int | None) -> int:
@@ -72,7 +74,7 @@ class TypedCells:
     def __init__(self, profile: Profile, remedy: str) -> None:
         self._remedy = remedy
         self._numbers = None if profile.numbers == Numbers() else profile.numbers
-        self._trim = profile.file.trim
+        self._trim, self._undress = profile.file.trim, profile.file.excel_text
         self._writers = {column.name: self._writer(profile, column) for column in profile.columns}
         self._layouts = {
             column.name: profile.date_format(column)
@@ -98,7 +100,9 @@ class TypedCells:
 
     def _words(self, column: str, text: str) -> str:
         if self._trim:
-            text = text.strip()
+            text = text.strip(PADDING)
+        if self._undress:
+            text = undressed(text)
         layout = self._layouts.get(column)
         if layout not in (None, "yyyy-mm-dd", "yyyy-mm", "datetime") and _ISO_DAY.fullmatch(text):
             return self._day(column, {"d": text})
@@ -186,7 +190,7 @@ def day_text(day: date, layout: DateFormat) -> str:
     if layout in ("epoch_seconds", "epoch_milliseconds"):
         seconds = (day - _EPOCH).days * _DAY_SECONDS
         return str(seconds if layout == "epoch_seconds" else seconds * 1000)
-    text: str = layout
+    text: str = layout.replace("mon", _MONTHS[3 * day.month - 3 : 3 * day.month])
     for word, figures in (
         ("yyyy", f"{day.year:04d}"), ("yy", f"{day.year % 100:02d}"), ("mm", f"{day.month:02d}"),
         ("dd", f"{day.day:02d}"), ("m", f"{day.month:02d}"),

@@ -22,11 +22,15 @@ _GZIP, _ZIP, _EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"
 _PACKED: Final = (_GZIP, _ZIP, _EMPTY_ZIP, b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00",
                   b"BZh", b"\x28\xb5\x2f\xfd")  # fmt: skip
 _PEEK: Final = 8
+_NAME_AT: Final = 30  # where a zip archive calls its first member by its name
+_NAMED: Final = 300  # bytes within which that name ends
+_WORKBOOKS: Final = (".xlsx", ".xlsm", ".xls", ".ods")
 _CHUNK: Final = 64 * 1024
 _FREE_BYTES: Final = 10 * 1024 * 1024  # up to here nobody asks how well it was packed
 _RATIO: Final = 200  # text of bills packs to a tenth, at best to a fiftieth
 _LIMIT: Final = 8 * 1024**3
 _MEMBERS: Final = 1_000
+_PARTS: Final = ("[Content_Types].xml", "xl/workbook.xml", "META-INF/manifest.xml")  # of workbooks
 _UNSUPPORTED = (RuntimeError, NotImplementedError)  # how zipfile says encrypted, or an odd method
 # LZMA is not among them: such a member may ask for gigabytes before it gives a byte.
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
@@ -59,15 +63,22 @@ def unwrapped(stream: BinaryIO, *, takes_zip: bool = False) -> Iterator[BinaryIO
     Raises:
         BillFileError: not exactly one file, a password, a broken archive, or far too much inside.
     """
-    opening = read_fully(stream, _PEEK)
+    opening = read_fully(stream, _NAMED)
     whole = rejoined(opening, stream)
     if opening.startswith(_GZIP):
         yield _buffered(_Gunzip(whole), takes_zip=takes_zip)
-    elif opening.startswith(_ZIP) and not takes_zip:
+    elif opening.startswith(_ZIP) and (not takes_zip or _begins_with_workbook(opening)):
         with _seekable(whole) as file:
             yield from _members(file)
     else:
         yield whole
+
+
+def _begins_with_workbook(opening: bytes) -> bool:
+    """Tell a zip archive with a workbook in it from a workbook, which is an archive, too."""
+    length = int.from_bytes(opening[26:28], "little")
+    name = opening[_NAME_AT : _NAME_AT + length].lower()
+    return name.endswith(tuple(end.encode() for end in _WORKBOOKS))
 
 
 class _Inflating(io.RawIOBase):
@@ -190,7 +201,7 @@ def _members(file: BinaryIO) -> Iterator[BinaryIO]:
         raise _damaged("zip", "its list of contents cannot be read") from None
     with archive:
         names = archive.infolist()
-        if any(member.filename in ("[Content_Types].xml", "xl/workbook.xml") for member in names):
+        if any(member.filename in _PARTS for member in names):
             file.seek(0)
             yield file  # not packed but a workbook: its reader, or the refusal of it, comes next
             return
@@ -202,7 +213,8 @@ def _members(file: BinaryIO) -> Iterator[BinaryIO]:
         except _UNSUPPORTED:
             raise _odd_method() from None
         with opened:
-            yield _buffered(_Unzip(opened, max(member.compress_size, 1)), takes_zip=False)
+            is_workbook = member.filename.lower().endswith(_WORKBOOKS)
+            yield _buffered(_Unzip(opened, max(member.compress_size, 1)), takes_zip=is_workbook)
 
 
 def _only_file(names: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:

@@ -17,6 +17,11 @@ from typing import IO, Any, BinaryIO, Final, NamedTuple, Self
 
 from core.errors import BillFileError
 
+SPREADSHEET_ML: Final = b"urn:schemas-microsoft-com:office:spreadsheet"
+AS_XLSX: Final = (
+    "the file is a workbook in the XML of Excel 2003, whatever its name says: open it in the"
+    " spreadsheet program and save it as xlsx"
+)
 CellValue = str | int | Decimal | bool | dict[str, str]
 
 PACKED_LIMIT: Final = 128 * 1024 * 1024
@@ -169,6 +174,8 @@ def _no_workbook(opening: bytes) -> str:
             "the file is a web page, whatever its name says: open it in the spreadsheet program"
             " and save it as xlsx"
         )
+    if SPREADSHEET_ML in text:
+        return AS_XLSX
     return "the file is not a workbook (xlsx, xls or ods): save it as xlsx and send it again"
 
 

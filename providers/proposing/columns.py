@@ -51,6 +51,8 @@ def _says(grid: Grid, at: int, name: str) -> Meaning | None:
     if not grid.paths:
         return meaning(name)
     *above, last = [part for part in re.split(r"[./@]+", grid.paths[at]) if part] or [""]
+    if last.startswith("$") and above:  # how MongoDB says of what type a value is
+        last = above.pop()
     if not above and last in ("id", "no") and "rows" in grid.shape:  # a bill's own
         above = [re.split(r"[./]", str(grid.shape["rows"].value))[-1].removesuffix("s")]
     for ending, word in _ENDS.items():
@@ -94,9 +96,10 @@ def _take(guess: Guess, role: Role) -> None:
     guess.take(role, why, "sure" if exact else "likely")
 
 
-def _rank(guess: Guess) -> tuple[int, int]:
+def _rank(guess: Guess) -> tuple[int, int, int]:
     """Prefer the name that comes first in the list of words, such as 户号 before 号码."""
-    return (-guess.facts.filled, guess.at)
+    assert guess.says is not None
+    return (-guess.facts.filled, guess.says.rank, guess.at)
 
 
 def _fits(guess: Guess) -> bool:

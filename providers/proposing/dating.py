@@ -15,7 +15,9 @@ from providers.proposing.grids import Grid
 from providers.proposing.guesses import DAY_ROLES, Guess
 from providers.proposing.values import nearly_all
 
-_TWINS: Final[tuple[DateFormat, DateFormat]] = ("dd/mm/yyyy", "mm/dd/yyyy")
+_TWINS: Final[tuple[tuple[DateFormat, DateFormat], ...]] = (
+    ("dd/mm/yyyy", "mm/dd/yyyy"), ("dd/mm/yy", "mm/dd/yy"),
+)  # fmt: skip
 _COLUMNS: Final = 6
 Days = list[date | None]
 Chosen = tuple[Role | None, ...]
@@ -24,9 +26,11 @@ Chosen = tuple[Role | None, ...]
 def settle_days(grid: Grid, guesses: Sequence[Guess]) -> bool:
     """Give the columns of days their layouts and roles; tells whether the layout is settled."""
     dated = [guess for guess in guesses if guess.day_layouts and guess.holds == "unused"]
-    twins = [guess for guess in dated if set(_TWINS) <= set(guess.day_layouts)]
+    known = {layout for guess in dated for layout in guess.day_layouts}
+    pair = next((pair for pair in _TWINS if known & set(pair)), _TWINS[0])
+    twins = [guess for guess in dated if set(pair) <= set(guess.day_layouts)]
     settled = {
-        layout for guess in dated for layout in _TWINS
+        layout for guess in dated for layout in pair
         if layout in guess.day_layouts and guess not in twins
     }  # fmt: skip
     for guess in dated:
@@ -35,10 +39,10 @@ def settle_days(grid: Grid, guesses: Sequence[Guess]) -> bool:
             guess.layout = next(iter(settled))
     ambiguous = bool(twins) and len(settled) != 1
     if ambiguous:
-        both = [layout for layout in _TWINS if _any_order(dated, layout)]
+        both = [layout for layout in pair if _any_order(dated, layout)]
         ambiguous = len(both) != 1
         for guess in twins:
-            guess.layout = both[0] if both else _TWINS[0]
+            guess.layout = both[0] if both else pair[0]
     _give_roles(grid, dated)
     return not ambiguous
 

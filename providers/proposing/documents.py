@@ -12,6 +12,8 @@ from lxml import etree
 
 from core.errors import BillFileError
 from providers.formats.documents import guarded_xml
+from providers.formats.json_rows import listed_day
+from providers.formats.json_walk import told_by_parser
 from providers.proposing.grids import COLUMNS_LIMIT, ROWS_LIMIT, Grid, Row, Said
 from providers.proposing.words import meaning
 
@@ -84,7 +86,8 @@ def cut_json_lines(text: str, *, whole: bool) -> Grid:
         if line.count("{") + line.count("[") > _BUILT or len(rows) >= ROWS_LIMIT:
             continue
         try:
-            value = json.loads(line) if line.strip() else None
+            bare = line.strip(" \t\x1e").removesuffix(",")
+            value = json.loads(bare) if bare else None
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
@@ -101,9 +104,15 @@ def _built(text: str, *, whole: bool) -> Any:
     if _ENDLESS.search(text):  # the parser's own code fails on such a number, not politely
         raise BillFileError("the document has a number beyond all bounds, as no bill has")
     builder = ijson.ObjectBuilder()
-    depth = 0
+    depth, begun = 0, False
+    before: list[Any] = []  # documents that stand one after another are one list
+    source = io.BytesIO(text.encode("utf-8", "replace"))
     try:
-        for event, value in ijson.basic_parse(io.BytesIO(text.encode("utf-8", "replace"))):
+        for event, value in ijson.basic_parse(source, multiple_values=True):
+            if not depth and begun:
+                before.append(builder.value)
+                builder = ijson.ObjectBuilder()
+            begun = True
             depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
             if depth > _BUILT:
                 raise BillFileError(
@@ -113,9 +122,10 @@ def _built(text: str, *, whole: bool) -> Any:
             builder.event(event, value)
     except ijson.JSONError as wrong:
         if whole or not hasattr(builder, "value"):
-            told = str(wrong).splitlines()[0] if str(wrong) else "it is cut short"
-            raise BillFileError(f"the JSON is broken ({told[:80]})", line_no=1) from None
-    return getattr(builder, "value", None)
+            told = told_by_parser(wrong)
+            raise BillFileError(f"the JSON is broken ({told})", line_no=1) from None
+    last = getattr(builder, "value", None)
+    return [*before, last] if before else last
 
 
 def _inner(value: Any) -> tuple[str, Any] | None:
@@ -162,7 +172,10 @@ def _leaves(value: Any, path: str = "", depth: int = 0) -> Leaves:
     elif isinstance(value, list) and path:
         pairs = [(f"{path}[{at}]", below) for at, below in enumerate(value[:3])]
     for below_path, below in pairs[:COLUMNS_LIMIT]:
-        if isinstance(below, dict | list):
+        day = listed_day(below)
+        if day is not None:
+            found[below_path] = day
+        elif isinstance(below, dict | list):
             found |= _leaves(below, below_path, depth + 1)
         elif below is not None:
             found[below_path] = _text(below)

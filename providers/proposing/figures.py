@@ -2,11 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from providers.proposing.grids import Grid
 from providers.proposing.guesses import ASK, MONEY_ROLES, Guess
 from providers.proposing.values import Style
 from providers.proposing.words import unit_in
+
+_HABITS: Final = {
+    "wide": "figures or signs are full-width, or a dash means minus",
+    "bare_point": "0.50 is written .50",
+    "binary_noise": "numbers have the noise of binary ones behind their decimals",
+}
 
 
 @dataclass(slots=True)
@@ -56,7 +63,10 @@ def numbers_of(grid: Grid, guesses: Sequence[Guess]) -> list[str]:
         if guess.holds in (*MONEY_ROLES, "quantity") and guess.style is not None
     }
     if grid.format in ("spreadsheet", "json", "json_lines"):
-        styles = {name: style for name, style in styles.items() if style.marks or style.thousands}
+        styles = {
+            name: style for name, style in styles.items()
+            if style.marks or style.thousands or style.wide
+        }  # fmt: skip
     lines = _separators(list(styles.values()))
     signs = set().union(*(style.signs for style in styles.values()))
     marks = sorted(set().union(*(style.marks for style in styles.values())))
@@ -66,6 +76,9 @@ def numbers_of(grid: Grid, guesses: Sequence[Guess]) -> list[str]:
         lines.append(f'signs = ["?"]  {ASK}cr_is_minus or dr_is_minus: which of CR and DR is less?')
     elif signs - {"leading"}:
         lines.append("signs = [" + ", ".join(f'"{sign}"' for sign in sorted(signs)) + "]")
+    for key, why in _HABITS.items():
+        if any(getattr(style, key) for style in styles.values()):
+            lines.append(f"{key} = true  # {why}")
     padded = any(style.leading_zeros or style.long_fraction for style in styles.values())
     money = [g for g in guesses if g.holds in MONEY_ROLES and g.style is not None]
     whole = all(g.style is not None and not g.style.decimals for g in money)

@@ -15,7 +15,10 @@ _SUMS = re.compile(
     r"|subtotal|grand total|total|sum|summe)",
     re.IGNORECASE,
 )
-_REMARKS = re.compile(r"^(制表|製表|制单|审核|备注[:：]|注[:：]|说明[:：]|打印|导出|#|//|--)")
+_REMARKS = re.compile(
+    r"^(制表|製表|制单|审核|备注[:：]|注[:：]|说明[:：]|打印|导出|#|//|--|\+-"
+    r"|[(（](?=[0-9]+ ?(?:rows?|行)))"
+)
 _MARK_LENGTH: Final = 4
 _KINDS: Final = 6
 

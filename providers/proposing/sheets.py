@@ -1,13 +1,16 @@
 """A workbook into rows of cells: the sheet with the most rows that can be seen."""
 
+from decimal import Decimal
 from typing import BinaryIO
 
 from core.errors import BillFileError
 from providers.formats.typed_cells import decimal_text
 from providers.formats.unwrapping import unwrapped
 from providers.formats.workbook import CellValue, Workbook
+from providers.proposing.delimited import note_dress
 from providers.proposing.grids import COLUMNS_LIMIT, ROWS_LIMIT, Grid, Row, Said
 from providers.proposing.rows_of_tables import arrange
+from providers.proposing.words import meaning
 
 
 def cut_sheet(stream: BinaryIO) -> Grid:
@@ -16,24 +19,37 @@ def cut_sheet(stream: BinaryIO) -> Grid:
     Raises:
         BillFileError: no workbook that can be read, or nothing in it.
     """
-    best: tuple[int, str, list[Row]] = (0, "", [])
+    best: tuple[int, str, list[Row], set[int]] = (0, "", [], set())
     with unwrapped(stream, takes_zip=True) as plain, Workbook(plain) as book:
         sheets = [sheet for sheet in book.sheets if sheet.visible][:10]
         for sheet in sheets:
+            typed = list(book.rows(sheet, ROWS_LIMIT))
             rows = [
                 Row(row_no, [shown(cell) for cell in cells[:COLUMNS_LIMIT]])
-                for row_no, cells in list(book.rows(sheet, ROWS_LIMIT))
+                for row_no, cells in typed
             ]
             filled = sum(bool(cell) for row in rows for cell in row.cells)
             if filled > best[0]:
-                best = filled, sheet.name, rows
+                numeric = {
+                    at for _, cells in typed for at, cell in enumerate(cells[:COLUMNS_LIMIT])
+                    if isinstance(cell, int | Decimal) and not isinstance(cell, bool)
+                }  # fmt: skip
+                best = filled, sheet.name, rows, numeric
     if not best[0]:
         raise BillFileError("the workbook holds nothing: send a sample with some bills in it")
     grid = Grid(format="spreadsheet", whole=len(best[2]) < ROWS_LIMIT)
-    if len(sheets) > 1:
+    note_dress(best[2], grid.shape)
+    arrange(grid, best[2])
+    for at, name in enumerate(grid.names if grid.named else ()):
+        said = meaning(name)
+        if said is not None and said.exact and said.role == "account_no" and at in best[3]:
+            grid.questions.append(
+                f"the cells of {name} are numbers, which keep no zeros at their front: how many"
+                " digits has one? Say length and pad"
+            )
+    if len(sheets) > 1 and not grid.named:  # by its names a sheet is found; two are refused
         grid.shape["sheet"] = Said(best[1], "the fullest of the sheets")
         grid.questions.append("do the bills always stand on the sheet of this name?")
-    arrange(grid, best[2])
     return grid
 
 

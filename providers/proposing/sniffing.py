@@ -8,8 +8,9 @@ from typing import BinaryIO, Final
 
 from core.errors import BillFileError
 from providers.formats.encodings import DETECT, decodes, opened, settle, shown_encoding
-from providers.formats.text import refuse_not_text
+from providers.formats.text import refuse_not_text, unix_ends
 from providers.formats.unwrapping import unwrapped
+from providers.formats.workbook import AS_XLSX, SPREADSHEET_ML
 from providers.profile_tables import Format
 
 SAMPLE_BYTES: Final = 1024 * 1024
@@ -87,6 +88,8 @@ def _text_sample(data: bytes, packing: str, *, whole: bool) -> Sample:
     except BillFileError:  # cut in the middle of a pair of UTF-16
         plain, settled = opened(io.BytesIO(data[: len(data) - len(data) % 2 - 2]), DETECT)
         body = _read(plain, 2 * SAMPLE_BYTES)
+    body = unix_ends(body)
+    refuse_not_text(body)
     if not whole and b"\n" in body:
         body = body[: body.rfind(b"\n") + 1]
     if body.startswith(_BOM):
@@ -96,7 +99,6 @@ def _text_sample(data: bytes, packing: str, *, whole: bool) -> Sample:
     else:
         encoding, why = _encoding(body, whole=whole)
     codec = "utf-8" if encoding == "utf-16" else encoding.replace(DETECT, "ascii")
-    refuse_not_text(body)
     if not body.strip():
         raise BillFileError("the file is empty: send a sample with some bills in it", line_no=1)
     if b"\0" in body:
@@ -140,7 +142,7 @@ def _encoding(body: bytes, *, whole: bool) -> tuple[str, str]:
 
 
 def _format(text: str, *, whole: bool) -> tuple[Format, str]:
-    opening = text[:_OPENING].lstrip()
+    opening = text[:_OPENING].lstrip("\x1e \t\r\n")
     if opening.startswith("<"):
         return _xml_format(opening)
     if opening.startswith("ISA") and len(opening) > 105 and not opening[3].isalnum():
@@ -156,6 +158,7 @@ def _format(text: str, *, whole: bool) -> tuple[Format, str]:
 
 def _is_object(line: str) -> bool:
     try:
+        line = line.strip().removesuffix(",")
         return line.count("{") + line.count("[") < 500 and isinstance(json.loads(line), dict)
     except ValueError:
         return False
@@ -166,6 +169,14 @@ def _xml_format(opening: str) -> tuple[Format, str]:
     if root is None:
         return "xml", "it begins with <"
     prefix, name, inside = root.groups()
+    if name.lower() == "html":
+        raise BillFileError(
+            "the file is a web page, whatever its name says: open it in the spreadsheet program"
+            " and save it as xlsx",
+            line_no=1,
+        )
+    if name == "Workbook" and SPREADSHEET_ML.decode() in opening:
+        raise BillFileError(AS_XLSX, line_no=1)
     space = re.search(rf"xmlns{':' + prefix if prefix else ''}\s*=\s*[\"']([^\"']*)", inside)
     spaces = (space[1] if space else "").lower()
     everywhere = opening.lower()

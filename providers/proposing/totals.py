@@ -48,6 +48,10 @@ class Sums:
             found = self._total(text, number)
             if found is not None:
                 return found
+        off = abs(number - self.count) if number is not None else Decimal("Infinity")
+        if self.whole and text.isdigit() and 0 < off <= max(1, self.count // 20) and not first:
+            ask = f"is this the number of bills? The sample holds {self.count}, not {number}"
+            return Control("row_count", "nearly the number of bills", ask=ask)
         days = [layout for layout in facts.layouts if not is_month(layout) and layout not in WEAK]
         if days:
             return Control("day", "a day", layout=days[0])

@@ -11,11 +11,12 @@ from typing import Final
 
 from core.errors import Invalid
 from providers.formats.dates import MONTHLY, DateFormat, date_reader
+from providers.formats.numerals import WIDE
 
 _DAYS: Final[tuple[DateFormat, ...]] = (
     "yyyymmdd", "yyyy-mm-dd", "yyyy/mm/dd", "yyyy.mm.dd", "yyyy年mm月dd日", "dd/mm/yyyy",
-    "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy", "datetime", "yyyyddd", "yymmdd",
-    "epoch_milliseconds", "epoch_seconds",
+    "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy", "datetime", "dd-mon-yyyy", "mon-dd-yyyy", "dd/mm/yy",
+    "mm/dd/yy", "dd.mm.yy", "yyyyddd", "yymmdd", "epoch_milliseconds", "epoch_seconds", "excel",
 )  # fmt: skip
 _MONTHS: Final[tuple[DateFormat, ...]] = (
     "yyyymm",
@@ -23,17 +24,22 @@ _MONTHS: Final[tuple[DateFormat, ...]] = (
     "yyyy/mm",
     "yyyy.mm",
     "mm/yyyy",
+    "mon-yyyy",
     "yyyy年mm月",
     "yymm",
 )
 # Layouts of bare digits that much else looks like: taken only where a name speaks for a date.
-WEAK: Final = frozenset({"yyyyddd", "yymmdd", "yymm", "epoch_milliseconds", "epoch_seconds"})
+WEAK: Final = frozenset(
+    {"yyyyddd", "yymmdd", "yymm", "epoch_milliseconds", "epoch_seconds", "excel"}
+)
 _EARLIEST, _LATEST = 2005, 2040
 _CELL_LIMIT: Final = 64
 _MARKS: Final = ("€", "¥", "￥", "$", "元", "CNY", "RMB", "EUR", "USD")
-_NUMBER = re.compile(r"[0-9][0-9.,' \u00a0]*[0-9]|[0-9]")
+_NUMBER = re.compile(r"[0-9][0-9.,'\u2019 \u00a0\u2007\u2009\u202f]*[0-9]|\.?[0-9]+")
 _CJK = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 _SETTLED: Final = 200  # cells are enough to tell
+_NOISY: Final = 8  # decimals, which nobody writes by hand
+_ALIKE: Final = str.maketrans("\u00a0\u2007\u2009\u202f\u2019", "    '")
 
 
 def nearly_all(held: Sequence[bool]) -> bool:
@@ -72,6 +78,9 @@ class Style:
     leading_zeros: bool = False
     ambiguous: bool = False
     long_fraction: bool = False  # more decimals are written than an amount has
+    wide: bool = False  # full-width figures, or dashes that mean minus
+    bare_point: bool = False  # .50
+    binary_noise: bool = False  # 86.50000000000001
 
 
 class Facts:
@@ -158,12 +167,15 @@ def _style(cells: Sequence[str]) -> Style | None:
         decimal, thousands, frozenset(signs), frozenset(marks),
         max(decimals, int(written)), zeros, ambiguous,
         any(len(fraction) > 2 for fraction in fractions),
+        any(cell.translate(WIDE) != cell for cell in cells),
+        any(body.startswith(decimal) for body in bodies),
+        any(len(fraction.rstrip("0")) > _NOISY for fraction in fractions),
     )  # fmt: skip
 
 
 def _bare_number(cell: str, signs: set[str], marks: set[str]) -> str | None:
     """Take signs and currency marks off a number; None where something else is left."""
-    text = cell.strip()
+    text = cell.strip().translate(WIDE).translate(_ALIKE)
     for mark in _MARKS:
         if text.startswith(mark) or text.endswith(mark):
             marks.add(mark)
@@ -196,7 +208,7 @@ def _separators(bodies: Sequence[str]) -> tuple[str, str, bool]:
     others = sorted(points - {".", ","})
     if others:
         decimal = "," if "," in points else "."
-        return decimal, others[0].replace("\u00a0", " "), False
+        return decimal, others[0], False
     if points == {".", ","}:
         last = next((body for body in bodies if "." in body and "," in body), None)
         if last is not None:
@@ -232,9 +244,9 @@ def figure(cell: str, style: Style) -> Decimal | None:
     if body is None:
         return None
     if style.thousands:
-        body = body.replace(style.thousands, "").replace("\u00a0", "")
+        body = body.replace(style.thousands, "")
     body = body.replace(style.decimal, ".")
-    if not re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", body):
+    if not re.fullmatch(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+", body):
         return None
     value = Decimal(body)
     return -value if signs & {"leading", "trailing", "parentheses", "CR"} else value

@@ -46,7 +46,8 @@ _ROLES: Final[dict[Role, str]] = {
     "quantity": "用水量 用电量 用气量 用量 水量 电量 气量 峰电量 谷电量 尖电量 平电量 总电量"
     " 总用量 usage consumption quantity used kwh menge verbrauch waternum",
     "charge": "供水费 排水费 水费 污水费 污水处理费 水资源费 电费 峰电费 谷电费 气费 燃气费"
-    " 基本费 月租费 套餐费 附加费 垃圾费 违约金 滞纳金 优惠 fee charge waterfee dirtyfee",
+    " 基本费 月租费 套餐费 附加费 垃圾费 违约金 滞纳金 优惠 费用 费用金额 明细金额 fee charge"
+    " waterfee dirtyfee itemamount lineamount",
     "item_name": "项目 费用项目 费项 费用名称 收费项目 item itemname feename position",
     "original_no": "原账单号 原账单编号 originalno originalbillno",
     "early_until": "优惠截止日 优惠截止日期 earlyuntil discountuntil",
@@ -58,8 +59,8 @@ _ROLES: Final[dict[Role, str]] = {
     " lineno 已缴金额 余额 扣款账号 银行账号",
 }  # fmt: skip
 _TRADITIONAL: Final = str.maketrans(
-    "戶號帳單額賬電氣費應繳實發終開結稱編碼務聯繫區樓國際項備註計總數標誌狀態錄類別記錄間時期",
-    "户号账单额账电气费应缴实发终开结称编码务联系区楼国际项备注计总数标志状态录类别记录间时期",
+    "戶號帳單額賬電氣費應繳實發終開結稱編碼務聯繫區樓國際項備註計總數標誌狀態錄類別記錄間時期後歸屬週細",
+    "户号账单额账电气费应缴实发终开结称编码务联系区楼国际项备注计总数标志状态录类别记录间时期后归属周细",
 )
 _UNITS: Final = {
     "元": "yuan", "圆": "yuan", "rmb": "yuan", "cny": "yuan", "yuan": "yuan", "分": "fen",
@@ -78,6 +79,11 @@ class Meaning(NamedTuple):
     role: Role
     exact: bool
     word: str
+
+    @property
+    def rank(self) -> int:
+        """Where the word stands among its role's: the first is the plainest."""
+        return _ROLES[self.role].split().index(self.word)
 
 
 def bare(name: str) -> str:

@@ -321,7 +321,23 @@ def _several_rows(guesses: Sequence[Guess]) -> list[str]:
     alike = [g.name for g in guesses if g.holds in ("account_no", "bill_no", "billing_month")]
     why = "# likely: every row names one line of a bill"
     ask = f"{ASK}are the rows of a bill always together?"
-    return ["", f"[rows]  {why}", f"group_by = {text(alike)}", ask]
+    lines = ["", f"[rows]  {why}", f"group_by = {text(alike)}", ask]
+    if _repeats_amount(guesses):
+        lines.append('amount = "first"  # every row of a bill repeats its amount')
+    return lines
+
+
+def _repeats_amount(guesses: Sequence[Guess]) -> bool:
+    """Tell whether the rows of a bill say one amount: then it must not be added up."""
+    amount = next((guess for guess in guesses if guess.holds == "amount"), None)
+    keys = [g for g in guesses if g.holds in ("account_no", "bill_no", "billing_month")]
+    if amount is None or not keys:
+        return False
+    bills: dict[tuple[str, ...], list[str]] = {}
+    for *key, cell in zip(*(g.facts.aligned for g in (*keys, amount)), strict=False):
+        bills.setdefault(tuple(key), []).append(cell)
+    several = [cells for cells in bills.values() if len(cells) > 1]
+    return bool(several) and all(len(set(cells)) == 1 for cells in several)
 
 
 def _items(guesses: Sequence[Guess]) -> list[str]:

@@ -88,7 +88,7 @@ class EspiReader:
         self._check_service(nodes)
         start, end = read_period(summary)
         local = known.local_time(links, nodes) or SHANGHAI
-        from_on, to_on = local.day(start), local.day(end - 1)
+        from_on, to_on = local.days(start, end)
         lines = read_lines(summary)
         amount = read_amount(summary, lines)
         usage = read_usage(summary)

@@ -30,6 +30,16 @@ class LocalTime(NamedTuple):
             local += self.dst_offset
         return _EPOCH + timedelta(days=local // _DAY)
 
+    def days(self, start: int, end: int) -> tuple[date, date]:
+        """Return the first and the last day of a period that ends before the moment ``end``.
+
+        A writer that has days only and no clock gives midnights of UTC. By the clock of the place
+        these lie within a day, which two periods would share.
+        """
+        if not start % _DAY and not end % _DAY and (start + self.offset) % _DAY:
+            return UTC.day(start), UTC.day(end - 1)
+        return self.day(start), self.day(end - 1)
+
     def _is_summer(self, local: int) -> bool:
         if self.dst_starts is None or self.dst_ends is None or not self.dst_offset:
             return False
@@ -43,6 +53,7 @@ class LocalTime(NamedTuple):
         return not ends <= local < starts  # south of the equator
 
 
+UTC: Final = LocalTime(0)
 SHANGHAI: Final = LocalTime(8 * 3_600)
 
 

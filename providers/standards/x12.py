@@ -9,7 +9,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from core.errors import BillFileError
 from providers.formats.cells import shown
-from providers.formats.encodings import shown_encoding
+from providers.formats.encodings import DETECT, opened, shown_encoding
 from providers.formats.text import refuse_not_text
 
 _BLOCK: Final = 64 * 1024
@@ -108,7 +108,7 @@ class _Source:
     """The text of a stream, cut from its front."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
-        self._stream = stream
+        self._stream, _ = opened(stream, DETECT if encoding in _WESTERN else encoding)
         # What Western systems write is UTF-8 or, byte by byte, cp1252; else it is as agreed.
         self._encodings = ("utf-8", "cp1252") if encoding in _WESTERN else (encoding,)
         self._rest = b""  # bytes of a character that is not whole yet
@@ -252,11 +252,11 @@ class _Envelope:
         """
         if not self._last:
             raise BillFileError("the file is empty: send it again with its bills", line_no=1)
-        for opened, missing in ((self._st, "SE"), (self._gs, "GE"), (self._isa, "IEA")):
-            if opened is not None:
+        for left, missing in ((self._st, "SE"), (self._gs, "GE"), (self._isa, "IEA")):
+            if left is not None:
                 raise BillFileError(
-                    f"the file ends without the {missing} that closes {opened.name}"
-                    f" {shown(opened.get(2 if opened.name == 'ST' else 1))}: it was cut short; send"
+                    f"the file ends without the {missing} that closes {left.name}"
+                    f" {shown(left.get(2 if left.name == 'ST' else 1))}: it was cut short; send"
                     " it again",
                     line_no=self._last,
                 )
