@@ -151,9 +151,12 @@ _SEEN = HotStatement("""
 """)
 
 
-def note_seen(session: Session, token: str, *, now: datetime) -> None:
-    """Note that whoever a cookie belongs to is still there; their half hour begins anew."""
-    _SEEN.rows(session, {"token_hash": crypto.fingerprint(token), "now": now})
+def note_seen(token: str, *, now: datetime) -> None:
+    """Note that whoever a cookie belongs to is still there; their half hour begins anew.
+
+    A transaction of its own.
+    """
+    _SEEN.alone({"token_hash": crypto.fingerprint(token), "now": now})
 
 
 def list_sign_ins(

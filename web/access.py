@@ -31,7 +31,7 @@ from sqlmodel import Session
 
 from billing.files.webhooks import MAX_BODY_BYTES
 from core.clock import utc_now
-from core.db import acting, looking, transaction
+from core.db import looking, transaction
 from core.errors import NotAllowed, NotSignedIn
 from core.masking import mask_name
 from core.settings import settings
@@ -179,8 +179,7 @@ def _find(request: Request, session: Session) -> Caller:
     duties = duties_of(session, found.id) if found.role is Role.STAFF else frozenset()
     unread = 0 if _is_api(request) else count_unread(session, found.id)
     if found.to_note:
-        with acting() as session:
-            sign_in.note_seen(session, token, now=utc_now())
+        sign_in.note_seen(token, now=utc_now())
     return Caller(
         id=found.id, role=found.role, name_masked=mask_name(found.name),
         contact=found.contact or "", email=found.email, locale=found.locale,

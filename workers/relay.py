@@ -1,7 +1,8 @@
 """What follows from what: the one table *topic → jobs*, and the step that turns news into jobs.
 
 Events become job rows in the transaction that marks them relayed, each follower once (unique by
-event and task). Ringing comes after the commit, and a bell nobody hears is rung again.
+event and task). Ringing comes after the commit, and a bell nobody hears is rung again. A job that
+is due at once is born rung for: to note it afterwards would cost each of them another write.
 """
 
 from collections.abc import Iterator, Sequence
@@ -102,8 +103,10 @@ DUE_LATER = {"payments.resolve": timedelta(seconds=5)}
 RING_AGAIN = timedelta(seconds=30)
 # Rung for together when many are due, so that a job does not cost a message each. Files to import
 # take minutes: each is rung for alone.
-_TOGETHER = {Queue.PAYMENTS: 20, Queue.NOTICES: 20}
-_BELLS = 4  # so many messages at least, before any carries two jobs
+_TOGETHER = {Queue.PAYMENTS: 20, Queue.NOTICES: 100}
+# So many messages at least, before any carries two jobs: who asks far sides waits for each, and
+# others go on beside it. Telling waits for nobody, and costs the less the more is told at once.
+_BELLS = {Queue.PAYMENTS: 4, Queue.NOTICES: 1}
 _log = log.logger(__name__)
 
 _WAITING = HotStatement("""
@@ -115,12 +118,14 @@ _MAKE = HotStatement("""
     WITH relayed AS (
         UPDATE outbox_event SET relayed_at = :now WHERE id = ANY(:relayed)
     )
-    INSERT INTO job (task, subject_id, event_id, request_id, due_at, state, attempts)
-    SELECT *, 'waiting', 0
+    INSERT INTO job (task, subject_id, event_id, request_id, due_at, rung_at, state, attempts)
+    SELECT task, subject_id, event_id, request_id, due_at,
+           CASE WHEN due_at <= :now THEN CAST(:now AS timestamptz) END, 'waiting', 0
     FROM unnest(CAST(:tasks AS text[]), CAST(:subjects AS text[]), CAST(:events AS bigint[]),
                 CAST(:requests AS text[]), CAST(:due_ats AS timestamptz[]))
+         AS f (task, subject_id, event_id, request_id, due_at)
     ON CONFLICT (event_id, task) DO NOTHING
-    RETURNING id
+    RETURNING id, task, rung_at IS NOT NULL
 """)
 
 # The rows are chosen once, apart: chosen in a subquery, a plan that runs it again for another row
@@ -146,8 +151,22 @@ class Waiting(NamedTuple):
     request_id: str | None
 
 
-def relay(session: Session, *, now: datetime, limit: int = 500) -> int:
-    """Turn waiting events into jobs; returns how many events. A topic nobody lists is an error.
+class Due(NamedTuple):
+    """A job to ring for."""
+
+    id: int
+    task: str
+
+
+class Relayed(NamedTuple):
+    """How many events became jobs, and those jobs that are due: to be rung for after the commit."""
+
+    events: int
+    due: list[Due]
+
+
+def relay(session: Session, *, now: datetime, limit: int = 500) -> Relayed:
+    """Turn waiting events into jobs. A topic nobody lists is an error.
 
     Raises:
         KeyError: an event whose topic is not in FOLLOWS.
@@ -162,17 +181,20 @@ def relay(session: Session, *, now: datetime, limit: int = 500) -> int:
         "due_ats": [now + DUE_LATER.get(task, timedelta(0)) for task, _ in follows],
         "relayed": [event.id for event in events], "now": now,
     }  # fmt: skip
-    if events:
-        _MAKE.rows(session, values)
-    return len(events)
+    made = _MAKE.rows(session, values) if events else []
+    return Relayed(len(events), [Due(job_id, task) for job_id, task, is_due in made if is_due])
 
 
-def ring(*, now: datetime, limit: int = 500) -> int:
+def ring(*, now: datetime, limit: int = 500, new: Sequence[Due] = ()) -> int:
     """Ring for jobs that are due and not held: new ones, retries, and those whose worker died.
 
-    Redis being away costs delay and nothing else: the next round rings again.
+    Redis being away costs delay and nothing else: half a minute later they are rung for again.
+
+    Args:
+        new: those that ``relay`` has just made.
     """
-    due = _DUE.alone({"now": now, "again": now - RING_AGAIN, "limit": limit})
+    found = _DUE.alone({"now": now, "again": now - RING_AGAIN, "limit": limit})
+    due = [*new, *(Due(*row) for row in found)]
     try:
         for queue, job_ids in _bells(due):
             celery.send_task(bell(queue), args=[job_ids])
@@ -181,15 +203,15 @@ def ring(*, now: datetime, limit: int = 500) -> int:
     return len(due)
 
 
-def _bells(due: Sequence[tuple[int, str]]) -> Iterator[tuple[Queue, list[int]]]:
+def _bells(due: Sequence[Due]) -> Iterator[tuple[Queue, list[int]]]:
     """Divide jobs that are due, by id and task, into what is rung for at once: kind after kind.
 
     What is of one kind can be done as a set (``workers.jobs``).
     """
     by_queue: dict[Queue, list[int]] = {}
-    for task, job_id in sorted((task, job_id) for job_id, task in due):
+    for task, job_id in sorted((one.task, one.id) for one in due):
         by_queue.setdefault(Queue(task.partition(".")[0]), []).append(job_id)
     for queue, job_ids in by_queue.items():
-        size = min(_TOGETHER.get(queue, 1), 1 + len(job_ids) // _BELLS)
+        size = min(_TOGETHER.get(queue, 1), 1 + len(job_ids) // _BELLS.get(queue, 1))
         for start in range(0, len(job_ids), size):
             yield queue, job_ids[start : start + size]

@@ -73,7 +73,8 @@ def tick(*, now: datetime) -> int:
     """Do one round; returns how much there was to do."""
     with acting() as session:
         relayed = relay(session, now=now)
-    return relayed + ring(now=now) + lanes.ring(now=now) + schedule(now=now)
+    rung = ring(now=now, new=relayed.due) + lanes.ring(now=now)
+    return relayed.events + rung + schedule(now=now)
 
 
 def main() -> None:

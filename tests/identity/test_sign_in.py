@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
-from core.db import transaction
+from core.db import looking, transaction
 from core.errors import NotSignedIn, TooMany
 from identity.models import Person, Role, SignInCode, WebSession
 from identity.people import add_person
@@ -187,6 +187,12 @@ class TestManyAtOnce:
 
 
 class TestSessions:
+    @pytest.fixture
+    def session(self, city):
+        """Each statement commits by itself: who is there is noted by a transaction of its own."""
+        with looking() as session:
+            yield session
+
     @pytest.fixture(autouse=True)
     def _somebody(self, session, now):
         self.person = a_person(session, now)
@@ -198,7 +204,7 @@ class TestSessions:
         except NotSignedIn:
             return None
         if found.to_note:
-            note_seen(session, token or self.token, now=now)
+            note_seen(token or self.token, now=now)
         return session.get(Person, found.id)
 
     def test_a_cookie_brings_its_person(self, session, now):

@@ -3,6 +3,8 @@
 ``make weeks SEEDS=1000`` lives through more; ``tests/weeks`` says how one is made.
 """
 
+from functools import cache
+
 import pytest
 
 from payments.gateways.base import RefundOrder, RefundReply
@@ -19,7 +21,9 @@ SEEDS = range(1, 9)
 WITH_RETURNS = (12, 13, 2, 3, 16, 59)  # weeks in which money goes back more than once
 EAGER = (Manner(code="wallet", takes_twice=True, takes_late=True),)
 
+lived = cache(run)  # a week that was told by its seed is told the same again
 
+EVENTFUL = (1, 4, *SEEDS[1:])  # as weeks are now, all of what follows is in the first two
 # What has to happen in some week before they are enough: two are as a rule.
 LIVED_THROUGH = (
     "disputes won", "disputes lost", "cash booked by api", "cash suspended by api", "debits done",
@@ -30,13 +34,13 @@ LIVED_THROUGH = (
 @pytest.mark.timeout(900)
 def test_after_random_weeks_in_which_everything_happens_every_fen_is_accounted_for():
     missing = set(LIVED_THROUGH)
-    for seed in SEEDS:
-        happened = run(seed).counts
+    for seed in EVENTFUL:
+        happened = lived(seed).counts
         missing = {kind for kind in missing if not any(one.startswith(kind) for one in happened)}
         if not missing:
             break
 
-    assert not missing, f"no week of {SEEDS} has {missing}: choose other seeds"
+    assert not missing, f"no week of {EVENTFUL} has {missing}: choose other seeds"
 
 
 @pytest.mark.parametrize("seed", SEEDS[:2])
@@ -45,7 +49,8 @@ def test_a_week_of_payments_alone_accounts_for_every_fen_as_well(seed):
 
 
 def test_the_same_seed_is_the_same_week():
-    apart = [pair for pair in zip(run(1).story, run(1).story, strict=True) if len(set(pair)) > 1]
+    told = zip(lived(SEEDS[0]).story, run(SEEDS[0]).story, strict=True)
+    apart = [pair for pair in told if len(set(pair)) > 1]
 
     assert not apart, apart[:3]
 

@@ -10,7 +10,7 @@ from collections import Counter
 from sqlalchemy import text
 
 from core.clock import billing_date, utc_now
-from core.db import transaction
+from core.db import looking, transaction
 from payments.gateways.base import RefundState
 from payments.gateways.counter import CODE as COUNTER
 from payments.models import get_payment
@@ -46,7 +46,7 @@ def check_all(week: Week) -> None:
 
 
 def _rows(query: str, **values: object) -> list:
-    with transaction() as session:
+    with looking() as session:
         return list(session.execute(text(query), values).all())
 
 
@@ -90,7 +90,7 @@ def _check_jobs(week: Week) -> set[str]:
 
 
 def _check_verified(week: Week) -> None:
-    with transaction() as session:
+    with looking() as session:
         for check in verify(session):
             if not check.ok:
                 week.complain(f"{check.name}: {check.detail}")
@@ -235,7 +235,7 @@ def _views(week: Week) -> list[tuple[PaymentView, str, str | None]]:
     """Return every payment as its payer sees it, with its order number and gateway reference."""
     found = []
     for (payment_id,) in _rows("SELECT id FROM payment ORDER BY id"):
-        with transaction() as session:
+        with looking() as session:
             payment = get_payment(session, payment_id)
             today = billing_date(utc_now())
             shown = view(session, payment, gateway_name=payment.gateway, today=today)

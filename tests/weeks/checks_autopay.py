@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from core.db import transaction
+from core.db import looking
 from payments.autopay.rules import RETRY_DAYS
 from tests.weeks.agreed import Agreed
 from tests.weeks.week import Week
@@ -37,7 +37,7 @@ _DEBITS = """
 def check_autopay(week: Week) -> None:
     """Hold every debit against what its payer agreed to, and every run against its end."""
     agreed = {one.mandate_id: one for one in week.agreed}
-    with transaction() as session:
+    with looking() as session:
         debits = session.execute(text(_DEBITS)).all()
     days: dict[int, list[Any]] = {}
     for row in debits:
@@ -95,7 +95,7 @@ def _check_runs(week: Week) -> None:
              AND i.account_id = r.account_id AND i.bill_id = r.bill_id
         ORDER BY r.id
     """
-    with transaction() as session:
+    with looking() as session:
         rows = session.execute(text(query)).all()
     for row in rows:
         what = f"run {row.id} of bill {row.account_id}.{row.bill_id} is {row.state} {row.reason}"
@@ -111,7 +111,7 @@ def _check_runs(week: Week) -> None:
 
 def _check_ends(week: Week) -> None:
     """What is ended on one side is ended on the other."""
-    with transaction() as session:
+    with looking() as session:
         rows = session.execute(text("SELECT * FROM mandate ORDER BY id")).all()
     for row in rows:
         bank = row.gateway == week.bank.code
@@ -135,7 +135,7 @@ def _check_bank(week: Week) -> None:
         FROM collection_entry e JOIN payment p ON p.id = e.payment_id
         LEFT JOIN collection_batch b ON b.id = e.batch_id ORDER BY e.order_no
     """
-    with transaction() as session:
+    with looking() as session:
         rows = session.execute(text(query)).all()
     for row in rows:
         far = week.bank.entries.get(row.order_no)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from core.db import transaction
+from core.db import looking
 from payments.counter.models import CashState
 from payments.gateways.base import DisputeState
 from tests.weeks.steps_counter import take_in_file
@@ -13,7 +13,7 @@ from tests.weeks.week import Week
 
 
 def _rows(query: str, **values: object) -> list[Any]:
-    with transaction() as session:
+    with looking() as session:
         return list(session.execute(text(query), values).all())
 
 

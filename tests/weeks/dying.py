@@ -49,6 +49,11 @@ class Deaths:
             self.counted += 1
             raise Crash(where)
 
+    def commit(self) -> None:
+        """Pass the two points of a commit."""
+        self.point("before a commit")
+        self.point("after a commit")
+
     @contextmanager
     def watching(self, *engines: Engine) -> Iterator[None]:
         """Make every commit on a database two points: one before it and one after."""

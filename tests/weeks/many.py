@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy import event
+
 from cli.migrations import migrate
 from cli.servers import Servers, default_data_dir
 from core import db
@@ -35,6 +37,13 @@ def bind(url: str) -> None:
     """Prepare a database and bind this process to it."""
     migrate(url, today=NOW.date())
     db.bind(url)
+    for engine in db.engines():
+        event.listen(engine, "connect", _keep_statements)
+
+
+def _keep_statements(connection: Any, _record: Any) -> None:
+    """Have a statement parsed once: a week has some five hundred, and psycopg keeps a hundred."""
+    connection.prepare_threshold, connection.prepared_max = 1, None
 
 
 def live(url: str, first: int, count: int, every: int, news: Any) -> None:

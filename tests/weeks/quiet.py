@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from core.clock import BILLING_ZONE, utc_now
-from core.db import transaction
+from core.db import looking
 from tests.weeks.steps import banks_confirm, deliver, file_lands, relay_round
 from tests.weeks.steps_autopay import CLOCK_JOBS, schedule_only
 from tests.weeks.steps_counter import agents_finish
@@ -87,7 +87,7 @@ def _hear_all_news(week: Week) -> None:
 
 def _clock_due(*, until: datetime) -> datetime | None:
     """Return when autopay's jobs of the clock have something to do, if that is before a moment."""
-    with transaction() as session:
+    with looking() as session:
         rows = session.execute(_CLOCK).all()
     moments = [datetime.combine(row.day, row.at, BILLING_ZONE) for row in rows]
     return min((at for at in moments if at <= until), default=None)
@@ -101,7 +101,7 @@ def _bank_has_news(week: Week) -> bool:
 
 def _next_due(week: Week, until: datetime) -> datetime | None:
     """Return when something more happens; None when nothing will, or not before ``until``."""
-    with transaction() as session:
+    with looking() as session:
         undone = session.execute(_UNDONE).one()
     waiting = [books.next_due() for books in week.books.values()]
     clock_due = _clock_due(until=until)

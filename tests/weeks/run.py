@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import text
 
-from core.db import transaction
+from core.db import looking
 from tests.weeks.checks import check_all
 from tests.weeks.gateway_books import MANNERS, Manner
 from tests.weeks.quiet import quiet
@@ -59,7 +59,7 @@ def run(seed: int, *, plan: Plan = ALL, manners: tuple[Manner, ...] = MANNERS) -
             if week.wrong:
                 until = lines if act is check_all else len(week.story)
                 raise Broken(_message(week, until), week.story)
-        with transaction() as session:
+        with looking() as session:
             counts = Counter({row.what: row.times for row in session.execute(_COUNTS)})
         counts |= {"steps": len(week.story), "deaths": week.deaths.counted, "jobs": week.ran}
         return Told(seed=seed, story=week.story, counts=counts)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from billing.ledger import days
 from core.clock import billing_date, utc_now
-from core.db import transaction
+from core.db import acting, transaction
 from core.errors import Conflict, Invalid, NotAllowed, UpstreamUnavailable
 from payments import callbacks, opening, views
 from payments.gateways.base import CallbackKind
@@ -253,9 +253,9 @@ def file_lands(week: Week) -> None:
 def relay_round(week: Week) -> None:
     """The scheduler turns news into jobs, and rings for what is due."""
     with week.process("the scheduler"):
-        with transaction() as session:
-            relay(session, now=utc_now())
-        ring(now=utc_now())
+        with acting() as session:
+            relayed = relay(session, now=utc_now())
+        ring(now=utc_now(), new=relayed.due)
 
 
 def plan(week: Week) -> None:

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 
 from core.clock import utc_now
-from core.db import transaction
+from core.db import looking, transaction
 from core.errors import Conflict
 from core.settings import settings
 from payments.returns import staff_refunds, transfers
@@ -107,7 +107,7 @@ def confirm(week: Week, number: str) -> None:
 def staff_finish(week: Week) -> None:
     """Staff say of everything they had sent that it was, and approve what waits for it."""
     _, second = week.city.staff
-    with transaction() as session:
+    with looking() as session:
         waiting = {one.number for one in transfers.list_waiting(session)}
         proposed = session.execute(_PROPOSED).scalars().all()
     for number in week.wired:

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -12,11 +12,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import text
 
 from core import db
 from core.clock import utc_now
-from core.db import transaction
+from core.db import HotStatement, transaction
 from notifications.models import Lane
 from notifications.sending import handing
 from notifications.sending.carriers import ensure_known
@@ -46,6 +45,20 @@ KNOWN_FAILURES = (
     "NotFound: the gateway speaks of",  # an order, a refund: news of what we never asked for
     "are closed",  # the clock stepped back over midnight, and the day's books are closed
 )
+
+# What DISCARD ALL does, but for the plans. A lock of a process must die with it.
+_FORGET = "SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; RESET ALL"
+_HOW = HotStatement("SELECT id, task, subject_id, state, last_error FROM job WHERE id = ANY(:ids)")
+
+
+class JobRow(NamedTuple):
+    """How a job went."""
+
+    id: int
+    task: str
+    subject_id: str
+    state: str
+    last_error: str | None
 
 
 class Plan(NamedTuple):
@@ -165,14 +178,13 @@ class Week:
         except Crash as where:
             self.tell(f"{what} dies {where}")
             start.outside.cache_clear()
-            db.hang_up()  # a lock its connections held must die with them
+            _let_go()
 
     def run_jobs(self, job_ids: list[int]) -> None:
         """Have a worker hear a bell, and see how the jobs it is for went."""
         with self.process(f"the worker of jobs {job_ids}"):
             self.ran += jobs.run(*job_ids)
-        for job_id in job_ids:
-            self._look_at_job(job_id)
+        self._look_at_jobs(job_ids)
 
     def hand_over(self) -> None:
         """Have a worker hand over what is due, a notice at a time: a seed knows no race."""
@@ -183,18 +195,17 @@ class Week:
                 ):
                     pass
 
-    def _look_at_job(self, job_id: int) -> None:
-        with transaction() as session:
-            row = session.execute(
-                text(
-                    "SELECT task, subject_id, state, attempts, last_error FROM job WHERE id = :id"
-                ),
-                {"id": job_id},
-            ).first()
-        if row is None:
-            return
+    def _look_at_jobs(self, job_ids: list[int]) -> None:
+        with db.looking() as session:
+            found = {row[0]: JobRow(*row) for row in _HOW.rows(session, {"ids": job_ids})}
+        for job_id in job_ids:
+            self.deaths.commit()  # whoever waits meanwhile may die at each
+            if job_id in found:
+                self._look_at_job(found[job_id])
+
+    def _look_at_job(self, row: JobRow) -> None:
         error = row.last_error or ""
-        self.tell(f"job {job_id} {row.task} {row.subject_id}: {row.state} {error[:150]}".rstrip())
+        self.tell(f"job {row.id} {row.task} {row.subject_id}: {row.state} {error[:150]}".rstrip())
         named = error.split(":")[0]
         failed = named.isidentifier() and named[:1].isupper() and row.state in {"waiting", "dead"}
         if failed and not any(known in error for known in KNOWN_FAILURES):
@@ -239,6 +250,19 @@ class Week:
             self.clock.pass_seconds(self.dice.randint(1_800, 60_000) * (self.length // LENGTH))
 
 
+def _let_go() -> None:
+    """Have the server forget what a process that died held on its connections.
+
+    Closed, they were made anew, and every statement planned anew.
+    """
+    for engine in db.engines():
+        with ExitStack() as held:
+            for _ in range(engine.pool.checkedin()):  # type: ignore[attr-defined]
+                one = held.enter_context(engine.connect()).connection.driver_connection
+                one.execute(_FORGET)
+                one.commit()  # no commit of anybody's: it is no point at which others die
+
+
 class _NoBell:
     """Where the relay rings: a list, which a flush of Redis empties."""
 
@@ -279,6 +303,7 @@ def world_of(
         undo.callback(start.outside.cache_clear)
         undo.enter_context(week.deaths.watching(*db.engines()))
         undo.enter_context(instead(jobs, "TURN_SECONDS", math.inf))  # a seed knows no real time
+        undo.enter_context(instead(jobs, "_heartbeat", lambda: nullcontext([])))  # a beat is 20 s
         undo.enter_context(instead(handing, "time", SimpleNamespace(monotonic=lambda: 0)))
         undo.enter_context(instead(handing, "_senders", _NoThreads()))
         with transaction() as session:

@@ -28,7 +28,7 @@ def announce(topic, subject_id="7", *, now, times=1):
 
 def relay_all(now, limit=500):
     with transaction() as session:
-        return relay(session, now=now, limit=limit)
+        return relay(session, now=now, limit=limit).events
 
 
 def jobs():
@@ -141,6 +141,32 @@ class TestRing:
 
         assert [rung(bell, one) for one in ("payments", "bills")] == [40, 40]
         assert (bell.llen("payments"), bell.llen("bills")) == (4, 40)
+
+    def test_news_that_became_a_job_is_rung_for_at_once_and_noted(self, bell, now):
+        announce("payment.paid", now=now, times=3)
+        with transaction() as session:
+            due = relay(session, now=now).due
+
+        assert ring(now=now, new=due) == 3
+        assert rung(bell, "notices") == 3
+        assert {the_job(one.id).rung_at for one in due} == {now}
+        assert ring(now=now) == 0
+
+    def test_news_whose_bell_was_never_rung_is_rung_for_after_thirty_seconds(self, bell, now):
+        announce("payment.paid", now=now)
+        relay_all(now)  # and its scheduler is killed
+
+        assert ring(now=now + RING_AGAIN) == 0
+        assert ring(now=now + RING_AGAIN + timedelta(milliseconds=1)) == 1
+        assert rung(bell, "notices") == 1
+
+    def test_what_is_told_together_shares_one_message(self, bell, now):
+        for at in range(40):
+            a_job("notices.receipt", str(at), due_at=now)
+
+        ring(now=now)
+
+        assert (rung(bell, "notices"), bell.llen("notices")) == (40, 1)
 
     def test_a_new_payment_is_left_to_its_request_for_a_moment(self, bell, now):
         announce("payment.created", now=now)
