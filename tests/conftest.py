@@ -1,9 +1,10 @@
 """Real servers for every test: one PostgreSQL and one Redis a run, thrown away afterwards."""
 
+import gc
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,17 @@ LONGEST = (
     "workers/test_worker.py", "billing/test_late_fees.py", "workers/test_sftp_server.py",
     "cli/test_days.py", "workers/test_books.py", "cli/test_demo.py",
 )  # fmt: skip
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """While tests are made by the thousand, and among them later, look for nothing to let go."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,13 +4,15 @@ No push service is reached from here: what one would bring is handed to the work
 """
 
 import json
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from core.db import transaction
 from core.settings import Environment
 from notifications.choice.preferences import list_points
+from tests.chromium import opened_whole
 from tests.factories import a_person
 from tests.notifications.channels.push_far import FarBrowser
 from tests.notifications.channels.test_push import configured
@@ -36,6 +38,12 @@ SUBSCRIBES = """told => {
     };
     PushManager.prototype.getSubscription = async () => told.had ? made : null;
 }"""
+
+
+@pytest.fixture(scope="module")
+def whole(chromium) -> Iterator[Browser]:
+    with opened_whole(chromium) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -141,7 +149,14 @@ class TestOffline:
                 assert fits(page)
 
 
-class TestInstalling:
+class InTheWholeBrowser:
+    @pytest.fixture
+    def phone(self, whole, web, push):
+        with resident(whole, web, a_person()) as opened:
+            yield opened
+
+
+class TestInstalling(InTheWholeBrowser):
     def test_the_browser_finds_nothing_that_stands_against_it(self, phone):
         page = phone.new_page()
         at_work(page)
@@ -193,7 +208,7 @@ class Worker:
         raise AssertionError(found)
 
 
-class TestNotifications:
+class TestNotifications(InTheWholeBrowser):
     @pytest.fixture
     def worker(self, phone):
         phone.grant_permissions(["notifications"])

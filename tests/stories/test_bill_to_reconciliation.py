@@ -14,11 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from core.clock import add_months, billing_date, utc_now
 from core.money import parse_yuan
-from tests.stories.town import CHROMIUM, ROOT, Town, eventually, sign_in, without_night
+from tests.chromium import opened
+from tests.stories.town import ROOT, Town, eventually, sign_in, without_night
 
 COMPANIES = {"water": "城市自来水", "power": "城市电力", "gas": "城市燃气", "telecom": "城市电信"}
 RESIDENT, NEIGHBOUR, STAFF = "19900000001", "19900000002", "staff@citybill.example"
@@ -50,14 +51,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: install Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
+    with opened() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import pytest
 from lxml import etree
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from pypdfium2 import PdfDocument
 
 from core.clock import BILLING_ZONE, utc_now
 from core.money import format_yuan, parse_yuan, yuan_text
-from tests.stories.town import CHROMIUM, Town, eventually, sign_in
+from tests.chromium import opened
+from tests.stories.town import Town, eventually, sign_in
 
 STAFF, COLLEAGUE = "staff@citybill.example", "staff2@citybill.example"
 DESK = {"width": 1280, "height": 900}
@@ -79,14 +80,8 @@ def town() -> Iterator[OldTown]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: install Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
+    with opened() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,17 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from sqlalchemy import create_engine, text
 
 from cli.serve import WORKERS, worker
 from core.clock import BILLING_ZONE, add_months, billing_date, utc_now
 from core.db import sqlalchemy_url
 from notifications.channels.base import Fate
+from tests.chromium import opened
 from tests.notifications.channels.http_far import Asked
 from tests.notifications.channels.sms_http_far import RECEIPT_SECRET, SECRET, SmsHttpFar
-from tests.stories.town import CHROMIUM, ROOT, Town, eventually, sign_in
+from tests.stories.town import ROOT, Town, eventually, sign_in
 
 COMPANIES = ("water", "power", "gas", "telecom")
 RESIDENT, MAIL = "19900000001", "resident1@citybill.example"
@@ -167,14 +168,8 @@ def town(files: dict[str, list[Path]]) -> Iterator[TalkingTown]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: install Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
+    with opened() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

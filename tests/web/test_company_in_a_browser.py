@@ -1,6 +1,5 @@
 """The utility's pages in a real browser: sending a file with its progress, by hand and by mouse."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import text
 
 from core.clock import utc_now
@@ -18,31 +17,28 @@ from core.settings import Environment, settings
 from identity import sign_in
 from identity.models import Role
 from identity.people import get_person
+from tests.chromium import opened
 from tests.factories import a_person
 from tests.web.test_company import TORN
 from workers.tasks import bills
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 pytestmark = pytest.mark.usefixtures("city")
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: install Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
+    with opened() as browser:
+        yield browser
 
 
 @pytest.fixture
-def web(app: FastAPI, city: str) -> Iterator[str]:
+def web(app: FastAPI, city: str, chromium: Browser) -> Iterator[str]:
+    """Where it is served; what a test leaves open is closed, for its pages go on asking."""
     with serving(app) as url:
         yield url
+        for left in chromium.contexts:
+            left.close()
 
 
 @contextmanager

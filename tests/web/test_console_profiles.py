@@ -3,14 +3,10 @@
 import csv
 import io
 import re
-import shutil
-from collections.abc import Iterator
 from html import unescape
 
 import pytest
 from lxml import html
-from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import sync_playwright
 
 from core.clock import utc_now
 from core.db import transaction
@@ -24,12 +20,12 @@ from tests.factories import a_person
 from tests.providers.files import GAS, POWER, WATER
 from tests.web.conftest import Browser, a_browser, signed_in
 from tests.web.forms import text_of
-from tests.web.test_company_in_a_browser import DESK, PHONE, web
+from tests.web.test_company_in_a_browser import DESK, PHONE, chromium, web
 from web.pages.console import companies
 from web.pages.console.profiles import masked_raw
 
 pytestmark = pytest.mark.usefixtures("city")
-assert web  # a fixture of the other browser tests
+__all__ = ["chromium", "web"]
 
 SAMPLE = POWER.file({}, {"户号": "3100000000002", "账单编号": "P-202610-2"})
 FACTS = {
@@ -307,21 +303,6 @@ class TestMasking:
         assert "李瑋" not in shown
         assert row.record.account_no not in shown
         assert "2026-10-31" in shown
-
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chromium]:
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: install Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])

@@ -53,12 +53,14 @@ def in_twos(monkeypatch):
 def notes() -> list[tuple[Any, ...]]:
     """What was told of the latest file's rows: after which, up to which, how many unchanged."""
     with transaction() as session:
-        found = session.execute(text("""
+        found = session.execute(
+            text("""
             SELECT (facts ->> 'after_row')::int, (facts ->> 'upto_row')::int,
                    (facts ->> 'unchanged')::int
             FROM outbox_event WHERE topic = 'bills.recorded'
             AND subject_id::bigint = (SELECT max(id) FROM bill_file) ORDER BY id
-        """))
+        """)
+        )
         return [tuple(row) for row in found]
 
 
