@@ -31,7 +31,7 @@ from core.clock import add_months
 from core.keys import month_range, named_key
 
 ROOT = Path(__file__).parents[1]
-FIRST_MONTH = date(2026, 1, 1)
+FIRST_MONTH = date(2016, 1, 1)  # so long ago that the bills of many turns have been issued
 _PROVIDER = "water"
 
 
