@@ -30,9 +30,13 @@ def check(file: Path, profile: Path, *, rows: int) -> Trial:
         return try_out(load_profile(profile), stream, rows=rows)
 
 
-def print_trial(trial: Trial) -> None:
-    """Print a file's first rows, raw and as they would land, and every complaint."""
-    console = Console(highlight=False)
+def print_trial(trial: Trial, *, aside: bool = False) -> None:
+    """Print a file's first rows, raw and as they would land, and every complaint.
+
+    Args:
+        aside: to standard error, beside a text that somebody may be keeping.
+    """
+    console = Console(highlight=False, stderr=aside)
     console.print(escape(trial.found))
     if trial.heading is not None:
         console.print(f"file number {escape(trial.heading)}")
@@ -126,14 +130,14 @@ def proposed(
 
 
 def print_proposal(proposal: Proposal, trial: Trial | None, out: Path | None) -> None:
-    """Print the TOML, what it makes of the sample and what is still open."""
+    """Print the TOML and, to standard error, what it makes of the sample and what is open."""
     if out is None:
         Console(soft_wrap=True, highlight=False).print(escape(proposal.text), end="")
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=True)
     if out is not None:
         console.print(f"written to {escape(str(out))}: read it before anything else")
     if trial is not None:
-        print_trial(trial)
+        print_trial(trial, aside=True)
     if proposal.fault is not None:
         console.print(f"[bold]not a whole profile yet[/] {escape(proposal.fault or '')}")
     console.print(f"{len(proposal.questions)} questions for the company: {_ASK_HINT}")

@@ -95,8 +95,16 @@ class TestAProposal:
 
         assert done.returncode == 0
         assert "# ASK THE COMPANY: phone: customer service" in done.stdout
-        assert "2 bills would land" in done.stdout
-        assert "code: is missing" in done.stdout
+        assert "2 bills would land" in done.stderr
+        assert "code: is missing" in done.stderr
+
+    def test_can_be_kept_by_the_shell(self, citybill, sample, tmp_path):
+        kept = tmp_path / "kept.toml"
+        kept.write_text(citybill("profile", "propose", sample, *SPRING).stdout)
+
+        done = citybill("profile", "check", sample, "--profile", kept)
+
+        assert done.returncode == 0, done.stderr
 
     def test_prints_one_object(self, citybill, sample):
         told = json.loads(citybill("profile", "propose", sample, *SPRING, "--json").stdout)
