@@ -7,12 +7,10 @@ what comes after a correction must be compared with what the correction leaves.
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
-from types import TracebackType
-from typing import Self
 
 from billing.files import arrivals
 from billing.files.held import held
-from billing.files.landing import LANES, LIGHTLY, Landing
+from billing.files.landing import IN_THE_WAY, LANES, LIGHTLY, Landing
 from core.db import connection, transaction
 
 
@@ -25,15 +23,8 @@ class Ahead:
         self._asked: list[Future[bool]] = []
         self._differs = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Look no further, and wait for what is being looked at."""
         self._pool.shutdown(cancel_futures=True)
 
     def look(self, chunk_no: int) -> None:
@@ -43,7 +34,7 @@ class Ahead:
 
     def known(self) -> int:
         """Look no further; returns how many chunks from the first on we hold to the letter."""
-        self._pool.shutdown(cancel_futures=True)
+        self.close()
         looked = takewhile(lambda one: not one.cancelled(), self._asked)
         return sum(1 for _ in takewhile(lambda one: one.result(), looked))
 
@@ -52,9 +43,12 @@ class Ahead:
             return False
         chunk = self._landing.chunk(chunk_no)
         if arrivals.may_be_new(chunk) and not chunk.rows["reading"].count():
-            with connection() as own, transaction(on=own) as session:
-                session.execute(LIGHTLY)
-                same = held(session, chunk)
+            try:
+                with connection() as own, transaction(on=own) as session:
+                    session.execute(LIGHTLY)
+                    same = held(session, chunk)
+            except IN_THE_WAY:  # a month is being made, say: the lanes will see
+                same = None
             if same is not None and not same.renamed:
                 return True
         self._differs = True

@@ -9,7 +9,7 @@ nothing. One company's files are imported one after the other.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -191,7 +191,7 @@ def _read(landing: Landing, file: Iterator[Heading | Bulk]) -> int:
     Raises:
         BillFileError: the reader refuses the file.
     """
-    with Ahead(landing) as ahead:
+    with closing(Ahead(landing)) as ahead:
         landing.staged.read(file, kept=ahead.look)
         return ahead.known()
 

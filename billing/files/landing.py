@@ -36,7 +36,7 @@ LANES: Final = 2  # beside two, the database has no core left
 Progress = Callable[[int, int], None]
 
 # Another's key, or a wait for one that may be a lane's of ours: such a chunk is landed alone.
-_MET = (
+IN_THE_WAY = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
@@ -177,11 +177,11 @@ def _try(
                 return True
         except GiveWay:
             continue
-        except _MET:
+        except IN_THE_WAY:
             landing.meets = True
             return False
         except DBAPIError as wrong:
-            if not isinstance(wrong.orig, _MET):
+            if not isinstance(wrong.orig, IN_THE_WAY):
                 raise
             landing.meets = True
             return False

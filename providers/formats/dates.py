@@ -20,20 +20,10 @@ DateFormat = Literal[
     "datetime", "epoch_seconds", "epoch_milliseconds", "excel", "yyyy", "m", "mm",
 ]  # fmt: skip
 # Layouts that name no day: a month becomes its first day.
-MONTHLY: Final = frozenset(
-    {
-        "yyyymm",
-        "yyyy-mm",
-        "yyyy年mm月",
-        "yyyy/mm",
-        "yyyy.mm",
-        "mm/yyyy",
-        "mon-yyyy",
-        "yymm",
-        "m",
-        "mm",
-    }
-)
+MONTHLY: Final = frozenset((
+    "yyyymm", "yyyy-mm", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy", "mon-yyyy", "yymm", "m",
+    "mm",
+))  # fmt: skip
 _EXAMPLES: Final[dict[DateFormat, str]] = {
     "yyyymmdd": "20261101",
     "yyyy-mm-dd": "2026-11-01",

@@ -324,6 +324,7 @@ def _several_rows(guesses: Sequence[Guess]) -> list[str]:
     lines = ["", f"[rows]  {why}", f"group_by = {text(alike)}", ask]
     if _repeats_amount(guesses):
         lines.append('amount = "first"  # every row of a bill repeats its amount')
+        lines.append(f"{ASK}is that the amount of the whole bill, and not of each row?")
     return lines
 
 

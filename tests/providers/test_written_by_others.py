@@ -73,7 +73,7 @@ def proposed(data: str | bytes, *, told: tuple[str, str] = ("", "")) -> list[Bil
     profile = parse_profile(proposal(data).text.replace(*told), "the proposal")
     found = read(data, profile)
     assert all(isinstance(row, BillRecord) for row in found), found
-    return found  # type: ignore[return-value]
+    return found
 
 
 def refusal(data: str | bytes, profile: Profile) -> BillFileError:
@@ -300,7 +300,10 @@ class TestSeveralRows:
         return "".join(",".join(row) + "\n" for row in [head, *rows])
 
     def test_that_repeat_the_amount_of_their_bill_are_not_added_up(self):
-        assert fen(proposed(self.data("86.50"))) == [8650] * len(BILLS)
+        data = self.data("86.50")
+
+        assert fen(proposed(data)) == [8650] * len(BILLS)
+        assert any("amount of the whole bill" in asked for asked in proposal(data).questions)
 
     def test_a_count_that_is_nearly_right_is_taken_for_one(self):
         rows = "".join("D|" + "|".join(bill.cells(at)) + "\n" for at, bill in enumerate(BILLS))

@@ -257,7 +257,7 @@ def _let_go() -> None:
     """
     for engine in db.engines():
         with ExitStack() as held:
-            for _ in range(engine.pool.checkedin()):  # type: ignore[attr-defined]
+            for _ in range(engine.pool.checkedin()):
                 one = held.enter_context(engine.connect()).connection.driver_connection
                 one.execute(_FORGET)
                 one.commit()  # no commit of anybody's: it is no point at which others die

@@ -3,6 +3,7 @@
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ class AtOnce(Executor):
         done: Future[Any] = Future()
         try:
             done.set_result(fn(*args, **kwargs))
-        except RuntimeError as wrong:
+        except (RuntimeError, psycopg.Error) as wrong:
             done.set_exception(wrong)
         return done
 
@@ -134,6 +135,15 @@ class TestRowsWeHold:
         with transaction() as session:
             newest = text("SELECT status, rows_done FROM bill_file ORDER BY id DESC LIMIT 1")
             assert tuple(session.execute(newest).one()) == (BillFileStatus.REFUSED, 0)
+
+    def test_land_as_ever_when_a_lock_is_in_the_way(self, monkeypatch):
+        def locked(*_: Any) -> None:
+            raise psycopg.errors.LockNotAvailable
+
+        bring_in("water", *self.ROWS)
+        monkeypatch.setattr("billing.files.ahead.held", locked)
+
+        assert bring_in("water", *self.ROWS).unchanged == 5
 
     def test_stop_the_import_when_they_cannot_be_compared(self, monkeypatch):
         def broken(*_: Any) -> None:

@@ -145,6 +145,7 @@ SENTENCES: Final = (
     "all flags there are, and which of them mean 'cancel'",
     "bill, cancel or remind?",
     "are the rows of a bill always together?",
+    "is that the amount of the whole bill, and not of each row?",
     "what do the lines that begin with %(a)s say?",
     "are these the lines of a bill (%(a)s)? Then:",
     "what else is in the amount?",
