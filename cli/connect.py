@@ -5,14 +5,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from cli.migrations import migrate
-from cli.servers import Servers, default_data_dir
 from core import db, log
 from core.clock import billing_date, utc_now
 from core.settings import settings
 from payments.reconciliation.source_terms import agree
 from providers.registry import add_folder
+
+if TYPE_CHECKING:  # loaded for those who have no servers of their own: a tenth of a command's start
+    from cli.servers import Servers
 
 CHECKOUT = Path(__file__).parents[1]
 _NOTE = "serve.json"
@@ -20,7 +24,7 @@ _NOTE = "serve.json"
 
 def data_dir() -> Path:
     """Return the folder of the embedded servers."""
-    return settings().data_dir or default_data_dir(CHECKOUT)
+    return settings().data_dir or Path(resolve_name("cli.servers:default_data_dir")(CHECKOUT))
 
 
 @contextmanager
@@ -71,7 +75,7 @@ def connected() -> Iterator[None]:
         yield
         db.hang_up()
         return
-    with Servers(data_dir()) as servers:
+    with resolve_name("cli.servers:Servers")(data_dir()) as servers:
         read_note(data_dir())
         add_companies()
         use(servers)
@@ -80,7 +84,7 @@ def connected() -> Iterator[None]:
         db.hang_up()
 
 
-def use(servers: Servers) -> None:
+def use(servers: "Servers") -> None:
     """Point this process and its children at embedded servers, and migrate."""
     servers.create_database("citybill")
     os.environ["CITYBILL_DATABASE_URL"] = servers.database_url()

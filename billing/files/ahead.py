@@ -5,43 +5,57 @@ refused has changed nothing by it. It stops at the first chunk that would write 
 what comes after a correction must be compared with what the correction leaves.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import takewhile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import polars as pl
+
+from billing.corrections import Chunk
 from billing.files import arrivals
 from billing.files.held import held
 from billing.files.landing import IN_THE_WAY, LANES, LIGHTLY, Landing
+from billing.files.staging import never_spared
 from core.db import connection, transaction
 
 
 class Ahead:
-    """Compares the chunks it is told of, in as many threads as an import has lanes."""
+    """Compares chunks, in as many threads as an import has lanes.
+
+    ``known``: how many chunks from the first on we hold to the letter, of those that were waited
+    for.
+    """
 
     def __init__(self, landing: Landing) -> None:
         self._landing = landing
         self._pool = ThreadPoolExecutor(LANES, thread_name_prefix="ahead")
-        self._asked: list[Future[bool]] = []
         self._differs = False
+        self.known = 0
 
     def close(self) -> None:
         """Look no further, and wait for what is being looked at."""
         self._pool.shutdown(cancel_futures=True)
 
-    def look(self, chunk_no: int) -> None:
-        """Compare the next chunk, which is on disk now, when there is time for it."""
-        if not self._differs:
-            self._asked.append(self._pool.submit(self._is_held, chunk_no))
+    def look(self, chunk_no: int, rows: pl.DataFrame) -> Callable[[], bool]:
+        """Compare the next chunk when there is time for it.
 
-    def known(self) -> int:
-        """Look no further; returns how many chunks from the first on we hold to the letter."""
-        self.close()
-        looked = takewhile(lambda one: not one.cancelled(), self._asked)
-        return sum(1 for _ in takewhile(lambda one: one.result(), looked))
+        Returns:
+            What waits for that, and tells whether we hold this chunk and all before it. Chunks are
+            to be waited for in their order.
+        """
+        if self._differs:
+            return never_spared
+        asked = self._pool.submit(self._is_held, self._landing.chunk(chunk_no, rows))
 
-    def _is_held(self, chunk_no: int) -> bool:
+        def is_known() -> bool:
+            if self.known == chunk_no and asked.result():
+                self.known += 1
+            return self.known > chunk_no
+
+        return is_known
+
+    def _is_held(self, chunk: Chunk) -> bool:
         if self._differs:
             return False
-        chunk = self._landing.chunk(chunk_no)
         if arrivals.may_be_new(chunk) and not chunk.rows["reading"].count():
             try:
                 with connection() as own, transaction(on=own) as session:

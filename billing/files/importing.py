@@ -192,8 +192,8 @@ def _read(landing: Landing, file: Iterator[Heading | Bulk]) -> int:
         BillFileError: the reader refuses the file.
     """
     with closing(Ahead(landing)) as ahead:
-        landing.staged.read(file, kept=ahead.look)
-        return ahead.known()
+        landing.staged.read(file, look=ahead.look)
+        return ahead.known
 
 
 def _land(landing: Landing, held: Connection, *, progress: Progress) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+import polars as pl
 import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -60,10 +61,9 @@ class Landing:
     first: int = 0  # the chunks before it need no landing: `note_known`
     meets: bool = False
 
-    def chunk(self, chunk_no: int) -> corrections.Chunk:
+    def chunk(self, chunk_no: int, rows: pl.DataFrame) -> corrections.Chunk:
         """Return a chunk as corrections know it."""
         after = self.staged.landed + chunk_no * self.staged.chunk_rows
-        rows = self.staged.chunk(chunk_no)
         ids = rows["id"].append(rows["original_id"].drop_nulls())
         return corrections.Chunk(
             bill_file_id=self.bill_file_id,
@@ -134,7 +134,7 @@ def _lane(landing: Landing, turns: Turns) -> None:
 
 def _run_lane(landing: Landing, turns: Turns, own: Connection) -> None:
     while (chunk_no := turns.take()) is not None:
-        chunk = landing.chunk(chunk_no)
+        chunk = landing.chunk(chunk_no, landing.staged.chunk(chunk_no))
         ways = _ways(landing, chunk)
         if not any(_try(way, landing, turns, own, chunk, chunk_no) for way in ways):
             _land_alone(landing, turns, own, chunk, chunk_no)

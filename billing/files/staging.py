@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
@@ -40,9 +41,17 @@ ROWS: Final = pl.Schema(
 NO_ROWS: Final = ROWS.to_frame()
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # or half of a character
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
+_IN_HAND: Final = 4  # chunks: as many as are compared at a time, and as many to go on with
 _SELDOM: Final = ("original_no", "original_id", "pay_terms", "reading")
 # A reject's raw text may hold anything but NUL.
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
+
+Look = Callable[[int, pl.DataFrame], Callable[[], bool]]
+
+
+def never_spared() -> bool:
+    """Have a chunk kept, as all are that nobody looks at."""
+    return False
 
 
 class Staged:
@@ -56,7 +65,8 @@ class Staged:
     def __init__(self, chunk_rows: int, landed: int = 0) -> None:
         # Without a name from the start: a killed import leaves nobody's bills lying about.
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
-        self._places: list[tuple[int, int]] = []
+        self._places: list[tuple[int, int] | None] = []
+        self._in_hand: deque[tuple[pl.DataFrame, Callable[[], bool]]] = deque()
         self._rejects = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._waiting: list[pl.DataFrame] = []
         self._skip, self.landed, self.chunk_rows = landed, landed, chunk_rows
@@ -77,12 +87,13 @@ class Staged:
         self._rejects.close()
 
     def read(
-        self, file: Iterator[Heading | Bulk], kept: Callable[[int], None] = lambda chunk_no: None
+        self, file: Iterator[Heading | Bulk], look: Look = lambda no, rows: never_spared
     ) -> None:
         """Take in a whole file.
 
         Args:
-            kept: told of each chunk that can be had from now on.
+            look: told of each chunk; what it returns is asked a little later, chunk after chunk,
+                whether that one need not be kept: it cannot be had then.
 
         Raises:
             BillFileError: the reader refuses the file.
@@ -95,18 +106,19 @@ class Staged:
                     continue
                 if taking is not None:
                     taking.result()
-                taking = beside.submit(self._take, part, kept)
+                taking = beside.submit(self._take, part, look)
             if taking is not None:
                 taking.result()
-        self._write(kept, full_only=False)
+        self._part(look, full_only=False)
+        self._settle(in_hand=0)
 
-    def _take(self, part: Bulk, kept: Callable[[int], None]) -> None:
+    def _take(self, part: Bulk, look: Look) -> None:
         rows = self._rows(part)
         self._note_months(rows)
         self.rows += rows.height
         self._waiting.append(rows.slice(self._skip))
         self._skip = max(self._skip - rows.height, 0)
-        self._write(kept, full_only=True)
+        self._part(look, full_only=True)
 
     def reject_lines(self) -> Iterator[str]:
         """Yield what does not land as COPY takes it in: number, line, column, reason, raw."""
@@ -115,7 +127,9 @@ class Staged:
 
     def chunk(self, chunk_no: int) -> pl.DataFrame:
         """Return a chunk's rows in file order; the columns are those of ``ROWS``."""
-        at, size = self._places[chunk_no]
+        place = self._places[chunk_no]
+        assert place is not None, "that chunk was spared"
+        at, size = place
         return pl.read_ipc(os.pread(self._file.fileno(), size, at))
 
     @property
@@ -127,20 +141,30 @@ class Staged:
         for month, issued_on in months.iter_rows():
             self.months[month] = min(issued_on, self.months.get(month, issued_on))
 
-    def _write(self, kept: Callable[[int], None], *, full_only: bool) -> None:
+    def _part(self, look: Look, *, full_only: bool) -> None:
+        """Divide what waits into chunks."""
         waiting = sum(rows.height for rows in self._waiting)
         if waiting == 0 or (full_only and waiting < self.chunk_rows):
             return
         rows, at = pl.concat(self._waiting), 0
         while rows.height - at >= (self.chunk_rows if full_only else 1):
             chunk = rows.slice(at, self.chunk_rows)
-            start = self._file.tell()
-            chunk.write_ipc(self._file, compression="lz4")
-            self._file.flush()
-            self._places.append((start, self._file.tell() - start))
-            kept(len(self._places) - 1)
+            self._in_hand.append((chunk, look(len(self._places) + len(self._in_hand), chunk)))
+            self._settle(in_hand=_IN_HAND)
             at += chunk.height
         self._waiting = [rows.slice(at)]
+
+    def _settle(self, *, in_hand: int) -> None:
+        """Keep the oldest chunks, or spare them, until so many are left in hand."""
+        while len(self._in_hand) > in_hand:
+            chunk, is_spared = self._in_hand.popleft()
+            self._places.append(None if is_spared() else self._write(chunk))
+
+    def _write(self, chunk: pl.DataFrame) -> tuple[int, int]:
+        start = self._file.tell()
+        chunk.write_ipc(self._file, compression="lz4")
+        self._file.flush()
+        return start, self._file.tell() - start
 
     def _rows(self, part: Bulk) -> pl.DataFrame:
         """Return a stretch's rows in file order; those that are no rows go to the rejects."""

@@ -9,8 +9,11 @@ import re
 from calendar import monthrange
 from datetime import date, timedelta
 from functools import lru_cache
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-import holidays
+if TYPE_CHECKING:  # loaded when a day is asked about: most commands never do
+    from holidays import HolidayBase
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _DAY = timedelta(days=1)
@@ -31,12 +34,14 @@ def check_calendar(name: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _year(calendar: str, year: int, language: str | None = None) -> holidays.HolidayBase:
+def _year(calendar: str, year: int, language: str | None = None) -> "HolidayBase":
     """Return a year of a calendar, complete and never changed again, so that threads may share it.
 
     Left alone, the library fills a calendar in while it is read.
     """
-    return holidays.country_holidays(calendar, years=year, expand=False, language=language)
+    made = resolve_name("holidays:country_holidays")
+    found: HolidayBase = made(calendar, years=year, expand=False, language=language)
+    return found
 
 
 def is_working_day(calendar: str, day: date) -> bool:
