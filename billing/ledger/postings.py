@@ -191,9 +191,16 @@ def suspended(receipt_id: int, gateway: str, amount_fen: int) -> list[Move]:
     )
 
 
-def taken_back(key: Key, source: str, chargeback_id: int, amount_fen: int) -> list[Move]:
-    """The payer's bank took money that waited to go back on ``source``: it is not sent again."""
-    return _moves(key, (f"taken_back:{chargeback_id}", source, books.CHARGEBACKS, amount_fen))
+def taken_back(
+    key: Key, source: str, chargeback_id: int, number: str, amount_fen: int
+) -> list[Move]:
+    """The payer's bank took money that waited to go back on ``source``: it is not sent again.
+
+    Args:
+        number: under which it waited: several refunds of one bill may.
+    """
+    why = f"taken_back:{chargeback_id}:{number}"
+    return _moves(key, (why, source, books.CHARGEBACKS, amount_fen))
 
 
 def released(receipt_id: int, gateway: str, way: str, amount_fen: int) -> list[Move]:

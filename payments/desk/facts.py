@@ -71,7 +71,7 @@ _SETTLED = text("""
     ORDER BY r.happened_at
 """)
 
-# A posting about a bill may be of another payment of it: the key's last part says whose it is.
+# A posting about a bill may be of another payment of it: the key's second part says whose it is.
 _POSTINGS = text("""
     SELECT t.posted_at, t.entry_key, d.code, c.code, t.amount_fen
     FROM ledger_transfer t

@@ -114,7 +114,9 @@ def _take_waiting(
         if waiting.row.to_send_fen == 0:
             _end(session, waiting, known, now=now)
         session.flush()
-        moves = postings.taken_back(waiting.key, waiting.stands_on, known.id, part_fen)
+        moves = postings.taken_back(
+            waiting.key, waiting.stands_on, known.id, waiting.number, part_fen
+        )
         books.post(session, moves, now=now)
         transfers.lessen(session, waiting.number, waiting.row.to_send_fen, now=now)
     return taken_fen

@@ -66,10 +66,10 @@ EXAMPLES = (
     ("dispute fee returned", postings.dispute_fee_returned(PAPER, PAYMENT, "sandbox", 1_500)),
     ("chargeback won", postings.chargeback_won(PAPER, PAYMENT, "sandbox", 9_000)),
     ("chargeback lost", postings.chargeback_lost(PAPER, BILL, "water", 9_000, advance_fen=350)),
-    ("taken back", postings.taken_back(BILL, books.RETURNS, PAPER, 8_650)),
+    ("taken back", postings.taken_back(BILL, books.RETURNS, PAPER, "R2611-01-1", 8_650)),
     (
         "taken back",
-        postings.taken_back(postings.about(PAPER), books.suspense("sandbox"), PAPER, 8_650),
+        postings.taken_back(postings.about(PAPER), books.suspense("sandbox"), PAPER, "S31", 8_650),
     ),
     (
         "chargeback borne",

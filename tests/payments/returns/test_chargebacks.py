@@ -52,6 +52,7 @@ from tests.payments.returns.returning import (
     confirm,
     confirm_sent,
     enter_payee,
+    posted,
     propose,
     ref_of,
     refunds_of,
@@ -285,6 +286,19 @@ class TestWhoBearsIt:
             [f"refund {rest_fen}"] if rest_fen else []
         )
         assert [item.outcome for item in items_of(payment)] == [Outcome.RETURNED]
+        assert balances() == OWED_AGAIN
+        assert violations() == []
+
+    @pytest.mark.parametrize("second_fen", [2_000, 3_000])
+    def test_nor_are_several_refunds_of_one_bill(self, second_fen):
+        payment, (one, _), far = a_confirmed_payment(8_650), staff(), Disputed()
+        for fen in (2_000, second_fen):
+            propose(a_wish(payment, fen), one)
+
+        far.says(payment, LOST)
+
+        assert [one.status for one in refunds_of(payment)] == [RefundStatus.CHARGED_BACK] * 2
+        assert posted("taken_back:%") == {"taken_back": 2_000 + second_fen}
         assert balances() == OWED_AGAIN
         assert violations() == []
 
