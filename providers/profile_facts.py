@@ -134,7 +134,10 @@ class Facts(Table):
                 for cell in (*self.header.fields, *(self.trailer.fields if self.trailer else ()))
             )
             and not any(cell.holds in ("row_count", "amount_sum") for cell in self.header.fields)
-            and not any(column.unit or column.scale or column.also for column in self.columns)
+            and not any(
+                column.unit or column.scale or column.also or column.is_constant
+                for column in self.columns
+            )
             and not any(
                 rule.length or rule.check != "none" or rule.pad or rule.strip
                 for rule in (self.account_no, self.bill_no)

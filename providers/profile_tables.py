@@ -85,6 +85,8 @@ class Shape(Table):
     line_breaks: bool = True
     rows: str | None = None  # where the rows are in JSON or XML: "data.bills", "BillFile/Bill"
     inner: Name | None = None  # the path of a JSON string that holds the real JSON
+    listed: bool = False  # each row of JSON is a list of cells, not an object
+    names: Name | None = None  # where the names of such cells stand; else in the first list
     sheet: str | int | None = None
     namespaces: dict[str, str] = Field(default_factory=dict)
 
@@ -140,6 +142,11 @@ class Column(Place):
     also: tuple[Name, ...] = Field(default=(), strict=False)  # other names in a header row
     unit: AmountUnit | None = None  # where it differs from the profile's amount_unit
     scale: int | None = Field(default=None, ge=0, le=9)  # decimals implied: 8650 with 2 is 86.50
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether a column of no other use must say the same in every row, as a currency does."""
+        return self.holds == "unused" and self.must_be is not None
 
 
 class Header(Table):

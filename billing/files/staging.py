@@ -128,7 +128,7 @@ class Staged:
     def chunk(self, chunk_no: int) -> pl.DataFrame:
         """Return a chunk's rows in file order; the columns are those of ``ROWS``."""
         place = self._places[chunk_no]
-        assert place is not None, "that chunk was spared"
+        assert place is not None  # it was spared
         at, size = place
         return pl.read_ipc(os.pread(self._file.fileno(), size, at))
 

@@ -92,6 +92,8 @@ def converters_of(profile: Profile, *, fills: bool) -> Converters:
     found: dict[str, Convert] = {}
     for column in profile.columns:
         if column.holds == "unused":
+            if column.must_be is not None:
+                found[column.name] = _constant_reader(column.must_be)
             continue
         convert = _converter(profile, shared, column)
         if fills and _may_be_nothing(profile, column):
@@ -221,7 +223,7 @@ def _word_reader(kinds: dict[str, ReadingKind]) -> Callable[[str], ReadingKind]:
 def _constant_reader(wanted: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text != wanted:
-            raise Invalid(f"{shown(text)} is no kind of row: write {wanted}")
+            raise Invalid(f"{shown(text)} stands where {wanted} must in every row")
         return text
 
     return read

@@ -16,13 +16,14 @@ DateFormat = Literal[
     "yyyymmdd", "yyyy-mm-dd", "yyyyddd", "yyyymm", "yyyy-mm",
     "yyyy/mm/dd", "yyyy.mm.dd", "dd/mm/yyyy", "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy",
     "dd/mm/yy", "mm/dd/yy", "dd.mm.yy", "dd-mon-yyyy", "mon-dd-yyyy", "mon-yyyy",
+    "yyyy-m-d", "yyyy-m", "民國yyy/mm/dd", "民國yyy/mm",
     "yyyy年mm月dd日", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy", "yymmdd", "yymm",
     "datetime", "epoch_seconds", "epoch_milliseconds", "excel", "yyyy", "m", "mm",
 ]  # fmt: skip
 # Layouts that name no day: a month becomes its first day.
 MONTHLY: Final = frozenset((
-    "yyyymm", "yyyy-mm", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy", "mon-yyyy", "yymm", "m",
-    "mm",
+    "yyyymm", "yyyy-mm", "yyyy-m", "民國yyy/mm", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy",
+    "mon-yyyy", "yymm", "m", "mm",
 ))  # fmt: skip
 _EXAMPLES: Final[dict[DateFormat, str]] = {
     "yyyymmdd": "20261101",
@@ -42,6 +43,10 @@ _EXAMPLES: Final[dict[DateFormat, str]] = {
     "dd-mon-yyyy": "01-Nov-2026 or 1 November 26",
     "mon-dd-yyyy": "Nov 1, 2026 or November 1 26",
     "mon-yyyy": "Oct-2026 or October 26",
+    "yyyy-m-d": "2026-11-1 or 2026-11-01",
+    "yyyy-m": "2026-9 or 2026-10",
+    "民國yyy/mm/dd": "115/11/01, 1151101 or 115年11月1日 (years since 1911)",
+    "民國yyy/mm": "115/10, 11510 or 115年10月 (years since 1911)",
     "yyyy年mm月dd日": "2026年11月1日",
     "yyyy年mm月": "2026年10月",
     "yyyy/mm": "2026/10",
@@ -59,6 +64,7 @@ _EXAMPLES: Final[dict[DateFormat, str]] = {
 }
 _SEPARATORS = str.maketrans("", "", "-/.年月日")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BEFORE_THE_REPUBLIC: Final = 1911
 _EXCEL_EPOCH: Final = date(1899, 12, 30)
 _FIRST_SOUND_SERIAL: Final = 61  # Excel believes in 29 February 1900; from here on it is right
 _MOMENT = re.compile(
@@ -178,6 +184,20 @@ def _parted(pattern: str) -> Callable[[str], date | None]:
     return read
 
 
+def _of_the_republic(pattern: str) -> Callable[[str], date | None]:
+    """Return the reader of a year of three figures, counted from 1911, and of what follows it."""
+    matches = re.compile(f"(?:民[國国] ?)?(1[0-9]{{2}}){pattern}").fullmatch
+
+    def read(text: str) -> date | None:
+        match = matches(text)
+        if match is None:
+            return None
+        year, month, *day = (int(part) for part in match.groups() if part is not None)
+        return date(year + _BEFORE_THE_REPUBLIC, month, *(day or [1]))
+
+    return read
+
+
 _Y, _M, _D = "(?P<y>[0-9]{4})", "(?P<m>[0-9]{1,2})", "(?P<d>[0-9]{1,2})"
 _SHORT_Y, _ANY_Y = "(?P<y>[0-9]{2})", "(?P<y>[0-9]{4}|[0-9]{2})"
 _NAME = (
@@ -269,6 +289,12 @@ _READERS: Final[dict[DateFormat, Callable[[str], date | None]]] = {
     "dd-mon-yyyy": _parted(f"{_D}[-/ .]?{_NAME}[-/ ,]*{_ANY_Y}{_TIME}"),
     "mon-dd-yyyy": _parted(f"{_NAME}[-/ ]{{1,2}}{_D}[-/ ,]+{_ANY_Y}{_TIME}"),
     "mon-yyyy": _parted(f"{_NAME}[-/ ,]*{_ANY_Y}"),
+    "yyyy-m-d": _parted(f"{_Y}-{_M}-{_D}{_TIME}"),
+    "yyyy-m": _parted(f"{_Y}-{_M}"),
+    "民國yyy/mm/dd": _of_the_republic(
+        f"(?:([0-9]{{2}})([0-9]{{2}})|[-/.年] ?([0-9]{{1,2}})[-/.月] ?([0-9]{{1,2}})日?){_TIME}"
+    ),
+    "民國yyy/mm": _of_the_republic("(?:([0-9]{2})|[-/.年] ?([0-9]{1,2})(?:月份?)?)"),
     "yyyy年mm月dd日": _parted(f"{_Y}年 ?{_M}月 ?{_D}日{_TIME}"),
     "yyyy年mm月": _parted(f"{_Y}年 ?{_M}月份?"),
     "yyyy/mm": _parted(f"{_Y}/{_M}"),

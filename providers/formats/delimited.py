@@ -12,7 +12,7 @@ from providers.base import BillRecord, Heading, Reject
 from providers.formats.headers import Columns, columns_of, is_repeated, plain_names
 from providers.formats.rows import Rows, reject
 from providers.formats.sources import plain_name
-from providers.formats.splitting import NOTHING
+from providers.formats.splitting import NOTHING, is_tool_line
 from providers.formats.text import numbered_lines
 from providers.formats.totals import (
     Totals,
@@ -70,7 +70,7 @@ class DelimitedReader:
                 try:
                     record = build(line_no, cells + blanks if blanks else cells)
                 except Invalid:
-                    if self._says_nothing(rows, line_no, cells):
+                    if self._says_nothing(rows, line_no, cells, line):
                         continue
                     yield self._explained(rows, totals, line_no, cells, line)
                     continue
@@ -79,13 +79,13 @@ class DelimitedReader:
                 yield record
             elif cells is not None and mark is not None and cells[0] == mark:
                 return line_no, cells
-            elif not self._says_nothing(rows, line_no, cells or [line]):
+            elif not self._says_nothing(rows, line_no, cells or [line], line):
                 yield self._malformed(rows, totals, line_no, cells, line)
         return None
 
-    def _says_nothing(self, rows: Rows, line_no: int, cells: list[str]) -> bool:
-        """Tell whether a line that is no bill is blank, or the row of column names once more."""
-        if not any(cell.strip(NOTHING) for cell in cells):
+    def _says_nothing(self, rows: Rows, line_no: int, cells: list[str], line: str) -> bool:
+        """Tell whether a line that is no bill is blank, a tool's, or the column names once more."""
+        if not any(cell.strip(NOTHING) for cell in cells) or is_tool_line(line):
             return True
         if self._profile.header.kind != "names" or plain_name(cells[0]) not in self._names:
             return False

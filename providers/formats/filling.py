@@ -43,7 +43,8 @@ def needs_filling(profile: Profile) -> bool:
         or bool(profile.segments)
         or profile.column("billing_year") is not None
         or any(
-            column.optional and column.holds in ("charge", "quantity", "status")
+            (column.optional and column.holds in ("charge", "quantity", "status"))
+            or column.is_constant
             for column in profile.columns
         )
     )

@@ -13,6 +13,7 @@ from core.errors import Invalid
 from providers.base import BillRecord, Heading, Reject
 from providers.formats.asides import Asides, aside_paths
 from providers.formats.documents import BUDGET, guarded_json
+from providers.formats.json_lists import NOT_A_LIST, ListedRows
 from providers.formats.json_walk import DEPTH, INNER_LIMIT, Json, JsonWalk, NoRow, Path, Row
 from providers.formats.mapped import MappedBills, MappedRow
 from providers.formats.numerals import json_number
@@ -36,8 +37,14 @@ class JsonReader:
 
     def __init__(self, profile: Profile) -> None:
         shape = profile.file
+        if shape.names is not None and not (shape.listed and profile.header.kind == "names"):
+            raise Invalid(
+                "file: names says where those of listed rows stand: say listed = true, and"
+                " kind = 'names' in [header]"
+            )
         self._profile = profile
         self._objects = _Objects(profile)
+        self._names_at = [] if shape.names is None else [_keys(shape.names)]
         self._inner = None if shape.inner is None else _keys(shape.inner)
         rows = shape.inner if shape.rows is None else shape.rows
         self._rows = _keys(rows) if rows else ()
@@ -48,18 +55,23 @@ class JsonReader:
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         source = guarded_json(stream, self._profile.file.codec, budget=self._budget)
         asides, above = Asides(self._profile), _Above()
+        names: list[Json] = []
+        listed = ListedRows(self._profile) if self._profile.file.listed else None
 
         def note(path: Path, value: Json) -> None:
             where = self._beside.get(path)
             if where is not None:
                 asides.note(where, _plain(value))
             above.note(path, value)
+            if path in self._names_at and isinstance(value, str):
+                names.append(value)
 
         walk = JsonWalk(
             source,
             rows=self._rows,
             inner=self._inner,
-            wanted=[*self._beside, *self._objects.above],
+            listed=listed is not None,
+            wanted=[*self._beside, *self._objects.above, *self._names_at],
             note=note,
             enter=above.forget,
         )
@@ -70,23 +82,56 @@ class JsonReader:
                 bills = MappedBills(self._profile, asides.file_day)
                 if heading is not None:
                     yield heading
-            if isinstance(row, NoRow):
-                yield from bills.refuse(walk.row_no, _NOT_AN_OBJECT, row.raw)
-            else:
+            if listed is not None:
+                if listed.waits and self._names_at:
+                    listed.take_names(names, walk.row_no)
+                yield from _take_listed(
+                    listed, self._objects, bills, walk.row_no, row, above.values
+                )
+            elif isinstance(row, dict):
                 yield from bills.take(self._objects.row(walk.row_no, row, above.values))
+            else:
+                yield from bills.refuse(walk.row_no, _NOT_AN_OBJECT, _raw(row))
         bills = bills or MappedBills(self._profile)
         yield from bills.finish()
         yield from asides.finish(bills.totals, max(1, walk.row_no))
 
 
+def _take_listed(
+    listed: ListedRows,
+    objects: "_Objects",
+    bills: MappedBills,
+    line_no: int,
+    row: Any,
+    above: dict[Path, Json],
+) -> Iterator[BillRecord | Reject]:
+    """Yield what a row of cells comes to; a list of names, at the top or once more, is none."""
+    if not isinstance(row, list):
+        yield from bills.refuse(line_no, NOT_A_LIST, _raw(row))
+    elif listed.waits:
+        listed.take_names(row, line_no)
+    elif not listed.says_names(row):
+        record = listed.record(row)
+        if isinstance(record, str):
+            yield from bills.refuse(line_no, record, _raw(row))
+        else:
+            yield from bills.take(objects.row(line_no, record, above))
+
+
+def _raw(row: Any) -> str:
+    return row.raw if isinstance(row, NoRow) else json.dumps(row, ensure_ascii=False, default=str)
+
+
 class JsonLinesReader:
-    """Reads JSON Lines, one object a line; see `BillFileReader`."""
+    """Reads JSON Lines, one object or one list a line; see `BillFileReader`."""
 
     def __init__(self, profile: Profile) -> None:
         if profile.header.kind == "record" or profile.trailer is not None:
             raise Invalid("file: json_lines has bills only: leave [header] and [trailer] out")
         if profile.file.inner is not None or profile.file.rows is not None:
             raise Invalid("file: each line of json_lines is a bill: leave rows and inner out")
+        if profile.file.names is not None:
+            raise Invalid("file: the names of json_lines are its first list: leave names out")
         self._profile = profile
         self._objects = _Objects(profile)
         if self._objects.above:
@@ -94,6 +139,7 @@ class JsonLinesReader:
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         bills, line_no = MappedBills(self._profile), 1
+        listed = ListedRows(self._profile) if self._profile.file.listed else None
         for line_no, line in numbered_lines(stream, self._profile.file.codec):
             if not line.strip():
                 continue
@@ -103,7 +149,9 @@ class JsonLinesReader:
                 what = f"the line is no sound JSON ({wrong}): correct it"
                 yield from bills.refuse(line_no, what, line)
                 continue
-            if isinstance(row, dict):
+            if listed is not None:
+                yield from _take_listed(listed, self._objects, bills, line_no, row, {})
+            elif isinstance(row, dict):
                 yield from bills.take(self._objects.row(line_no, row, {}))
             else:
                 yield from bills.refuse(line_no, _NOT_AN_OBJECT, line)

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import ijson  # type: ignore[import-untyped]
 
@@ -14,6 +14,8 @@ from providers.formats.text import GuardedStream
 
 Json = dict[str, "Json"] | list["Json"] | str | int | Decimal | bool | None
 Row = dict[str, Json]
+Listed = list[Json]
+R = TypeVar("R", Row, Listed)
 Path = tuple[str, ...]
 Event = tuple[str, Any]
 
@@ -47,6 +49,7 @@ class JsonWalk:
         source: the document.
         rows: the path of the rows; lists on the way are walked through.
         inner: the path of a text that is JSON again and stands for what it holds.
+        listed: whether each row is a list of cells and not an object.
         wanted: the paths of values beside the rows.
         note: told each of these values as it goes by.
         enter: told of each object that is begun on the way to the rows.
@@ -58,6 +61,7 @@ class JsonWalk:
         *,
         rows: Path,
         inner: Path | None,
+        listed: bool = False,
         wanted: Collection[Path],
         note: Callable[[Path, Json], None],
         enter: Callable[[Path], None],
@@ -66,6 +70,7 @@ class JsonWalk:
         self._events = _events(_Screened(source, self), self)
         self._rows_at = rows
         self._inner = inner
+        self._listed = listed
         self._wanted = frozenset(wanted)
         self._note, self._enter = note, enter
         targets = [rows, *wanted] + ([] if inner is None else [inner])
@@ -76,7 +81,7 @@ class JsonWalk:
     def string_limit(self) -> int:
         return STRING_LIMIT if self._inner is None else INNER_LIMIT
 
-    def rows(self) -> Iterator[Row | NoRow]:
+    def rows(self) -> Iterator[Row | Listed | NoRow]:
         """Yield every row, in order.
 
         Raises:
@@ -90,20 +95,19 @@ class JsonWalk:
                 raise self.wrong("a second document follows the first")
             yield from self._walk((), event, value, 1)
 
-    def _walk(self, path: Path, event: str, value: Json, depth: int) -> Iterator[Row | NoRow]:
+    def _walk(
+        self, path: Path, event: str, value: Json, depth: int
+    ) -> Iterator[Row | Listed | NoRow]:
         if depth > DEPTH:
             raise self.wrong(f"lists and objects lie more than {DEPTH} deep, as in no bill")
         if path not in self._ways:
             self._skip(event, depth)
         elif event == "start_map" and path == self._rows_at:
-            yield self._found(self._object(depth))
+            yield self._found(self._built(depth, {}))
         elif event == "start_map":
             yield from self._walk_map(path, depth)
         elif event == "start_array":
-            for event, value in self._events:
-                if event == "end_array":
-                    return
-                yield from self._walk(path, event, value, depth + 1)
+            yield from self._walk_list(path, depth)
         elif path == self._inner and isinstance(value, str):
             yield from self._walk_inner(path, value, depth)
         elif path == self._rows_at and value is not None:
@@ -112,7 +116,17 @@ class JsonWalk:
         elif path in self._wanted:
             self._note(path, value)
 
-    def _walk_map(self, path: Path, depth: int) -> Iterator[Row | NoRow]:
+    def _walk_list(self, path: Path, depth: int) -> Iterator[Row | Listed | NoRow]:
+        has_rows = self._listed and path == self._rows_at
+        for event, value in self._events:
+            if event == "end_array":
+                return
+            if has_rows and event == "start_array":
+                yield self._found(self._built(depth + 1, []))
+            else:
+                yield from self._walk(path, event, value, depth + 1)
+
+    def _walk_map(self, path: Path, depth: int) -> Iterator[Row | Listed | NoRow]:
         self._enter(path)
         keys: set[str] = set()
         for event, key in self._events:
@@ -124,7 +138,7 @@ class JsonWalk:
             event, value = next(self._events)
             yield from self._walk((*path, key), event, value, depth + 1)
 
-    def _walk_inner(self, path: Path, text: str, depth: int) -> Iterator[Row | NoRow]:
+    def _walk_inner(self, path: Path, text: str, depth: int) -> Iterator[Row | Listed | NoRow]:
         """Walk the JSON that a text holds, as if it stood there plainly."""
         if not text.strip():
             raise self.wrong(f"the text at {'.'.join(path)} is blank: it must be JSON")
@@ -136,7 +150,7 @@ class JsonWalk:
             raise AssertionError("a parser that takes one document ends after it")
         self._events, self._inner = outer, path
 
-    def _found(self, row: Row) -> Row:
+    def _found(self, row: R) -> R:
         self.row_no += 1
         self._source.allow()
         return row
@@ -155,9 +169,8 @@ class JsonWalk:
                 return
             event, _ = next(self._events)
 
-    def _object(self, depth: int) -> Row:
-        """Build the object that was just opened."""
-        root: Row = {}
+    def _built(self, depth: int, root: R) -> R:
+        """Build the object or the list that was just opened into ``root``."""
         stack: list[Any] = [root]
         here: Any = root
         key = ""

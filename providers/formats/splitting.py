@@ -1,6 +1,7 @@
 """A line of delimited text into cells, by whatever delimiter and quoting the profile names."""
 
 import csv
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -12,7 +13,23 @@ from providers.profiles import Shape
 PADDING: Final = " \t\u00a0\u3000\u200b\u200e\u200f\u202a\u202c\u2060\ufeff"
 NOTHING: Final = f"{PADDING}\r\x1a"  # a line of these says nothing; 0x1A ends a file of DOS
 _LINES_OF_A_ROW: Final = 100
+_RULED: Final = frozenset("-=+:_|,;\t ")
+# What tools for databases write below a table: 6 rows selected. / (6 rows) / 已选择6行。
+_COUNTED = re.compile(
+    r"\(?[0-9,]{1,15} (?:rows?|record\(s\)|records?)(?: (?:selected|affected|in set)\.?)?\)?"
+    r"(?: \([0-9.]+ sec\))?|已选择 ?[0-9]{1,15} ?行。?"
+)
+_MAY_END: Final = frozenset("-=+|:, \t.)。行s")  # few rows do: they are looked at no further
 Split = Callable[[str], list[str] | None]
+
+
+def is_tool_line(line: str) -> bool:
+    """Tell a line that a tool drew around a table from a row: a rule of dashes, 6 rows selected."""
+    if line[-1:] not in _MAY_END:
+        return False
+    if "---" in line or "===" in line:
+        return _RULED.issuperset(line.strip())
+    return _COUNTED.fullmatch(line.strip()) is not None
 
 
 def splitter(shape: Shape) -> Split:

@@ -18,7 +18,7 @@ from providers.formats.intake import Found, Intake, SeveralInARow, SeveralRows
 from providers.formats.rows import RowFault, reject
 from providers.formats.segments import Segmented
 from providers.formats.sources import ByteSource, CharacterSource, DelimitedSource, Source
-from providers.formats.splitting import NOTHING
+from providers.formats.splitting import NOTHING, is_tool_line
 from providers.formats.totals import (
     Statement,
     Totals,
@@ -93,8 +93,10 @@ class TabularReader:
                 statements.append(statement_of(line_no, trailer.fields, cells, source.text(line)))
                 refuse_more((no, more) for no, more in lines if not _is_end(source.text(more)))
                 return last_no
-            if not mark.strip(NOTHING) and not source.text(line).strip(NOTHING):
-                continue
+            if not mark.strip(NOTHING):
+                mark = self._first_said(line, line_no)
+                if not mark:
+                    continue
             if mark.strip().startswith(profile.file.skip or (_END_OF_FILE,)):
                 continue
             yield from self._row(intake, line_no, line, mark)
@@ -108,10 +110,23 @@ class TabularReader:
             )
         return last_no
 
+    def _first_said(self, line: Any, line_no: int) -> str:
+        """Return the first cell that says something, "" where none does."""
+        text = self._source.text(line)
+        if not text.strip(NOTHING) or self._profile.file.format != "delimited":
+            return text.strip(NOTHING)
+        try:
+            cells = self._source.cells(line, (), line_no)
+        except RowFault:
+            return text
+        return next((cell for cell in cells if cell.strip(NOTHING)), "")
+
     def _row(
         self, intake: Intake, line_no: int, line: Any, mark: str
     ) -> Iterator[BillRecord | Reject]:
         profile, raw = self._profile, self._source.text(line)
+        if is_tool_line(raw):
+            return
         if self._marks and not any(_begins(mark, own, profile) for own in self._marks):
             wanted = " or ".join(self._marks)
             told = f"{mark[:32]!r} is no kind of line: bill rows begin with {wanted}"

@@ -24,6 +24,8 @@ LINE_LIMIT: Final = 64 * 1024
 _BLOCK: Final = LINE_LIMIT  # so that only a block's first line can pass the limit
 
 _TAIL: Final = 4_096
+# What ends the lines of a file that has no LF: CR of the old Mac, NEL of mainframes, U+2028.
+_OTHER_ENDS: Final = (b"\r", b"\xc2\x85", b"\xe2\x80\xa8")
 
 _BOM: Final = codecs.BOM_UTF8
 _NOT_TEXT: Final = (
@@ -95,10 +97,10 @@ def _blocks(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, bytes]]:
         raise BillFileError("the file is empty: send it again with its bills in it", line_no=1)
     refuse_other_encoding(chunk, encoding)
     line_no, tail = 1, b""
-    ends_in_cr = _ends_in_cr(chunk)
+    other_end = _other_end(chunk, encoding)
     while chunk:
-        if ends_in_cr:
-            chunk = chunk.replace(b"\r", b"\n")
+        if other_end:
+            tail, chunk = b"", (tail + chunk).replace(other_end, b"\n")
         whole, newline, rest = (tail + chunk).rpartition(b"\n")
         if b"\0" in chunk:
             raise nul_byte(line_no, tail + chunk)
@@ -114,14 +116,21 @@ def _blocks(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, bytes]]:
         yield line_no, _unix_ends(tail)
 
 
-def _ends_in_cr(opening: bytes) -> bool:
-    """Tell line ends of the old Mac, which some writers have kept: there are no others."""
-    return b"\r" in opening and b"\n" not in opening
+def _other_end(opening: bytes, encoding: str) -> bytes:
+    """Return what ends lines where nothing does that usually does; b"" where LF does."""
+    if b"\n" in opening:
+        return b""
+    end = next((end for end in _OTHER_ENDS if end in opening), b"")
+    if len(end) < 2 or encoding == "utf-8":
+        return end
+    is_utf_8 = encoding == DETECT and decodes(opening.rpartition(end)[0], "utf-8")
+    return end if is_utf_8 else b""
 
 
-def unix_ends(body: bytes) -> bytes:
+def unix_ends(body: bytes, encoding: str) -> bytes:
     """Return the beginning of a file with line ends as `numbered_blocks` sees them."""
-    return body.replace(b"\r", b"\n") if _ends_in_cr(body) else _unix_ends(body)
+    end = _other_end(body, encoding)
+    return body.replace(end, b"\n") if end else _unix_ends(body)
 
 
 def _unix_ends(block: bytes) -> bytes:

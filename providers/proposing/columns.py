@@ -11,13 +11,14 @@ from providers.proposing.grids import Grid
 from providers.proposing.guesses import DAY_ROLES, MONEY_ROLES, Guess
 from providers.proposing.totals import summed_column
 from providers.proposing.values import Facts, figure, nearly_all
-from providers.proposing.words import Meaning, meaning
+from providers.proposing.words import Meaning, bare, meaning
 
 _MANY: Final = ("charge", "quantity", "unused")
 _PLACE = re.compile(
     r"[路号弄幢室街村镇区楼苑城]|street|road|avenue|lane|stra(ss|ß)e", re.IGNORECASE
 )
 _IDENTIFIER = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/-]{3,31}")
+_DUE: Final = ("应缴", "应收", "应付", "due", "payable", "shouldpay")
 _ADDENDS: Final = 6
 _ORDINAL_DAY: Final = 7  # figures of a year and a day of the year
 
@@ -38,7 +39,18 @@ def guess_columns(grid: Grid) -> tuple[list[Guess], bool]:
     settled = settle_days(grid, guesses)
     if not grid.named:
         by_cells(grid, guesses)
+    for guess in guesses:
+        if _should_be_dates(guess) and not (guess.day_layouts or guess.month_layouts):
+            grid.questions.append(
+                f"how are the dates of {guess.name} written? No layout fits {guess.facts.cells[0]}"
+            )
     return guesses, settled
+
+
+def _should_be_dates(guess: Guess) -> bool:
+    if guess.says is None or not guess.says.exact or not guess.facts.cells:
+        return False
+    return guess.holds == "unused" and guess.says.role in (*DAY_ROLES, "billing_month")
 
 
 _ENDS: Final = {"[0]": " from", "[1]": " to"}  # of a period written as a list of two days
@@ -51,7 +63,8 @@ def _says(grid: Grid, at: int, name: str) -> Meaning | None:
     if not grid.paths:
         return meaning(name)
     *above, last = [part for part in re.split(r"[./@]+", grid.paths[at]) if part] or [""]
-    if last.startswith("$") and above:  # how MongoDB says of what type a value is
+    # How MongoDB says of what type a value is, and others of what currency.
+    if (last.startswith("$") or last in ("value", "#text")) and above:
         last = above.pop()
     if not above and last in ("id", "no") and "rows" in grid.shape:  # a bill's own
         above = [re.split(r"[./]", str(grid.shape["rows"].value))[-1].removesuffix("s")]
@@ -75,9 +88,9 @@ def by_name(grid: Grid, guesses: Sequence[Guess]) -> None:
             continue
         exact = [g for g in named if g.says is not None and g.says.exact]
         chosen = exact or named
-        if role == "amount" and len(chosen) > 1:
-            chosen = _totals_of(guesses, chosen) or chosen
-        elif len(chosen) > 1 and role != "amount":
+        if role == "amount":
+            chosen = _due(grid, guesses, chosen, named)
+        elif len(chosen) > 1:
             first = min(chosen, key=lambda guess: _rank(guess))
             others = ", ".join(guess.name for guess in chosen if guess is not first)
             grid.questions.append(f"{first.name} is taken for {role}: what is {others}?")
@@ -87,6 +100,27 @@ def by_name(grid: Grid, guesses: Sequence[Guess]) -> None:
         elif chosen:
             told = ", ".join(guess.name for guess in chosen)
             grid.questions.append(f"which of these is the amount due: {told}?")
+
+
+def _due(
+    grid: Grid, guesses: Sequence[Guess], chosen: list[Guess], named: Sequence[Guess]
+) -> list[Guess]:
+    """Return what may be the amount due: beside 金额 also 实际应缴, where the two differ."""
+    rivals = [
+        guess for guess in named
+        if guess not in chosen and all(guess.facts.cells != one.facts.cells for one in chosen)
+    ]  # fmt: skip
+    is_plain = len(chosen) == 1 and _says_due(chosen[0])
+    if (rivals and not is_plain) or any(_says_due(guess) for guess in rivals):
+        chosen = [*chosen, *rivals]
+    elif rivals:
+        told = ", ".join(guess.name for guess in rivals)
+        grid.questions.append(f"{chosen[0].name} is taken for amount: what is {told}?")
+    return _totals_of(guesses, chosen) or chosen if len(chosen) > 1 else chosen
+
+
+def _says_due(guess: Guess) -> bool:
+    return any(word in bare(guess.name) for word in _DUE)
 
 
 def _take(guess: Guess, role: Role) -> None:

@@ -79,17 +79,31 @@ def _give_roles(grid: Grid, dated: Sequence[Guess]) -> None:
             by_name = guess.says is not None and guess.says.role == role
             why = f"its name says so ({guess.name})" if by_name else "by the order of the days"
             guess.take(role, why, "sure" if exact else "likely")
-    if len(best) > 1:
+    _trust_names(grid, wanted)
+    if len(best) > 1 and any(guess.holds == "unused" for guess in wanted):
         told = ", ".join(guess.name for guess in wanted if guess.holds == "unused")
         grid.questions.append(f"which of these days is which: {told}?")
+
+
+def _trust_names(grid: Grid, wanted: Sequence[Guess]) -> None:
+    """Take days of issue and due by their plain names though no order holds: rows will say so."""
+    for role in ("issued", "due"):
+        named = [g for g in wanted if g.says is not None and g.says.exact and g.says.role == role]
+        if len(named) == 1 and named[0].holds == "unused" and all(g.holds != role for g in wanted):
+            named[0].take(role, f"its name says so ({named[0].name})", "perhaps")
+            grid.questions.append(
+                f"the days of {named[0].name} do not go with the others: what are they?"
+            )
 
 
 def _choices(
     wanted: Sequence[Guess], days: Sequence[Days], *, named: bool
 ) -> Iterable[tuple[int, Chosen]]:
     """Yield every way to give out the roles that keeps the order of a bill, with its score."""
-    pool: list[Role | None] = [*DAY_ROLES, *[None] * max(0, len(wanted) - len(DAY_ROLES))]
+    pool: list[Role | None] = [*DAY_ROLES, *[None] * max(2, len(wanted) - len(DAY_ROLES))]
     for chosen in sorted(set(permutations(pool, len(wanted))), key=str):
+        if any(_swaps(guess, role) for guess, role in zip(wanted, chosen, strict=True)):
+            continue
         said = {role: own for role, own in zip(chosen, days, strict=True) if role is not None}
         if not _keeps_order(said):
             continue
@@ -104,6 +118,12 @@ def _fit(guess: Guess, role: Role | None) -> int:
     if role == guess.says.role:
         return 6 if guess.says.exact else 4
     return -2 if role is None or not guess.says.exact else -3
+
+
+def _swaps(guess: Guess, role: Role | None) -> bool:
+    """Tell whether a day of issue would be taken for the day due, or the other way about."""
+    said = guess.says.role if guess.says is not None and guess.says.exact else None
+    return {said, role} == {"issued", "due"}
 
 
 def _keeps_order(said: dict[Role, Days]) -> bool:

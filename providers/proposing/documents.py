@@ -15,11 +15,13 @@ from providers.formats.documents import guarded_xml
 from providers.formats.json_rows import listed_day
 from providers.formats.json_walk import told_by_parser
 from providers.proposing.grids import COLUMNS_LIMIT, ROWS_LIMIT, Grid, Row, Said
+from providers.proposing.listed import above_of, cut_listed, tables_of
 from providers.proposing.words import meaning
 
 _DEPTH: Final = 8
 _BUILT: Final = 200  # levels are enough to see that it is too deep
 _LEAVES: Final = 5_000
+_TELLING: Final = 2  # names that speak of bills are enough to take a list for theirs
 _OF_BILLS: Final = (
     "billing_month", "bill_no", "amount", "issued", "due", "period_from", "period_to", "quantity",
 )  # fmt: skip
@@ -43,9 +45,16 @@ def cut_json(text: str, *, whole: bool) -> Grid:
         lists = {f"{path}.{at}" if at else path: rows for at, rows in _lists(value).items()}
     else:
         lists = _lists(value)
+    at = max(
+        lists, key=lambda path: (_speaks(_leaves(lists[path][0])), len(lists[path])), default=""
+    )
+    if not lists or _speaks(_leaves(lists[at][0])) < _TELLING:
+        tables = tables_of(value) if inner is None else {}
+        if tables:
+            most = max(tables, key=lambda path: len(tables[path].rows))
+            return cut_listed(tables[most], most, "json")
     if not lists:
         raise BillFileError("the document has no list of objects: where are its bills?", line_no=1)
-    at = max(lists, key=lambda path: (_speaks(_leaves(lists[path][0])), len(lists[path])))
     rows = lists[at][:ROWS_LIMIT]
     if at and not (inner is not None and at == inner[0]):
         grid.shape["rows"] = Said(at, f"a list of {len(rows)} objects stands there")
@@ -54,7 +63,9 @@ def cut_json(text: str, *, whole: bool) -> Grid:
             path: leaf for path, leaf in _leaves(value).items()
             if not path.startswith(f"{at}[") and not (at and path.startswith(at))
         }  # fmt: skip
-    _take(grid, [(number, _leaves(row)) for number, row in enumerate(rows, 1)])
+    above = _told_above([] if inner is not None else above_of(value, at), len(rows))
+    leaves = [_leaves(row) | said for row, said in zip(rows, above, strict=True)]
+    _take(grid, list(enumerate(leaves, 1)))
     for row in rows:
         for name, members in row.items() if isinstance(row, dict) else ():
             if isinstance(members, list) and members and isinstance(members[0], dict):
@@ -62,13 +73,28 @@ def cut_json(text: str, *, whole: bool) -> Grid:
     return grid
 
 
-def json_rows(text: str, inner: str | None, rows: str | None, *, whole: bool) -> list[Any]:
+def _told_above(above: list[Leaves], count: int) -> list[Leaves]:
+    """Return what is said above rows and differs from one to another: of one, nothing."""
+    if len(above) != count or all(said == above[0] for said in above):
+        return [{}] * count
+    return [
+        {path: text for path, text in said.items() if _is_of_all(path.replace(".", "/"))}
+        for said in above
+    ]
+
+
+def json_rows(
+    text: str, inner: str | None, rows: str | None, *, listed: bool, whole: bool
+) -> list[Any]:
     """Return the rows of a document, as far as the sample holds them.
 
     Raises:
         BillFileError: it is no JSON.
     """
     value = _built(text, whole=whole)
+    if listed:
+        table = tables_of(value).get(rows or "")
+        return [] if table is None else table.rows
     below = value
     for key in (inner or "").split(".") if inner else ():
         below = below.get(key) if isinstance(below, dict) else None
@@ -82,6 +108,7 @@ def json_rows(text: str, inner: str | None, rows: str | None, *, whole: bool) ->
 def cut_json_lines(text: str, *, whole: bool) -> Grid:
     """Cut lines of objects into rows; lines that are none are passed over."""
     rows: list[tuple[int, Leaves]] = []
+    lists: list[tuple[int, list[Any]]] = []
     for line_no, line in enumerate(text.split("\n"), 1):
         if line.count("{") + line.count("[") > _BUILT or len(rows) >= ROWS_LIMIT:
             continue
@@ -92,6 +119,11 @@ def cut_json_lines(text: str, *, whole: bool) -> Grid:
             continue
         if isinstance(value, dict):
             rows.append((line_no, _leaves(value)))
+        elif isinstance(value, list):
+            lists.append((line_no, value))
+    table = tables_of([cells for _, cells in lists]).get("")
+    if not rows and table is not None:
+        return cut_listed(table, "", "json_lines", [no for no, cells in lists])
     grid = Grid(format="json_lines", whole=whole)
     if not rows:
         raise BillFileError("no line is an object of JSON: is this a bill file?", line_no=1)
@@ -344,6 +376,12 @@ def _take(grid: Grid, rows: list[tuple[int, Leaves]]) -> None:
             paths |= dict.fromkeys(leaves)
     # What lies within one of several objects is a line of the bill, not a column of it.
     grid.paths = [path for path in paths if "]." not in path and "]/" not in path]
+    if not grid.paths:
+        raise BillFileError(
+            "no value of a bill has a name of its own: write each as an element, an attribute or"
+            " a key that is called after what it holds",
+            line_no=rows[0][0],
+        )
     ends = Counter(_end(path) for path in grid.paths)
     grid.names = [_end(path) if ends[_end(path)] == 1 else path for path in grid.paths]
     grid.named = True

@@ -6,9 +6,11 @@ from typing import Final
 
 from providers.proposing.grids import Grid
 from providers.proposing.guesses import ASK, MONEY_ROLES, Guess
-from providers.proposing.values import Style
-from providers.proposing.words import unit_in
+from providers.proposing.values import Style, figure
+from providers.proposing.words import OTHER_UNIT, unit_in, unit_stated
 
+FEN: Final = "分"
+_ENOUGH: Final = 5  # amounts, to wonder that none of them has a fen
 _HABITS: Final = {
     "wide": "figures or signs are full-width, or a dash means minus",
     "bare_point": "0.50 is written .50",
@@ -38,21 +40,37 @@ def unit_of(grid: Grid, guesses: Sequence[Guess]) -> AmountFacts:
     if any(own.get(guess.name) in ("fen", "li") for guess in decimals):
         return AmountFacts(None, ask="a name says fen, but there are decimals: yuan or fen?")
     if amount is not None and amount.name in own:
+        if own[amount.name] == OTHER_UNIT:
+            return AmountFacts(None, ask=f"in which unit is {amount.name}? Have it in yuan or fen")
         return AmountFacts(own[amount.name], f"the name {amount.name} says so", own=own)
-    if amount is not None and amount in decimals:
-        return AmountFacts("yuan", "amounts have decimals", own=own)
-    if decimals:
-        return AmountFacts("yuan", "other amounts have decimals", own=own)
-    stated = next((unit for text in _remarks(grid) if (unit := unit_in(f"({text})"))), None)
+    if amount is not None and amount.style is not None and FEN in amount.style.marks:
+        return AmountFacts("fen", f"{FEN} stands behind its figures", own=own)
+    stated = next((unit for text in _beside(grid) if (unit := unit_stated(text))), None)
+    if stated == OTHER_UNIT or (stated in ("fen", "li") and decimals):
+        ask = "the file states a unit above its bills that does not go with them: yuan or fen?"
+        return AmountFacts(None, ask=ask, own=own)
     if stated is not None:
         return AmountFacts(stated, "the file says so above its bills", own=own)
+    if amount is not None and amount in decimals and not _is_whole(amount):
+        return AmountFacts("yuan", "amounts have decimals", own=own)
+    if any(guess is not amount and not _is_whole(guess) for guess in decimals):
+        return AmountFacts("yuan", "other amounts have decimals", own=own)
     return AmountFacts(
         None, ask="yuan, fen, jiao or li? All amounts are whole numbers: 8650 may be 86.50", own=own
     )
 
 
-def _remarks(grid: Grid) -> list[str]:
-    return [cell for cell in grid.header if "单位" in cell]
+def _beside(grid: Grid) -> list[str]:
+    """Return what a file says around its bills: above them, in its header and beside them."""
+    return [*grid.above, *grid.header, *(f"{path}: {text}" for path, text in grid.beside.items())]
+
+
+def _is_whole(guess: Guess) -> bool:
+    """Tell whether amounts of a column have decimals that are all zero: 8650.00 may be fen."""
+    style, cells = guess.style, guess.facts.cells
+    if style is None or len(cells) < _ENOUGH:
+        return False
+    return not any((figure(cell, style) or 0) % 1 for cell in cells)
 
 
 def numbers_of(grid: Grid, guesses: Sequence[Guess]) -> list[str]:

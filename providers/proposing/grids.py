@@ -42,6 +42,7 @@ class Grid:
         places: first byte and width, of a fixed-width file.
         paths: where a column is found, in JSON and XML.
         mark: what every bill row begins with, where lines are marked.
+        above: the cells above a row of column names.
         header: the cells of a header line of its own layout.
         trailer: the cells of the last line, where it is no bill.
         search_lines: how far down the row of column names stands.
@@ -64,6 +65,7 @@ class Grid:
     trailer_places: list[tuple[int, int]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     mark: str | None = None
+    above: list[str] = field(default_factory=list)
     header: list[str] = field(default_factory=list)
     trailer: list[str] = field(default_factory=list)
     search_lines: int = 1

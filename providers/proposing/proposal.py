@@ -13,6 +13,7 @@ from providers.proposing.documents import cut_json, cut_json_lines, cut_xml
 from providers.proposing.fixed import cut_fixed
 from providers.proposing.grids import Grid, Row
 from providers.proposing.guesses import ASK, Guess
+from providers.proposing.ruled import cut_ruled
 from providers.proposing.sheets import cut_sheet
 from providers.proposing.sniffing import Sample, take_sample
 from providers.proposing.words import meaning
@@ -128,7 +129,8 @@ def _grid(sample: Sample, stream: BinaryIO) -> Grid:
         return cut_json_lines(sample.text, whole=sample.whole)
     if sample.format == "xml":
         return cut_xml(sample.raw, sample.encoding, whole=sample.whole)
-    return cut_delimited(sample.text) or cut_fixed(sample.data, sample.encoding)
+    ruled = cut_ruled(sample.text)
+    return ruled or cut_delimited(sample.text) or cut_fixed(sample.data, sample.encoding)
 
 
 def _add_above(grid: Grid) -> None:

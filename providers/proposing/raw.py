@@ -109,7 +109,9 @@ def _sheet(stream: BinaryIO, wanted: str | int | None) -> dict[int, str]:
 def _objects(profile: Profile, sample: Sample) -> dict[int, str]:
     shape = profile.file
     try:
-        rows = json_rows(sample.text, shape.inner, shape.rows, whole=sample.whole)
+        rows = json_rows(
+            sample.text, shape.inner, shape.rows, listed=shape.listed, whole=sample.whole
+        )
     except BillFileError:
         return {}
     return {at: _dumped(row) for at, row in enumerate(rows[:_ROWS], 1)}

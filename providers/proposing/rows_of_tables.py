@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from providers.formats.splitting import is_tool_line
 from providers.proposing.grids import Grid, Row, Said, Segment
 from providers.proposing.values import Facts
 from providers.proposing.words import meaning
 
 _SEARCHED: Final = 50
 _SUMS = re.compile(
-    r"^(小计|小計|合计|合計|总计|總計|共计|共計|总额|本页合计"
+    r"^(小\s*[计計]|合\s*[计計]|[总總]\s*[计計]|共\s*[计計]|总额|本页合计"
     r"|subtotal|grand total|total|sum|summe)",
     re.IGNORECASE,
 )
@@ -25,17 +26,19 @@ _KINDS: Final = 6
 
 def arrange(grid: Grid, rows: list[Row]) -> None:
     """Sort the rows of a table into a header, the bills and a trailer, and put them in the grid."""
-    rows = [row for row in rows if any(cell.strip() for cell in row.cells)]
+    said = [row for row in rows if any(cell.strip() for cell in row.cells)]
+    rows = [row for row in said if not is_tool_line("|".join(row.cells))]
     if not rows:
         return
-    at = _names_at(rows)
+    at = names_at(rows)
     if at is not None:
         _take_names(grid, rows, at)
+        grid.search_lines = said.index(rows[at]) + 1
     elif not _take_marked(grid, rows):
         _take_plain(grid, rows)
 
 
-def _names_at(rows: Sequence[Row]) -> int | None:
+def names_at(rows: Sequence[Row]) -> int | None:
     """Return where the row of column names stands, or None if there is none."""
     best: tuple[int, int] | None = None
     for at, row in enumerate(rows[:_SEARCHED]):
@@ -67,18 +70,43 @@ def _take_names(grid: Grid, rows: Sequence[Row], at: int) -> None:
     for name in twice:
         grid.questions.append(f"the name {name!r} stands above two columns: rename one of them")
     grid.names = [name.strip() for name in names]
+    grid.above = [cell for row in rows[:at] for cell in row.cells if cell.strip()]
     grid.rows, ending = [], []
     skipped: set[str] = set()
-    for row in rows[at + 1 :]:
-        first = next((cell.strip() for cell in row.cells if cell.strip()), "")
+    below = [row for row in rows[at + 1 :] if _plain(row) != _plain(rows[at])]
+    always = _always_filled(below)
+    for row in below:
+        first = _first(row)
         found = _SUMS.match(first) or _REMARKS.match(first)
-        if found:
+        if found and not (always and _says_all(row, always)):
             ending.append((row, found[0], bool(_SUMS.match(first))))
             skipped.add(found[0])
         else:
             grid.rows.append(row)
     if ending:
         _take_footer(grid, ending, skipped, width)
+
+
+def _first(row: Row) -> str:
+    return next((cell.strip() for cell in row.cells if cell.strip()), "")
+
+
+def _plain(row: Row) -> list[str]:
+    return [cell.strip() for cell in row.cells]
+
+
+def _always_filled(rows: Sequence[Row]) -> list[int]:
+    """Return the cells that hardly a row lacks of those that begin as no sum or remark does."""
+    bills = [
+        row for row in rows if not (_SUMS.match(_first(row)) or _REMARKS.match(_first(row)))
+    ] or list(rows)
+    filled = Counter(at for row in bills for at, cell in enumerate(row.cells) if cell.strip())
+    return [at for at, count in filled.items() if 5 * count >= 4 * len(bills)]
+
+
+def _says_all(row: Row, always: Sequence[int]) -> bool:
+    """Tell a bill of the holder 合计达公司, or of Mr Summers, from a row of sums."""
+    return all(at < len(row.cells) and row.cells[at].strip() for at in always)
 
 
 def _take_footer(
@@ -88,7 +116,9 @@ def _take_footer(
     last = max((row.line_no for row in grid.rows), default=0)
     sums = [row for row, _, is_sum in ending if is_sum and row.line_no > last]
     after = [row for row, _, _ in ending if row.line_no > last]
-    is_last = bool(sums) and (grid.format == "spreadsheet" or after[-1] is sums[-1])
+    in_text = grid.format != "spreadsheet"
+    # The trailer of a text is its last line, and is told by its first cell.
+    is_last = bool(sums) and not (in_text and (after[-1] is not sums[-1] or not after[-1].cells[0]))
     if is_last:
         cells = sums[-1].cells
         grid.trailer = [cell for cell in cells if cell] if grid.format == "spreadsheet" else cells
@@ -97,6 +127,9 @@ def _take_footer(
             skipped.discard(own)
     if skipped:
         grid.shape["skip"] = Said(sorted(skipped), "rows that begin so are no bills")
+        if any(re.search(r"[^\W\d_]{2}", _first(row)) for row in grid.rows):
+            told = ", ".join(sorted(skipped))
+            grid.questions.append(f"may the first cell of a bill begin with {told}? It is no bill")
 
 
 def _take_marked(grid: Grid, rows: Sequence[Row]) -> bool:

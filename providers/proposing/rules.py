@@ -5,8 +5,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from providers.proposing.guesses import ASK, Guess
+from providers.proposing.words import bare
 
 _BILL: Final = ("0", "n", "normal", "正常", "bill", "issue", "new", "新增", "有效")
+_OURS: Final = frozenset(("CNY", "RMB", "人民币", "元", "￥", "¥", "156"))
+_FOREIGN_MARKS: Final = frozenset(("€", "$", "EUR", "USD"))
+_CURRENCY: Final = (
+    "币种 币别 货币 货币代码 币种代码 currency currencycode curr ccy crcy waehrg waehrung"
+)
 _CANCEL: Final = ("c", "cancel", "cancelled", "作废", "冲销", "冲正", "撤销", "void")
 
 
@@ -22,6 +28,27 @@ def number_rules(guesses: Sequence[Guess]) -> list[str]:
         f'pattern = "[0-9]{{{length}}}"  # likely: all {count} of the sample are so',
         f'words = "{length} digits"',
     ]  # fmt: skip
+
+
+def constant_of(guess: Guess) -> str | None:
+    """Return what a column of currencies says in every row, if it is one thing."""
+    if bare(guess.name) not in _CURRENCY.split() or len(guess.facts.distinct) != 1:
+        return None
+    return next(iter(guess.facts.distinct)) if guess.facts.filled == guess.facts.all else None
+
+
+def currency_lines(guesses: Sequence[Guess]) -> list[str]:
+    """Ask about amounts that are in no yuan, by their marks or by a column of currencies."""
+    found: set[str] = set()
+    for guess in guesses:
+        if bare(guess.name) in _CURRENCY.split():
+            found |= {cell.upper() for cell in guess.facts.distinct}
+        elif guess.holds == "amount" and guess.style is not None:
+            found |= guess.style.marks & _FOREIGN_MARKS
+    if found <= _OURS:
+        return []
+    told = ", ".join(sorted(found))
+    return [f'currency = "?"  {ASK}which one currency are all amounts in? The sample says {told}']
 
 
 def status_lines(guesses: Sequence[Guess]) -> list[str]:

@@ -20,6 +20,7 @@ def cut_sheet(stream: BinaryIO) -> Grid:
         BillFileError: no workbook that can be read, or nothing in it.
     """
     best: tuple[int, str, list[Row], set[int]] = (0, "", [], set())
+    padded: dict[str, bool] = {}
     with unwrapped(stream, takes_zip=True) as plain, Workbook(plain) as book:
         sheets = [sheet for sheet in book.sheets if sheet.visible][:10]
         for sheet in sheets:
@@ -29,6 +30,8 @@ def cut_sheet(stream: BinaryIO) -> Grid:
                 for row_no, cells in typed
             ]
             filled = sum(bool(cell) for row in rows for cell in row.cells)
+            texts = [cell for _, cells in typed for cell in cells if isinstance(cell, str)]
+            padded[sheet.name] = any(cell != cell.strip() and cell.strip() for cell in texts)
             if filled > best[0]:
                 numeric = {
                     at for _, cells in typed for at, cell in enumerate(cells[:COLUMNS_LIMIT])
@@ -38,6 +41,8 @@ def cut_sheet(stream: BinaryIO) -> Grid:
     if not best[0]:
         raise BillFileError("the workbook holds nothing: send a sample with some bills in it")
     grid = Grid(format="spreadsheet", whole=len(best[2]) < ROWS_LIMIT)
+    if padded.get(best[1]):
+        grid.shape["trim"] = Said(True, "cells have blanks around them")
     note_dress(best[2], grid.shape)
     arrange(grid, best[2])
     for at, name in enumerate(grid.names if grid.named else ()):

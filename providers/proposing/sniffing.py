@@ -20,6 +20,12 @@ _ZIP: Final = b"PK\x03\x04"
 _ROOT = re.compile(r"<(?![?!])(?:([\w.-]+):)?([\w.-]+)([^<>]*)>")
 _DECLARED = re.compile(r"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})")
 _OPENING: Final = 8_192
+# Documents in an envelope, of an older edition or without their namespace.
+_WITHIN: Final[tuple[tuple[Format, re.Pattern[str], str], ...]] = (
+    ("ubl", re.compile("ubl:schema:xsd:(invoice|creditnote)-2"), " around documents of UBL"),
+    ("cii", re.compile("<[a-z0-9_.-]+:crossindustry(invoice|document)[ >]"), " of UN/CEFACT"),
+    ("pain_013", re.compile("<([a-z0-9_.-]+:)?cdtrpmtactvtnreq"), " of ISO 20022 pain.013"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ def _text_sample(data: bytes, packing: str, *, whole: bool) -> Sample:
     except BillFileError:  # cut in the middle of a pair of UTF-16
         plain, settled = opened(io.BytesIO(data[: len(data) - len(data) % 2 - 2]), DETECT)
         body = _read(plain, 2 * SAMPLE_BYTES)
-    body = unix_ends(body)
+    body = unix_ends(body, settled)
     refuse_not_text(body)
     if not whole and b"\n" in body:
         body = body[: body.rfind(b"\n") + 1]
@@ -149,19 +155,23 @@ def _format(text: str, *, whole: bool) -> tuple[Format, str]:
         return "x12_810", "it begins with the ISA segment of X12"
     if opening.startswith(("{", "[")):
         first, _, rest = opening.partition("\n")
-        several = rest.lstrip().startswith("{")
-        if several and first.startswith("{") and _is_object(first):
-            return "json_lines", "every line is an object of JSON"
+        several = rest.lstrip()[:1] == first[0]
+        if several and _is_row(first):
+            return "json_lines", "every line is an object or a list of JSON"
         return "json", "it begins as a document of JSON does"
     return "delimited", "it is lines of text"
 
 
-def _is_object(line: str) -> bool:
+def _is_row(line: str) -> bool:
+    """Tell whether a line is an object, or a list of plain values."""
     try:
         line = line.strip().removesuffix(",")
-        return line.count("{") + line.count("[") < 500 and isinstance(json.loads(line), dict)
+        value = json.loads(line) if line.count("{") + line.count("[") < 500 else None
     except ValueError:
         return False
+    if isinstance(value, list):
+        return bool(value) and not any(isinstance(cell, dict | list) for cell in value)
+    return isinstance(value, dict)
 
 
 def _xml_format(opening: str) -> tuple[Format, str]:
@@ -189,6 +199,9 @@ def _xml_format(opening: str) -> tuple[Format, str]:
         return "pain_013", f"{why} of ISO 20022 pain.013"
     if "naesb.org/espi" in spaces or (name == "feed" and "naesb.org/espi" in everywhere):
         return "espi", f"{why} with entries of ESPI (Green Button)"
+    for form, sign, told in _WITHIN:
+        if sign.search(everywhere):
+            return form, f"{why}{told}"
     return "xml", why
 
 

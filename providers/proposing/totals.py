@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from providers.formats.dates import DateFormat
 from providers.proposing.grids import Grid
 from providers.proposing.guesses import Guess
 from providers.proposing.values import WEAK, Facts, figure, is_month
+from providers.proposing.words import bare
+
+_COUNTS: Final = (
+    "total totalcount totalnum totalrows totalrecords totalelements count rowcount recordcount"
+    " recordnum 总数 总条数 总笔数 总记录数 笔数"
+)
 
 
 class Control(NamedTuple):
@@ -52,6 +58,9 @@ class Sums:
         if self.whole and text.isdigit() and 0 < off <= max(1, self.count // 20) and not first:
             ask = f"is this the number of bills? The sample holds {self.count}, not {number}"
             return Control("row_count", "nearly the number of bills", ask=ask)
+        if number is not None and self._nearly(number) and not first:
+            ask = f"is this the sum of the amounts? The sample's is {self._amounts}, not {number}"
+            return Control("amount_sum", "nearly the sum of the amounts", ask=ask)
         days = [layout for layout in facts.layouts if not is_month(layout) and layout not in WEAK]
         if days:
             return Control("day", "a day", layout=days[0])
@@ -61,6 +70,28 @@ class Sums:
         if first and text:
             return Control(must_be=text, why="the beginning of this line", ask="is it always so?")
         return Control()
+
+    @property
+    def _amounts(self) -> Decimal | None:
+        return self.totals.get(self.amount.name) if self.amount is not None else None
+
+    def _nearly(self, number: Decimal) -> bool:
+        """Tell a sum that does not hold from a figure of another kind."""
+        total = self._amounts
+        if total is None or not self.whole or not number % 1:
+            return False
+        return 20 * abs(number - total) <= abs(total)
+
+    def count_called(self, name: str, text: str) -> Control | None:
+        """Take what is called the number of bills for it, though the sample holds others."""
+        if (
+            bare(name) not in _COUNTS.split()
+            or not (text.isascii() and text.isdigit())
+            or not self.whole
+        ):
+            return None
+        ask = f"it says {text} and the sample holds {self.count}: is this one page of several?"
+        return Control("row_count", "its name says so", ask=ask)
 
     def _total(self, text: str, number: Decimal) -> Control | None:
         amount = self.amount

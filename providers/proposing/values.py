@@ -15,12 +15,15 @@ from providers.formats.numerals import WIDE
 
 _DAYS: Final[tuple[DateFormat, ...]] = (
     "yyyymmdd", "yyyy-mm-dd", "yyyy/mm/dd", "yyyy.mm.dd", "yyyy年mm月dd日", "dd/mm/yyyy",
-    "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy", "datetime", "dd-mon-yyyy", "mon-dd-yyyy", "dd/mm/yy",
+    "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy", "datetime", "yyyy-m-d", "dd-mon-yyyy", "mon-dd-yyyy",
+    "dd/mm/yy", "民國yyy/mm/dd",
     "mm/dd/yy", "dd.mm.yy", "yyyyddd", "yymmdd", "epoch_milliseconds", "epoch_seconds", "excel",
 )  # fmt: skip
 _MONTHS: Final[tuple[DateFormat, ...]] = (
     "yyyymm",
     "yyyy-mm",
+    "yyyy-m",
+    "民國yyy/mm",
     "yyyy/mm",
     "yyyy.mm",
     "mm/yyyy",
@@ -30,11 +33,12 @@ _MONTHS: Final[tuple[DateFormat, ...]] = (
 )
 # Layouts of bare digits that much else looks like: taken only where a name speaks for a date.
 WEAK: Final = frozenset(
-    {"yyyyddd", "yymmdd", "yymm", "epoch_milliseconds", "epoch_seconds", "excel"}
-)
+    ("yyyyddd", "yymmdd", "yymm", "epoch_milliseconds", "epoch_seconds", "excel",
+     "民國yyy/mm/dd", "民國yyy/mm")
+)  # fmt: skip
 _EARLIEST, _LATEST = 2005, 2040
 _CELL_LIMIT: Final = 64
-_MARKS: Final = ("€", "¥", "￥", "$", "元", "CNY", "RMB", "EUR", "USD")
+_MARKS: Final = ("€", "¥", "￥", "$", "元", "CNY", "RMB", "EUR", "USD", "分")
 _NUMBER = re.compile(r"[0-9][0-9.,'\u2019 \u00a0\u2007\u2009\u202f]*[0-9]|\.?[0-9]+")
 _CJK = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 _SETTLED: Final = 200  # cells are enough to tell

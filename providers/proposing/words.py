@@ -8,25 +8,32 @@ from providers.profile_tables import Role
 
 _ROLES: Final[dict[Role, str]] = {
     "account_no": "户号 用户编号 客户编号 用户号 客户号 用户号码 用户代码 客户代码 用户编码"
-    " 缴费号 缴费户号 缴费号码 缴费编号 业务号码 服务号码 号码 手机号码 合同号 合同账户"
+    " 缴费号 缴费户号 缴费号码 缴费编号 业务号码 服务号码 号码 手机号码 客户编码 合同号 合同账户"
     " accountno accountnumber acctno account acct accountid customerno customernumber customerid"
     " custno consumerno userno contractno servicenumber number konto kontonummer kundennummer"
-    " kundennr",
+    " kundennr"
+    " huhao yonghubianhao kehubianhao yonghuhao",
     "holder_name": "户名 用户名称 客户名称 用户名 客户名 姓名 用户姓名 客户姓名 户主 holder"
-    " holdername name customername custname accountname accountholder customer inhaber kunde",
+    " holdername name customername custname accountname accountholder customer inhaber kunde"
+    " huming yonghuming xingming kehumingcheng yonghumingcheng",
     "address": "地址 用水地址 用电地址 用气地址 装表地址 安装地址 用户地址 联系地址 住址 address"
-    " addr serviceaddress premises anschrift adresse",
+    " addr serviceaddress premises anschrift adresse"
+    " dizhi yongshuidizhi yongdiandizhi",
     "billing_month": "账期 账单月份 账单月 电费年月 水费年月 气费年月 电费月份 水费月份 气费月份"
     " 费用月份 账务年月 账单年月 计费月份 计费年月 所属月份 所属年月 应收年月 月份 年月 月"
     " billingmonth billmonth billym month billingperiod billperiod period accountmonth monat"
-    " abrechnungsmonat",
+    " abrechnungsmonat"
+    " zhangqi yuefen nianyue",
     "billing_year": "年 年份 year jahr",
     "bill_no": "账单号 账单编号 账单号码 账单流水号 账单标识 单据号 缴费单号 应收编号 流水号"
     " 通知单号 billno billnumber billid invoiceno invoicenumber invoiceid statementno documentno"
-    " nr no nummer rechnungsnr rechnungsnummer",
+    " nr no nummer rechnungsnr rechnungsnummer"
+    " zhangdanhao zhangdanbianhao danjuhao liushuihao",
     "version": "版本 版本号 version ver",
-    "status": "状态 账单状态 冲销标志 冲正标志 作废标志 标志 类别 账单类别 记录状态 status flag"
-    " action billstatus",
+    "status": "状态 账单状态 冲销标志 冲正标志 作废标志 标志 类别 账单类别 记录状态 借贷 借贷方向"
+    " 借贷标志 方向 红蓝标志 红冲标志 红字标志 作废 是否作废 是否冲销 是否冲红 单据类型 status flag"
+    " action billstatus debitcredit drcr dc dcflag void voided cancelled doctype documenttype"
+    " zhuangtai",
     "period_from": "起始日 起始日期 抄表起 起 开始日 开始日期 计费起始日 计费开始日期 用量起"
     " 抄表起始日期 周期起 上次抄表日 上次抄表日期 上期抄表日期 from periodfrom periodstart start"
     " startdate begin fromdate datefrom von",
@@ -34,17 +41,20 @@ _ROLES: Final[dict[Role, str]] = {
     " 周期止 本次抄表日 本次抄表日期 本期抄表日期 抄表截止日期 to periodto periodend end enddate"
     " todate dateto until bis",
     "issued": "出账日 出账 出账日期 发行日期 账单日 账单日期 开账日期 出单日期 制单日期 开票日期"
-    " 生成日期 issued issuedate dateissued billdate billingdate invoicedate statementdate am"
-    " rechnungsdatum",
+    " 凭证日期 单据日期 生成日期 issued issuedate dateissued billdate billingdate invoicedate"
+    " statementdate am rechnungsdatum chuzhangri chuzhangriqi zhangdanriqi kaizhangriqi",
     "due": "最后缴费日 最后缴费日期 缴费截止日期 缴费截止日 缴费期限 截止 截止日期 到期日"
     " 到期日期 最迟缴费日 最晚缴费日 due duedate datedue payby paymentdue paymentduedate"
-    " lastpayday lastpaymentdate biszum faellig faelligam",
+    " lastpayday lastpaymentdate biszum faellig faelligam"
+    " jiezhiri jiezhiriqi jiaofeijiezhiri zuihoujiaofeiri daoqiri",
     "amount": "应缴金额 应收电费 应收水费 应收气费 应缴 应收 应收金额 应缴费用 应缴费额 金额"
     " 总金额 总额 合计 合计金额 账单金额 本期应缴 本期金额 应付 应付金额 费用合计 总费用"
     " 电费金额 水费金额 燃气费金额 amount total amountdue totalamount totaldue sum sumpay money"
-    " shouldpayfee billamount betrag gesamtbetrag",
+    " shouldpayfee billamount betrag gesamtbetrag"
+    " yingjiaojine yingshoujine jine yingjiao yingshou zongjine heji",
     "quantity": "用水量 用电量 用气量 用量 水量 电量 气量 峰电量 谷电量 尖电量 平电量 总电量"
-    " 总用量 usage consumption quantity used kwh menge verbrauch waternum",
+    " 总用量 usage consumption quantity used kwh menge verbrauch waternum"
+    " yongshuiliang yongdianliang yongqiliang yongliang",
     "charge": "供水费 排水费 水费 污水费 污水处理费 水资源费 电费 峰电费 谷电费 气费 燃气费"
     " 基本费 月租费 套餐费 附加费 垃圾费 违约金 滞纳金 优惠 费用 费用金额 明细金额 fee charge"
     " waterfee dirtyfee itemamount lineamount",
@@ -56,7 +66,8 @@ _ROLES: Final[dict[Role, str]] = {
     "minimum_amount": "最低应缴 最低缴费额 最低还款额 minimumamount minimumdue",
     "unused": "序号 行号 备注 说明 读数 上次读数 本次读数 上期读数 本期读数 起度 止度 抄表员"
     " 单价 电话 表号 remark remarks memo note notes lastreading currentreading reading seq rowno"
-    " lineno 已缴金额 余额 扣款账号 银行账号",
+    " lineno 已缴金额 余额 扣款账号 银行账号 币种 币别 货币 货币代码 币种代码 currency currencycode"
+    " curr ccy crcy waehrg waehrung",
 }  # fmt: skip
 _TRADITIONAL: Final = str.maketrans(
     "戶號帳單額賬電氣費應繳實發終開結稱編碼務聯繫區樓國際項備註計總數標誌狀態錄類別記錄間時期後歸屬週細",
@@ -66,8 +77,17 @@ _UNITS: Final = {
     "元": "yuan", "圆": "yuan", "rmb": "yuan", "cny": "yuan", "yuan": "yuan", "分": "fen",
     "fen": "fen", "cent": "fen", "cents": "fen", "角": "jiao", "厘": "li",
 }  # fmt: skip
+_OTHER_UNITS: Final = (
+    "万 万元 千元 百元 百万 百万元 亿元 usd us$ $ 美元 美金 hkd hk$ 港币 港元 eur € 欧元 mop 澳门元"
+    " twd ntd nt$ 新台币 台币 jpy 日元 gbp £ 英镑"
+)
+OTHER_UNIT: Final = "?"  # a unit or a currency that the name states, and that we do not count in
 _IN_BRACKETS = re.compile(r"[((\[【]([^))\]】]*)[))\]】]")
 _UNIT_TAIL = re.compile(r"[_ -](yuan|fen|cents?|cny|rmb)$")
+_CAMEL = re.compile(r"(?<=[a-z])(?=(?:Yuan|Fen|Cents?|Cny|Rmb)$)")  # amountFen
+_STATED = re.compile(
+    r"(?:单位|币种|货币|currency|unit|amounts? in)[\s:=]*(?:人民币)?[\s:/]*([^\s,;()]+)"
+)
 _QUANTITIES: Final = {"m³": ("m3", "m³", "立方", "吨", "水", "气"), "kWh": ("kwh", "度", "电")}
 _HINTS: Final = {"水": "water", "电": "power", "燃气": "gas", "气": "gas", "话费": "telecom",
                  "套餐": "telecom", "kwh": "power"}  # fmt: skip
@@ -117,13 +137,25 @@ def meaning(name: str) -> Meaning | None:
 
 
 def unit_in(name: str) -> str | None:
-    """Return the unit of an amount that a column's name states: ``金额(分)`` says fen."""
-    text = unicodedata.normalize("NFKC", name).casefold()
+    """Return the unit of an amount that a column's name states: ``金额(分)`` says fen.
+
+    ``OTHER_UNIT`` where it states one that no profile counts in, as ``金额(万元)`` does.
+    """
+    text = _CAMEL.sub("_", unicodedata.normalize("NFKC", name)).casefold()
     for found in (*_IN_BRACKETS.findall(text), *_UNIT_TAIL.findall(text)):
         for part in re.split(r"[\s:;,/单位]+", found):
             if part in _UNITS:
                 return _UNITS[part]
+            if part in _OTHER_UNITS.split():
+                return OTHER_UNIT
     return None
+
+
+def unit_stated(text: str) -> str | None:
+    """Return the unit that a remark beside a table states: ``单位：分`` says fen."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    said = (unit_in(f"({found})") for found in _STATED.findall(plain))
+    return next((unit for unit in said if unit is not None), None)
 
 
 def usage_unit_in(name: str) -> str:

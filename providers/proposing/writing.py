@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Final, Protocol
 
 from providers.formats.encodings import DETECT
@@ -12,7 +13,7 @@ from providers.proposing.columns import adds_up, differences, missing_roles, nea
 from providers.proposing.figures import AmountFacts, numbers_of, unit_of
 from providers.proposing.grids import Grid, Segment
 from providers.proposing.guesses import ASK, DAY_ROLES, Guess
-from providers.proposing.rules import number_rules, status_lines
+from providers.proposing.rules import constant_of, currency_lines, number_rules, status_lines
 from providers.proposing.sniffing import Sample
 from providers.proposing.totals import Control, Sums, split_totals
 from providers.proposing.words import service_in, usage_unit_in
@@ -59,7 +60,8 @@ def write(
             lines.append(f"encoding = {text(sample.encoding)}")
         return "\n".join(lines) + "\n"
     amounts = unit_of(grid, guesses)
-    lines += ["", *_amounts(amounts), *_usage(guesses), *_rounding(guesses)]
+    lines += ["", *currency_lines(guesses), *_amounts(amounts), *_usage(guesses)]
+    lines += _rounding(guesses)
     lines += ["", *_columns(grid, guesses, amounts, settled=settled)]
     lines += ["", *_file(sample, grid)]
     sums = Sums(grid, guesses)
@@ -180,11 +182,12 @@ def _charges(guesses: Sequence[Guess]) -> tuple[list[Guess], Guess | None]:
 def _columns(
     grid: Grid, guesses: Sequence[Guess], amounts: AmountFacts, *, settled: bool
 ) -> list[str]:
-    by_path = grid.format in ("json", "json_lines", "xml")
+    by_path = bool(grid.paths)
     usual_day, usual_month = _usual_layouts(guesses)
     lines = ["columns = ["]
     for guess in guesses:
-        if not guess.name or (by_path and guess.holds == "unused"):
+        constant = constant_of(guess)
+        if not guess.name or (by_path and guess.holds == "unused" and constant is None):
             continue
         keys = [f"name = {text(guess.name)}"]
         if by_path and (grid.paths[guess.at] != guess.name or re.search(r"[./@\[]", guess.name)):
@@ -192,6 +195,8 @@ def _columns(
         keys.append(f"holds = {text(guess.holds)}")
         if guess.holds == "row_type":
             keys.append(f"must_be = {text(grid.mark)}")
+        elif constant is not None:
+            keys.append(f"must_be = {text(constant)}")
         if grid.places:
             start, width = grid.places[guess.at]
             keys.append(f"at = {start}, bytes = {width}")
@@ -242,7 +247,7 @@ def _header(grid: Grid, sums: Sums) -> list[str]:
     if grid.header:
         return ["", "[header]", 'kind = "record"',
                 *_fields(grid.header, grid.header_places, grid, sums)]  # fmt: skip
-    if grid.named and grid.format in ("delimited", "spreadsheet"):
+    if grid.named and (grid.format in ("delimited", "spreadsheet") or "listed" in grid.shape):
         lines = ["", "[header]", 'kind = "names"  # a row of column names stands above the bills']
         if grid.search_lines > 1:
             lines.append(f"search_lines = {grid.search_lines}  # lines above it say other things")
@@ -282,11 +287,14 @@ def _field(found: Control, name: str, place: tuple[int, int] | None, path: str) 
 def _trailer(grid: Grid, sums: Sums) -> list[str]:
     if grid.trailer:
         return ["", "[trailer]", *_fields(grid.trailer, grid.trailer_places, grid, sums)]
-    found = {
-        path: control for path, cell in list(grid.beside.items())[:100]
-        if (control := sums.control(cell, first=False, marked=False)).holds
-        in ("row_count", "amount_sum")
-    }  # fmt: skip
+    found = {}
+    for path, cell in list(grid.beside.items())[:100]:
+        control = sums.control(cell, first=False, marked=False)
+        if control.holds not in ("row_count", "amount_sum"):
+            called = sums.count_called(re.split(r"[./@]", path)[-1], cell)
+            control = control if called is None else called
+        if control.holds in ("row_count", "amount_sum"):
+            found[path] = control
     if not found or grid.format == "json_lines":
         return []
     lines = ["", "[trailer]", "fields = ["]
@@ -321,6 +329,9 @@ def _several_rows(guesses: Sequence[Guess]) -> list[str]:
     alike = [g.name for g in guesses if g.holds in ("account_no", "bill_no", "billing_month")]
     why = "# likely: every row names one line of a bill"
     ask = f"{ASK}are the rows of a bill always together?"
+    if _stand_apart(guesses):
+        alike = [_OPEN]
+        ask = f"{ASK}in the sample they stand apart: can the file be sorted by account and bill?"
     lines = ["", f"[rows]  {why}", f"group_by = {text(alike)}", ask]
     if _repeats_amount(guesses):
         lines.append('amount = "first"  # every row of a bill repeats its amount')
@@ -328,15 +339,26 @@ def _several_rows(guesses: Sequence[Guess]) -> list[str]:
     return lines
 
 
+def _bills_of(guesses: Sequence[Guess]) -> list[tuple[str, ...]]:
+    """Return of each row what names its bill."""
+    keys = [g for g in guesses if g.holds in ("account_no", "bill_no", "billing_month")]
+    return list(zip(*(guess.facts.aligned for guess in keys), strict=False))
+
+
+def _stand_apart(guesses: Sequence[Guess]) -> bool:
+    """Tell whether rows of another bill stand between those of one: they would be two bills."""
+    runs = [bill for bill, _ in groupby(_bills_of(guesses))]
+    return len(set(runs)) < len(runs)
+
+
 def _repeats_amount(guesses: Sequence[Guess]) -> bool:
     """Tell whether the rows of a bill say one amount: then it must not be added up."""
     amount = next((guess for guess in guesses if guess.holds == "amount"), None)
-    keys = [g for g in guesses if g.holds in ("account_no", "bill_no", "billing_month")]
-    if amount is None or not keys:
+    if amount is None:
         return False
     bills: dict[tuple[str, ...], list[str]] = {}
-    for *key, cell in zip(*(g.facts.aligned for g in (*keys, amount)), strict=False):
-        bills.setdefault(tuple(key), []).append(cell)
+    for bill, cell in zip(_bills_of(guesses), amount.facts.aligned, strict=False):
+        bills.setdefault(bill, []).append(cell)
     several = [cells for cells in bills.values() if len(cells) > 1]
     return bool(several) and all(len(set(cells)) == 1 for cells in several)
 

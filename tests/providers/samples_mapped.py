@@ -17,6 +17,7 @@ import xlwt
 from providers.base import LineItem
 from providers.profiles import Profile
 from tests.providers.contract import SAMPLES, Sample, bill, profile_of
+from tests.providers.samples_text import CELLS as TEXTS
 from tests.providers.samples_text import COLUMNS, NAMES
 
 Table = Sequence[Sequence[Any]]
@@ -119,6 +120,10 @@ IN_A_DOCUMENT: Final = json_profile(
     ' { name = "总额", path = "data.sum", holds = "amount_sum" }]',
 )
 LINES: Final = json_profile('format = "json_lines"')
+OF_LISTS: Final = json_profile(
+    'format = "json"\nrows = "rows"\nlisted = true\nnames = "names"', '[header]\nkind = "names"',
+    COLUMNS,
+)  # fmt: skip
 
 WATER_COLUMNS: Final = """
 usage = ["WATERNUM"]
@@ -296,6 +301,9 @@ _add("a JSON document", IN_A_DOCUMENT,
      dumped({"code": 0, "head": {"no": 42}, "data": {"bills": [OBJECT, OBJECT], "count": 2,
                                                      "sum": 173.0}}),
      bill(1), bill(2))  # fmt: skip
+_add("JSON whose rows are lists", OF_LISTS,
+     dumped({"names": NAMES, "rows": [TEXTS, TEXTS[1:], TEXTS]}), bill(1), bill(3), rejects=1,
+     row=dumped(TEXTS) + b", ")  # fmt: skip
 _add("JSON Lines", LINES, dumped(OBJECT) + b"\n\n" + dumped(BAD_OBJECT) + b"\n{\n", bill(1),
      rejects=2, row=dumped(OBJECT) + b"\n")  # fmt: skip
 _add("water's JSON in JSON", WATER,

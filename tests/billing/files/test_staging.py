@@ -22,7 +22,7 @@ def test_chunks_that_are_spared_are_kept_nowhere():
 
         assert (staged.chunks, staged.rows) == (3, 5)
         assert staged.chunk(2)["account_no"].to_list() == [ROWS[4].account_no]
-        with pytest.raises(AssertionError, match="spared"):
+        with pytest.raises(AssertionError):
             staged.chunk(1)
 
 

@@ -92,6 +92,9 @@ SENTENCES: Final = (
     "%(a)s leads to all rows: leave the places in lists out",
     "json_lines has bills only: leave [header] and [trailer] out",
     "each line of json_lines is a bill: leave rows and inner out",
+    "the names of json_lines are its first list: leave names out",
+    "names says where those of listed rows stand: say listed = true, and kind = 'names' in "
+    "[header]",
     "nothing stands above a line: a path begins with a key",
     "%(a)s is no path in JSON: write such as fees.water[0].amount",
     "a spreadsheet has kind = 'names' or kind = 'none'",
