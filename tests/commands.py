@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[1]
 _SECONDS = 60  # a command's, at most
 _LIBRARIES = (  # not polars: it starts threads, which a fork does not take along
     "alembic.context", "argon2", "asyncssh", "cryptography.fernet", "holidays", "httpx", "limits",
-    "lxml.etree", "pydantic_settings", "psycopg", "redis", "reportlab.pdfgen.canvas",
-    "reportlab.platypus", "rich.table", "segno", "sqlalchemy.dialects.postgresql.psycopg",
-    "sqlmodel", "structlog", "typer.rich_utils",
+    "lxml.etree", "pydantic_settings", "psycopg", "redis", "reportlab.graphics.barcode.code128",
+    "reportlab.pdfgen.canvas", "reportlab.platypus", "rich.table", "segno",
+    "sqlalchemy.dialects.postgresql.psycopg", "sqlmodel", "structlog", "typer.rich_utils",
 )  # fmt: skip
 
 

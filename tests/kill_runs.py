@@ -38,8 +38,14 @@ from tests.planted import LEGS, BankLeg, GatewayLeg, LegOf, spoilt
 
 ROWS, EACH = 400, 3
 _PATIENCE_SECONDS = 120
-# Half of a start; not polars, whose threads do not outlive a fork.
-_PRELOADED = ["httpx", "hypothesis", "lxml.etree", "openpyxl", "psycopg", "pytest", "sqlmodel"]
+# Most of a start: whatever does not import polars, whose threads do not outlive a fork.
+_PRELOADED = [
+    "tests.conftest", "tests.planting", "openpyxl", "httpcore",
+    "reportlab.graphics.barcode.code128", "identity.duties", "billing.homes.spans",
+    "billing.rules.terms", "providers.formats.xml_rows", "payments.counter.models",
+    "payments.gateways.stripe", "payments.remittance.models", "payments.returns.suspense",
+    "payments.reconciliation.bank.by_hand", "payments.reconciliation.company.models",
+]  # fmt: skip
 _VICTIM = "a-run-to-be-killed"
 IN_THE_COPY = -2  # the place after some of a file's rows and before others
 Kept = dict[str, list[str]]

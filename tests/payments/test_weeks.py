@@ -18,7 +18,8 @@ from workers import jobs
 pytestmark = pytest.mark.usefixtures("city")
 
 SEEDS = range(1, 9)
-WITH_RETURNS = (12, 13, 2, 3, 16, 59)  # weeks in which money goes back more than once
+# Weeks in which money goes back more than once; first the one whose end says so.
+WITH_RETURNS = (3, 12, 13, 2, 16, 59)
 EAGER = (Manner(code="wallet", takes_twice=True, takes_late=True),)
 
 lived = cache(run)  # a week that was told by its seed is told the same again
