@@ -11,8 +11,9 @@ _BILL: Final = ("0", "n", "normal", "正常", "bill", "issue", "new", "新增", 
 _OURS: Final = frozenset(("CNY", "RMB", "人民币", "元", "￥", "¥", "156"))
 _FOREIGN_MARKS: Final = frozenset(("€", "$", "EUR", "USD"))
 _CURRENCY: Final = (
-    "币种 币别 货币 货币代码 币种代码 currency currencycode curr ccy crcy waehrg waehrung"
-)
+    "币种", "币别", "货币", "货币代码", "币种代码", "currency", "currencycode", "curr", "ccy",
+    "crcy", "waehrg", "waehrung",
+)  # fmt: skip
 _CANCEL: Final = ("c", "cancel", "cancelled", "作废", "冲销", "冲正", "撤销", "void")
 
 
@@ -32,7 +33,7 @@ def number_rules(guesses: Sequence[Guess]) -> list[str]:
 
 def constant_of(guess: Guess) -> str | None:
     """Return what a column of currencies says in every row, if it is one thing."""
-    if bare(guess.name) not in _CURRENCY.split() or len(guess.facts.distinct) != 1:
+    if bare(guess.name) not in _CURRENCY or len(guess.facts.distinct) != 1:
         return None
     return next(iter(guess.facts.distinct)) if guess.facts.filled == guess.facts.all else None
 
@@ -41,7 +42,7 @@ def currency_lines(guesses: Sequence[Guess]) -> list[str]:
     """Ask about amounts that are in no yuan, by their marks or by a column of currencies."""
     found: set[str] = set()
     for guess in guesses:
-        if bare(guess.name) in _CURRENCY.split():
+        if bare(guess.name) in _CURRENCY:
             found |= {cell.upper() for cell in guess.facts.distinct}
         elif guess.holds == "amount" and guess.style is not None:
             found |= guess.style.marks & _FOREIGN_MARKS

@@ -11,9 +11,9 @@ from providers.proposing.values import WEAK, Facts, figure, is_month
 from providers.proposing.words import bare
 
 _COUNTS: Final = (
-    "total totalcount totalnum totalrows totalrecords totalelements count rowcount recordcount"
-    " recordnum 总数 总条数 总笔数 总记录数 笔数"
-)
+    "total", "totalcount", "totalnum", "totalrows", "totalrecords", "totalelements", "count",
+    "rowcount", "recordcount", "recordnum", "总数", "总条数", "总笔数", "总记录数", "笔数",
+)  # fmt: skip
 
 
 class Control(NamedTuple):
@@ -84,11 +84,7 @@ class Sums:
 
     def count_called(self, name: str, text: str) -> Control | None:
         """Take what is called the number of bills for it, though the sample holds others."""
-        if (
-            bare(name) not in _COUNTS.split()
-            or not (text.isascii() and text.isdigit())
-            or not self.whole
-        ):
+        if bare(name) not in _COUNTS or not (text.isascii() and text.isdigit()) or not self.whole:
             return None
         ask = f"it says {text} and the sample holds {self.count}: is this one page of several?"
         return Control("row_count", "its name says so", ask=ask)

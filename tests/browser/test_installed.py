@@ -197,7 +197,7 @@ class Worker:
 
     def shown(self, count: int) -> list[dict[str, str]]:
         """Return the notifications, once there are so many."""
-        for _ in range(100):
+        for _ in range(500):  # ten seconds on a busy machine
             found = self.page.evaluate("""async () =>
                 (await (await navigator.serviceWorker.ready).getNotifications())
                     .map(({ title, body, tag, data }) => ({ title, body, tag, link: data.link }))

@@ -103,6 +103,7 @@ SENTENCES: Final = (
     "likely",
     "perhaps",
     "of no use?",
+    "its name says so",
     "its name says so (%(a)s)",
     "its name has %(a)s in it",
     "every bill begins with %(a)s",
