@@ -36,15 +36,16 @@ _ROLES: Final[dict[Role, str]] = {
     " zhuangtai",
     "period_from": "起始日 起始日期 抄表起 起 开始日 开始日期 计费起始日 计费开始日期 用量起"
     " 抄表起始日期 周期起 上次抄表日 上次抄表日期 上期抄表日期 from periodfrom periodstart start"
-    " startdate begin fromdate datefrom von",
+    " startdate startdt begin fromdate datefrom von",
     "period_to": "截止日 抄表止 止 结束日 结束日期 终止日期 计费截止日 计费结束日期 用量止"
     " 周期止 本次抄表日 本次抄表日期 本期抄表日期 抄表截止日期 to periodto periodend end enddate"
-    " todate dateto until bis",
+    " enddt todate dateto until bis",
     "issued": "出账日 出账 出账日期 发行日期 账单日 账单日期 开账日期 出单日期 制单日期 开票日期"
     " 凭证日期 单据日期 生成日期 issued issuedate dateissued billdate billingdate invoicedate"
+    " issuedt billdt invoicedt"
     " statementdate am rechnungsdatum chuzhangri chuzhangriqi zhangdanriqi kaizhangriqi",
     "due": "最后缴费日 最后缴费日期 缴费截止日期 缴费截止日 缴费期限 截止 截止日期 到期日"
-    " 到期日期 最迟缴费日 最晚缴费日 due duedate datedue payby paymentdue paymentduedate"
+    " 到期日期 最迟缴费日 最晚缴费日 due duedate duedt datedue payby paymentdue paymentduedate"
     " lastpayday lastpaymentdate biszum faellig faelligam"
     " jiezhiri jiezhiriqi jiaofeijiezhiri zuihoujiaofeiri daoqiri",
     "amount": "应缴金额 应收电费 应收水费 应收气费 应缴 应收 应收金额 应缴费用 应缴费额 金额"

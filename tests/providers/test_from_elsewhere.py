@@ -122,6 +122,11 @@ class TestQueriesAsToolsPrintThem:
 
         assert fen(proposed(data, told=PERIOD)) == FEN
 
+    def test_may_call_their_days_by_the_names_of_columns(self):
+        text = printed(" ").replace("BILL_DATE", "BILL_DT  ").replace("DUE_DATE", "DUE_DT  ")
+
+        assert proposed(text, told=PERIOD) == proposed(printed(" "), told=PERIOD)
+
     def test_may_stand_in_a_frame(self):
         rule = "+" + "+".join("-" * (width + 2) for width in WIDTHS) + "+"
         body = printed(" | ", last="").splitlines()[1:-1]
