@@ -2,7 +2,7 @@
 
 A wrong control total in the last line refuses the whole file, so nothing may land until that line
 has been read. What was read meanwhile waits in chunks in a temporary folder: memory stays flat, and
-the file is parsed once.
+the file is parsed once. A chunk that need not land is told of in time, and is not written at all.
 """
 
 import json

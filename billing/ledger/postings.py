@@ -3,8 +3,8 @@
 Pure. ``docs/ledger.md`` shows each with an example, and a test posts every example there. Set-based
 SQL (importing, corrections, late fees) posts the same moves by itself, under the same keys.
 
-An entry key's last part makes it unique on its subject: a version, a day, or the number of the
-payment, receipt or file the act is about.
+What follows the act in an entry key makes it unique on its subject: a version, a day, or the number
+of the payment, receipt or file the act is about; of two where one alone would not.
 """
 
 from billing.ledger import books

@@ -93,11 +93,8 @@ class TabularReader:
                 statements.append(statement_of(line_no, trailer.fields, cells, source.text(line)))
                 refuse_more((no, more) for no, more in lines if not _is_end(source.text(more)))
                 return last_no
-            if not mark.strip(NOTHING):
-                mark = self._first_said(line, line_no)
-                if not mark:
-                    continue
-            if mark.strip().startswith(profile.file.skip or (_END_OF_FILE,)):
+            said = mark if mark.strip(NOTHING) else self._first_said(line, line_no)
+            if not said or said.strip().startswith(profile.file.skip or (_END_OF_FILE,)):
                 continue
             yield from self._row(intake, line_no, line, mark)
         yield from intake.finish()

@@ -227,6 +227,7 @@ class TestSegments:
             (BILL + "L|水费|86.50\nS|86.51\n", "the subtotal is 86.51"),
             ("L|水费|1.00\n" + BILL + "L|水费|86.50\n", "no bill's line stands before"),
             (BILL + "X|1\n", "no kind of line"),
+            (BILL + "|L|86.50\n", "no kind of line"),
         ],
     )
     def test_that_are_wrong_are_told(self, text, told):
