@@ -53,8 +53,8 @@ def tell_run(
         account=account_view(account), billing_month=bill.billing_month,
         amount_fen=run.amount_fen or bill.open_fen, open_fen=bill.open_fen, debit_on=run.debit_on,
         last_on=last_try_on(run.first_debit_on or run.debit_on), pay_by_on=run.pay_by_on,
-        today=billing_date(now), gateway=gateway_label(gateways, mandate.gateway),
-        reason=run.reason,
+        today=billing_date(now), reason=run.reason,
+        gateway=gateway_label(gateways, mandate.gateway).said(person.locale),
     )  # fmt: skip
     page = f"bills/{run.account_id}.{run.bill_id}"
     if event in {"announced", "called_off"}:
@@ -131,7 +131,7 @@ def tell_mandate(
     page = {"frozen": f"autopay/{mandate.id}", "not_begun": "autopay/new"}
     facts = mandate_facts(
         reason=mandate.reason, account=account_view(account) if account else None,
-        gateway=gateway_label(gateways, mandate.gateway),
+        gateway=gateway_label(gateways, mandate.gateway).said(person.locale),
         bills=list(_left_to_pay(session, mandate, event)),
         link=f"{public_url}/{page.get(event, 'autopay')}", locale=person.locale,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from core.db import Asked, HotStatement, acting, together, transaction
 from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_key
 from payments.attempts import INSERT_FIRST, Hand, first_values
+from payments.gateways import NO_GATEWAY
 from payments.gateways.base import Gateway, GatewayReply, GatewayStatus
 from payments.models import Payment, get_payment
 from payments.opening import ask_to_open, is_nowhere
@@ -42,7 +43,6 @@ from payments.states import PENDING, UNOPENED, News
 PAY_WITHIN = timedelta(minutes=30)
 ASK_FOR = timedelta(days=2)  # what became of a payment, of a gateway that does not know or answer
 MAX_BILLS = 50
-NO_GATEWAY = "none"  # of a payment of nothing
 
 
 class Made(NamedTuple):

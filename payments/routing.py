@@ -12,7 +12,7 @@ from billing.rules.fees import check_limit
 from billing.rules.terms import Channel, Mode, Terms
 from core.errors import Invalid, NotFound
 from payments.gateways import gateway_named
-from payments.gateways.base import Capabilities, Gateway
+from payments.gateways.base import Capabilities, Gateway, Spoken
 
 _WHOLE_PPM = 10**6
 _ANY = "mode:"
@@ -35,8 +35,8 @@ class WayToPay:
     """A way that is offered. ``names`` and ``down`` are of the gateways behind it, best first."""
 
     way: Way
-    names: tuple[str, ...]
-    description: str
+    names: tuple[Spoken, ...]
+    description: Spoken | None
     down: bool  # none of them can be reached at the moment
 
 
@@ -163,6 +163,6 @@ def _way(
     return WayToPay(
         way=way,
         names=tuple(gateways[code].name for code in codes),
-        description="" if way.gateway is None else gateways[way.gateway].description,
+        description=None if way.gateway is None else gateways[way.gateway].description,
         down=all(code in down for code in codes),
     )

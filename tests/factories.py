@@ -43,6 +43,7 @@ from payments.gateways.base import (
     RefundReply,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from payments.models import Payment, PaymentItem, get_payment, list_items
 from payments.quotes import Wanted
@@ -333,6 +334,7 @@ def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 CAN = Capabilities(modes=("wallet",), channels=frozenset({"web", "api", "tv", "counter", "kiosk"}))
+FAR = Spoken("Far", "Far")
 
 
 @dataclass
@@ -340,8 +342,8 @@ class FarGateway:
     """A gateway's far side that says what a test tells it to; ``asked`` is what it was asked."""
 
     code: str = "sandbox"
-    name: str = "Far"
-    description: str = ""
+    name: Spoken = FAR
+    description: Spoken = FAR
     capabilities: Capabilities = CAN
     replies: list[GatewayReply | Exception] = field(default_factory=list)
     refund_replies: list[RefundReply | Exception] = field(default_factory=list)

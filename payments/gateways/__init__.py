@@ -1,11 +1,14 @@
 """Gateways by code, ours and other people's alike: entry points of group ``citybill.gateways``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 
 from core.errors import NotFound
 from core.settings import Settings
-from payments.gateways.base import Gateway
+from payments.gateways.base import Gateway, Spoken
+
+NO_GATEWAY = "none"  # of a payment of nothing
+_NOTHING = Spoken("无需缴费", "Nothing to pay")
 
 
 def load_gateways(settings: Settings) -> dict[str, Gateway]:
@@ -19,9 +22,11 @@ def load_gateways(settings: Settings) -> dict[str, Gateway]:
     return made
 
 
-def gateway_label(gateways: dict[str, Gateway], code: str) -> str:
-    """Return a gateway's name for people, also of one that is no longer installed."""
-    return gateways[code].name if code in gateways else code
+def gateway_label(gateways: Mapping[str, Gateway], code: str) -> Spoken:
+    """Return a gateway's name for people; one that is no longer installed has its code."""
+    if code == NO_GATEWAY:
+        return _NOTHING
+    return gateways[code].name if code in gateways else Spoken(code, code)
 
 
 def gateway_named(gateways: dict[str, Gateway], code: str) -> Gateway:

@@ -41,6 +41,7 @@ from payments.gateways.base import (
     Scene,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from payments.packed import is_zip
 
@@ -65,8 +66,8 @@ class Merchant:
 
 class Alipay:
     code = "alipay"
-    name = "支付宝 Alipay"
-    description = "用支付宝付款 · pay with Alipay"
+    name = Spoken("支付宝", "Alipay")
+    description = Spoken("用支付宝付款", "Pay with Alipay")
 
     def __init__(
         self, url: str, merchant: Merchant, keys: Keys, *, clock: Callable[[], datetime] = utc_now

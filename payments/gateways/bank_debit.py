@@ -47,6 +47,7 @@ from payments.gateways.base import (
     RefundState,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from payments.gateways.collecting import Batch, HandOver, HandOverReply, ReturnFile
 from payments.gateways.day_files import moment, read_day_file
@@ -64,8 +65,10 @@ _MANDATE = {
 
 class BankDebit:
     code = CODE
-    name = "银行代扣 Bank debit"
-    description = "从签约的银行账户扣款，数日后到账 · taken from your account within some days"
+    name = Spoken("银行代扣", "Bank debit")
+    description = Spoken(
+        "从签约的银行账户扣款，数日后到账", "Taken from your account within some days"
+    )
 
     def __init__(
         self,

@@ -180,10 +180,20 @@ class SettlementFetch(NamedTuple):
     content: bytes = b""
 
 
+class Spoken(NamedTuple):
+    """What people read of a gateway, in both languages."""
+
+    zh: str
+    en: str
+
+    def said(self, locale: str) -> str:
+        return self.en if locale == "en" else self.zh
+
+
 class Gateway(Protocol):
     code: str
-    name: str
-    description: str
+    name: Spoken
+    description: Spoken
     capabilities: Capabilities
 
     def open_order(self, order: Order) -> GatewayReply:

@@ -34,6 +34,7 @@ from payments.gateways.base import (
     RefundState,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from payments.gateways.day_files import moment, read_day_file
 
@@ -156,8 +157,10 @@ def check_code(digits: str) -> None:
 
 class Counter:
     code = CODE
-    name = "便利店、银行柜台现金 Cash at a shop"
-    description = "凭条码到便利店或银行柜台付现金 · show the code at a shop and pay in cash"
+    name = Spoken("便利店、银行柜台现金", "Cash at a shop or bank")
+    description = Spoken(
+        "凭条码到便利店或银行柜台付现金", "Show the code at a shop or bank and pay in cash"
+    )
     capabilities = Capabilities(
         modes=("cash",), channels=frozenset({"counter", "kiosk"}), maximum_fen=5_000_000,
         refund_days=0, queries=False, settlement_fetched=False,

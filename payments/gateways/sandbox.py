@@ -39,6 +39,7 @@ from payments.gateways.base import (
     RefundState,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from payments.gateways.bulk import Unusual
 from payments.gateways.day_files import read_frame
@@ -72,11 +73,11 @@ _COLUMNS = [
 
 class Sandbox:
     code = "sandbox"
-    name = "沙箱支付 Sandbox Pay"
+    name = Spoken("沙箱支付", "Sandbox Pay")
     capabilities = Capabilities(
         modes=("wallet",), channels=frozenset({"web", "api", "tv", "kiosk", "autopay"})
     )
-    description = "演示用，不涉及真实资金 · for demonstration, no real money moves"
+    description = Spoken("演示用，不涉及真实资金", "For demonstration, no real money moves")
 
     def __init__(
         self, base_url: str, secret: str, *, clock: Callable[[], datetime] = utc_now

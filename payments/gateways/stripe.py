@@ -41,6 +41,7 @@ from payments.gateways.base import (
     Scene,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from payments.gateways.stripe_debits import Debits
 from payments.gateways.stripe_replies import (
@@ -72,9 +73,9 @@ _CHARGE = "payment_intent.latest_charge.balance_transaction"
 
 class Stripe:
     code = "stripe"
-    name = "银行卡等（Stripe） Cards and more by Stripe"
-    description = (
-        "银行卡，或经 Stripe 使用支付宝、微信支付 · cards, or Alipay and WeChat Pay through Stripe"
+    name = Spoken("银行卡等（Stripe）", "Cards and more by Stripe")
+    description = Spoken(
+        "银行卡，或经 Stripe 使用支付宝、微信支付", "Cards, or Alipay and WeChat Pay through Stripe"
     )
     capabilities = Capabilities(
         modes=tuple(_METHODS),

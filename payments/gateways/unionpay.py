@@ -35,6 +35,7 @@ from payments.gateways.base import (
     Scene,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from payments.gateways.unionpay_files import bundle, inflate, read_bundle
 from payments.gateways.unionpay_line import BACK, QUERY, Line, beijing_stamp, order_id
@@ -69,8 +70,8 @@ class Merchant:
 
 class UnionPay:
     code = "unionpay"
-    name = "银联 UnionPay"
-    description = "用银行卡或云闪付付款 · pay by card or with the UnionPay app"
+    name = Spoken("银联", "UnionPay")
+    description = Spoken("用银行卡或云闪付付款", "Pay by card or with the UnionPay app")
 
     def __init__(
         self, url: str, files_url: str, merchant: Merchant, keys: Keys, *,

@@ -30,6 +30,7 @@ from payments.gateways.base import (
     Scene,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from payments.gateways.wechatpay_bills import trade_rows
 from payments.gateways.wechatpay_fund import FundRecord, fund_rows
@@ -64,8 +65,8 @@ _REFUNDS = "/v3/refund/domestic/refunds"
 
 class WechatPay:
     code = "wechatpay"
-    name = "微信支付 WeChat Pay"
-    description = "扫码，或在微信中付款 · scan the code, or pay in WeChat"
+    name = Spoken("微信支付", "WeChat Pay")
+    description = Spoken("扫码，或在微信中付款", "Scan the code, or pay in WeChat")
     capabilities = Capabilities(
         modes=("wallet",),
         channels=frozenset({"web", "api", "tv", "kiosk"}),

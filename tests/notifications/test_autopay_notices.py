@@ -456,7 +456,7 @@ class TestTheMandate:
 
         tell(far)
 
-        assert f"was ended at {far.name}" in told()[0].body
+        assert f"was ended at {far.name.en}" in told()[0].body
         assert "these bills" not in told()[0].body
 
     @pytest.mark.parametrize(("why", "expected"), [

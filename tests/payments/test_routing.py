@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from billing.rules.terms import Mode, parse_terms
 from core.errors import Invalid, NotFound
-from payments.gateways.base import Capabilities, Gateway
+from payments.gateways.base import Capabilities, Gateway, Spoken
 from payments.routing import Way, cost_fen, read_way, route, takes, ways_to_pay
 from tests.factories import FarGateway
 
@@ -17,7 +17,8 @@ CHANNELS = ["web", "api", "tv", "counter", "kiosk"]
 
 def gateways(**of: Capabilities) -> dict[str, Gateway]:
     return {
-        code: FarGateway(code=code, name=code.title(), capabilities=can) for code, can in of.items()
+        code: FarGateway(code=code, name=Spoken(code, code.title()), capabilities=can)
+        for code, can in of.items()
     }  # type: ignore[misc]
 
 
@@ -133,7 +134,7 @@ class TestWays:
         assert [one.way.text for one in ways] == [
             "two:wallet", "one:wallet", "mode:wallet", "mode:card", "two:card", "one:card",
         ]  # fmt: skip
-        assert ways[3].names == ("Two", "One")
+        assert [name.en for name in ways[3].names] == ["Two", "One"]
 
     def test_what_a_company_does_not_take_is_not_offered(self):  # rule 5
         terms = {

@@ -131,7 +131,7 @@ class TestReconciliation:
         nonsense = self.send(staff, b"x")
 
         assert (mistaken.status_code, nonsense.status_code) == (422, 422)
-        assert f"This is a file of {Counter.name}: choose that source." in text_of(mistaken.text)
+        assert f"This is a file of {Counter.name.en}: choose that source." in text_of(mistaken.text)
         page = html.fromstring(mistaken.text)
         assert [one.value for one in page.xpath("//form//*[@id='source' or @id='day']")] == [
             "sandbox", "2026-11-20",

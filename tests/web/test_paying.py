@@ -55,6 +55,21 @@ def error_beside(page: str) -> tuple[str, str]:
     return " ".join(said.text_content().split()), field.get("value")
 
 
+class TestLanguage:
+    @pytest.mark.parametrize(("locale", "said"), [("en", "Sandbox Pay"), ("zh_CN", "沙箱支付")])
+    def test_ways_to_pay_are_named_in_the_readers_language_alone(self, app, locale, said):
+        home = a_due_home(1_000)
+        browser = signed_in(app, home.owner_id)
+        browser.send_form("/language", {"locale": locale, "back": "/"})
+
+        review = reviewed(browser, *map(format_ref, home.refs))
+        confirmed(browser, review)
+        pages = [review.text, browser.get("/payments").text]
+
+        for page in map(text_of, pages):
+            assert [name for name in ("Sandbox Pay", "沙箱支付") if name in page] == [said]
+
+
 class TestReview:
     def test_ticked_reviewed_confirmed_and_sent_to_the_gateways_page(self, app):
         home = a_due_home(1_000, 2_000)
@@ -438,6 +453,7 @@ class TestNothingToPay:
         assert paid.headers["location"] == f"/payments/{payment.id}"
         assert (payment.gateway, payment.amount_fen) == ("none", 0)
         assert browser.get(f"/payments/{payment.id}").status_code == 200
+        assert "1 笔账单 · 无需缴费" in text_of(browser.get("/payments").text)
         assert 'action="/pay"' not in browser.get(f"/bills/{ref}").text
         assert violations() == []
 

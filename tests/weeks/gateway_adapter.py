@@ -33,6 +33,7 @@ from payments.gateways.base import (
     RefundState,
     SettlementFetch,
     SettlementRecord,
+    Spoken,
 )
 from tests.weeks.gateway_books import GatewayBooks
 from tests.weeks.wire import Wire
@@ -45,11 +46,11 @@ _FRESH_SECONDS = 300
 class MadeUpGateway:
     """A gateway by the contract of ``payments.gateways.base``, over books of ``GatewayBooks``."""
 
-    description = ""
+    description = Spoken("", "")
 
     def __init__(self, books: GatewayBooks, wire: Wire) -> None:
         self.books, self.wire = books, wire
-        self.code = self.name = books.code
+        self.code, self.name = books.code, Spoken(books.code, books.code)
         self.capabilities = CAN_DEBIT if books.manner.debits else CAN
 
     def _no_word(self) -> GatewayReply:

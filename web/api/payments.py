@@ -169,6 +169,7 @@ class GatewayOut(BaseModel):
 
     gateway: str
     name: str
+    name_en: str
     modes: list[str]
     channels: list[str]
     minimum_fen: int
@@ -294,7 +295,8 @@ def list_gateways(request: Request, _caller: Payer) -> list[GatewayOut]:
     return [
         GatewayOut(
             gateway=code,
-            name=one.name,
+            name=one.name.zh,
+            name_en=one.name.en,
             modes=list(one.capabilities.modes),
             channels=sorted(one.capabilities.channels),
             minimum_fen=one.capabilities.minimum_fen,

@@ -36,13 +36,13 @@ from payments.autopay.rules import (
 from payments.autopay.states import MandateStatus
 from payments.autopay.views import Promise
 from payments.callbacks import notify_url
-from payments.gateways import gateway_label
 from web.access import Caller, Db, Resident
 from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Id
 from web.look import day_text, say
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.pay_codes import pay_origin
+from web.pages.words.gateways import gateway_of
 
 router = APIRouter()
 REFRESH_SECONDS = 3
@@ -129,14 +129,13 @@ def _homes(session: Session, person_id: int) -> dict[str, Home]:
 @router.get("/autopay")
 def show_all(request: Request, db: Db, caller: Resident) -> Response:
     found = views.list_views(db, caller.id, now=utc_now())
-    gateways = request.app.state.gateways
     ended = {MandateStatus.ENDED, MandateStatus.REFUSED}
     return page(
         request,
         "autopay.html",
         live=[one for one in found if one.status not in ended],
         ended=[one for one in found if one.status in ended and (one.past or one.enrolled_at)],
-        labels={one.gateway: gateway_label(gateways, one.gateway) for one in found},
+        gateway_of=gateway_of(request),
         can_pay=bool(visible_accounts(db, caller.id, to_pay=True).staying()),
         retry_days=RETRY_DAYS,
     )
@@ -255,7 +254,7 @@ def show_one(request: Request, mandate_id: Id, db: Db, caller: Resident) -> Resp
         request,
         "autopay_one.html",
         mandate=shown,
-        gateway=gateway_label(request.app.state.gateways, shown.gateway),
+        gateway=gateway_of(request)(shown.gateway),
         refresh_seconds=REFRESH_SECONDS if waiting else None,
         retry_days=RETRY_DAYS,
     )

@@ -22,7 +22,7 @@ from payments import checkout, opening
 from payments.attempts import Hand
 from payments.callbacks import notify_url
 from payments.checkout import MAX_BILLS
-from payments.gateways import gateway_label, gateway_named
+from payments.gateways import gateway_named
 from payments.models import Payment, get_payment
 from payments.receipt_links import check_receipt
 from payments.reviews import Asked
@@ -37,6 +37,7 @@ from web.inputs import MAX_FEN, PLAIN, Csrf, Id, ShownAt, Text
 from web.pages.page import check_form, go, home_of, locale_of, page
 from web.pages.pay_codes import counter_digits, pay_code_svg, pay_origin
 from web.pages.review import CHANNEL, Choice, Ticked, review_page
+from web.pages.words.gateways import gateway_of
 
 router = APIRouter()
 REFRESH_SECONDS = 3
@@ -203,7 +204,7 @@ def _payment_page(
     problem: str | None = None,
 ) -> Response:
     now, own = utc_now(), visible_accounts(session, caller.id) if caller else {}
-    label = gateway_label(request.app.state.gateways, payment.gateway)
+    label = gateway_of(request)(payment.gateway)
     shown = as_payer_sees(
         view(session, payment, gateway_name=label, today=billing_date(now)), own
     )  # fmt: skip

@@ -8,12 +8,12 @@ from fastapi.responses import Response, StreamingResponse
 from sqlmodel import Session
 
 from payments import own
-from payments.gateways import gateway_label
 from web import look
 from web.access import Db, Resident
 from web.exports import Cell, Yuan, export, read_rows
 from web.pages.filters import After, FileKind, Word, query_of
 from web.pages.page import locale_of, page
+from web.pages.words.gateways import gateway_of
 from web.pages.words.residents import company_of
 
 router = APIRouter()
@@ -32,7 +32,7 @@ def show_payments(
         "payments.html",
         rows=shown,
         company_of=company_of(request),
-        gateway_of=partial(gateway_label, request.app.state.gateways),
+        gateway_of=gateway_of(request),
         q=q,
         first=f"/payments?{query_of({'q': q})}",
         next=f"/payments?{query_of({'q': q}, after=shown[-1].id)}" if more else None,
@@ -55,12 +55,12 @@ def export_payments(request: Request, caller: Resident, kind: FileKind) -> Strea
 
 
 def _rows(request: Request, person_id: int, session: Session) -> Iterator[list[Cell]]:
-    locale, named = locale_of(request), company_of(request)
+    locale, named, paid_with = locale_of(request), company_of(request), gateway_of(request)
     for one in own.every_payment(session, person_id):
         yield [
             str(one.id), one.order_no,
             look.macro_text(locale, "parts/ui.html", "payment_pill", one.status.value),
             Yuan(one.amount_fen), Yuan(one.fee_fen), one.bills,
             " ".join(named(code) for code in one.companies),
-            gateway_label(request.app.state.gateways, one.gateway), one.created_at, one.paid_at,
+            paid_with(one.gateway), one.created_at, one.paid_at,
         ]  # fmt: skip

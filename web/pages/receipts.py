@@ -9,13 +9,13 @@ from core.errors import NotFound
 from core.settings import settings
 from identity.people import get_person
 from payments.checkout import get_own_payment
-from payments.gateways import gateway_label
 from payments.receipt_paper import Paid, receipt_pdf
 from payments.views import as_payer_sees, view
 from web import access
 from web.access import Db
 from web.inputs import Id
 from web.pages.page import locale_of
+from web.pages.words.gateways import gateway_of
 
 router = APIRouter()
 
@@ -26,7 +26,7 @@ def receipt(request: Request, payment_id: Id, db: Db, caller: access.Payer) -> R
     payment, now = get_own_payment(db, payment_id, caller.id), utc_now()
     if payment.paid_at is None:
         raise NotFound("there is no receipt: nothing was paid")
-    label = gateway_label(request.app.state.gateways, payment.gateway)
+    label = gateway_of(request)(payment.gateway)
     shown = view(db, payment, gateway_name=label, today=billing_date(now))
     paid = Paid(
         shown=as_payer_sees(shown, visible_accounts(db, caller.id)), paid_at=payment.paid_at,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing.documents.typesetting import Term
 from billing.ledger.days import DayAccount, DayView, show_day
 from core.clock import billing_date
 from payments.gateways import gateway_label
@@ -33,7 +34,7 @@ DIFFERENCES_SHOWN = 40
 class GatewayLine(NamedTuple):
     """A gateway's day; ``unsettled_fen`` is what it had not paid out that evening."""
 
-    name: str
+    name: Term
     payments: int
     amount_fen: int
     matched: Matched | None
@@ -174,7 +175,7 @@ def _gateways(
         own = sums.get(code)
         lines.append(
             GatewayLine(
-                gateway_label(dict(gateways), code), own.payments if own else 0,
+                Term(*gateway_label(gateways, code)), own.payments if own else 0,
                 own.amount_fen if own else 0, runs.get(code), fees_fen.get(code, 0),
                 owing.get(code, _NOTHING).balance_fen,
             )

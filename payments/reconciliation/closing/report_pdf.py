@@ -118,13 +118,16 @@ def _gateways(sheets: Sheets, report: DayReport) -> None:
     total_fen = report.taken.amount_fen
     took = [one for one in report.gateways if one.amount_fen]
     if took:
-        lines = [Line(one.name, one.amount_fen, _of(one.amount_fen, total_fen)) for one in took]
+        lines = [
+            Line(sheets.say(one.name), one.amount_fen, _of(one.amount_fen, total_fen))
+            for one in took
+        ]
         share = rows_drawing(lines, width=ACROSS, row=13, size=_CHART_SIZE, left=110)
         sheets.drawings([(Term("收款占比", "Share of the money"), share)])
     rows = [
         (
-            one.name, f"{one.payments:,}", format_yuan(one.amount_fen), _share(one.matched),
-            format_yuan(one.fee_fen), format_yuan(one.unsettled_fen),
+            sheets.say(one.name), f"{one.payments:,}", format_yuan(one.amount_fen),
+            _share(one.matched), format_yuan(one.fee_fen), format_yuan(one.unsettled_fen),
         )
         for one in report.gateways
     ]  # fmt: skip

@@ -31,7 +31,7 @@ def namer(session: Session, gateways: Mapping[str, Gateway]) -> Namer:
         company = PROVIDERS.get(code.removeprefix(CLAIMS))
         if company is not None:
             return Term(company.name, company.name_en)
-        told = accounts.get(code) or gateway_label(dict(gateways), code)
-        return Term(told, told)
+        account = accounts.get(code)
+        return Term(account, account) if account else Term(*gateway_label(gateways, code))
 
     return name

@@ -5,9 +5,11 @@ from datetime import date, datetime, timedelta
 import pytest
 from pypdfium2 import PdfDocument
 
+from billing.documents.typesetting import Term
 from billing.ledger.days import close_through
 from core.db import transaction
 from payments import write_offs
+from payments.gateways.base import Spoken
 from payments.reconciliation.closing import closing
 from payments.reconciliation.closing.checklist import Name, State
 from payments.reconciliation.closing.report import CompanyLine, DayReport, GatewayLine, day_report
@@ -23,7 +25,7 @@ from tests.payments.reconciliation.test_matching import a_file, row_of, run
 
 DAY = date(2026, 11, 20)
 MORNING = datetime.fromisoformat("2026-11-21T10:30:00+08:00")
-GATEWAYS = {"sandbox": FarGateway(name="Sandbox")}
+GATEWAYS = {"sandbox": FarGateway(name=Spoken("沙箱", "Sandbox"))}
 
 pytestmark = pytest.mark.usefixtures("city")
 
@@ -55,7 +57,12 @@ class TestFigures:
 
         (gateway,) = found.gateways
         assert gateway == GatewayLine(
-            "Sandbox", 2, 17_300, Matched(Leg.GATEWAY, "sandbox", 1, 2), gateway.fee_fen, 17_300
+            Term("沙箱", "Sandbox"),
+            2,
+            17_300,
+            Matched(Leg.GATEWAY, "sandbox", 1, 2),
+            gateway.fee_fen,
+            17_300,
         )
         assert found.companies == (
             CompanyLine("城市自来水", "City Water", 17_300, 17_300, 8_650, 0, 8_650),

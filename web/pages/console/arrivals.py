@@ -29,6 +29,7 @@ from web.pages.file_views import provider_name
 from web.pages.filters import FileKind, Word, day_of, one_of, query_of
 from web.pages.page import locale_of, page
 from web.pages.words.files import said
+from web.pages.words.gateways import gateway_choices
 
 PAGE = 50
 router = APIRouter(prefix="/console/arrivals")
@@ -83,7 +84,7 @@ def _place(typed: str) -> ArrivalPlace | None:
 
 def _sources(request: Request) -> list[tuple[str, str]]:
     """Return whose files may be looked for: gateways and companies, by code."""
-    gateways = [(code, one.name) for code, one in with_files(request.app.state.gateways).items()]
+    gateways = gateway_choices(request, with_files(request.app.state.gateways).values())
     return gateways + [(code, provider_name(locale_of(request), code)) for code in PROVIDERS]
 
 

@@ -14,7 +14,6 @@ from core.errors import CityBillError
 from identity import audit
 from identity.audit import Deed, Subject
 from identity.people import get_person
-from payments.gateways import gateway_label
 from payments.reconciliation.company.lists import companies_with_lists
 from payments.reconciliation.gateway.sources import with_files
 from payments.reconciliation.intake import lists as intake_lists
@@ -36,6 +35,7 @@ from web.pages.filters import After, FileKind, Word, day_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.words.bank import complaint
 from web.pages.words.files import said
+from web.pages.words.gateways import gateway_choices, gateway_of
 from web.pages.words.residents import company_of
 
 router = APIRouter(prefix="/console", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
@@ -244,7 +244,7 @@ def _whose(request: Request, row: BookFile) -> str:
         return look.say(locale_of(request), "Our bank")
     if row.leg is Leg.COMPANY:
         return company_of(request)(row.source)
-    return gateway_label(request.app.state.gateways, row.source) if row.source else ""
+    return gateway_of(request)(row.source) if row.source else ""
 
 
 def _choices(request: Request) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -253,7 +253,9 @@ def _choices(request: Request) -> list[tuple[str, list[tuple[str, str]]]]:
     gateways = with_files(request.app.state.gateways).values()
     known = look.say(locale, "Statement: camt, MT940, BAI2")
     return [
-        ("gateway", [(f"gateway/{one.code}", one.name) for one in gateways]),
+        ("gateway", [
+            (f"gateway/{code}", name) for code, name in gateway_choices(request, gateways)
+        ]),
         ("company", [
             (f"company/{code}", provider_name(locale, code)) for code in companies_with_lists()
         ]),

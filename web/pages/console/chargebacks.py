@@ -9,7 +9,6 @@ from sqlmodel import Session
 
 from core.clock import utc_now
 from identity import audit
-from payments.gateways import gateway_label
 from payments.returns import chargebacks
 from payments.returns.lists import PAGE, ChargebackFilter, every_chargeback, find_chargebacks
 from payments.returns.models import ChargebackState
@@ -18,6 +17,7 @@ from web.access import Db, Service
 from web.exports import Cell, Yuan, export, read_rows
 from web.pages.filters import After, FileKind, Word, one_of, query_of
 from web.pages.page import locale_of, page
+from web.pages.words.gateways import gateway_choices, gateway_of
 
 router = APIRouter(prefix="/console/chargebacks")
 _ANY = "any"  # none in the address means open
@@ -45,7 +45,7 @@ Filter = Annotated[Asked, Depends(Asked)]
 def show_chargebacks(
     request: Request, db: Db, _caller: Service, asked: Filter, after: After = None
 ) -> Response:
-    now, gateways, locale = utc_now(), request.app.state.gateways, locale_of(request)
+    now, locale, paid_with = utc_now(), locale_of(request), gateway_of(request)
     found = find_chargebacks(db, asked.wanted, after=after, limit=PAGE + 1)
     shown = found[:PAGE]
     order_nos = chargebacks.order_nos(db, shown)
@@ -56,13 +56,13 @@ def show_chargebacks(
             {
                 "one": one,
                 "order_no": order_nos[one.payment_id],
-                "gateway_name": gateway_label(gateways, one.gateway),
+                "gateway_name": paid_with(one.gateway),
                 "urgent": chargebacks.is_urgent(one, now=now),
             }
             for one in shown
         ],
         states=[(one.value, _state(locale, one)) for one in ChargebackState],
-        gateways=[(code, gateway_label(gateways, code)) for code in gateways],
+        gateways=gateway_choices(request, request.app.state.gateways.values()),
         asked=asked,
         filtered=any(asked.typed.values()),
         paged=after is not None,
@@ -78,7 +78,7 @@ def _state(locale: str, state: ChargebackState) -> str:
 def export_chargebacks(
     request: Request, kind: FileKind, db: Db, caller: Service, asked: Filter
 ) -> StreamingResponse:
-    locale, gateways = locale_of(request), request.app.state.gateways
+    locale, paid_with = locale_of(request), gateway_of(request)
     audit.note_export(db, caller.id, "chargebacks", kind, asked.query(), now=utc_now())
 
     def read(session: Session) -> Iterator[list[Cell]]:
@@ -86,7 +86,7 @@ def export_chargebacks(
             order_nos = chargebacks.order_nos(session, some)
             for one in some:
                 yield [
-                    one.dispute_ref, gateway_label(gateways, one.gateway),
+                    one.dispute_ref, paid_with(one.gateway),
                     order_nos[one.payment_id], Yuan(one.amount_fen), Yuan(one.fee_fen),
                     Yuan(one.fee_returned_fen), Yuan(one.borne_fen), _state(locale, one.state),
                     one.reason, one.opened_at, one.evidence_due_at, one.decided_at,

@@ -19,7 +19,6 @@ from identity.people import get_person
 from payments.desk import listing
 from payments.desk.facts import facts_of
 from payments.desk.listing import Filter, Row
-from payments.gateways import gateway_label
 from payments.models import Payment, get_payment
 from payments.returns.desk import cases_of
 from payments.returns.models import is_disputed
@@ -34,6 +33,7 @@ from web.pages.console.reconciliations import ledger_name
 from web.pages.file_views import provider_name
 from web.pages.filters import After, FileKind, Word, day_of, fen_of, one_of, query_of
 from web.pages.page import locale_of, page
+from web.pages.words.gateways import gateway_choices, gateway_of
 from web.pages.words.residents import company_of
 
 router = APIRouter(prefix="/console")
@@ -113,16 +113,12 @@ def show_payments(
         paged=after is not None,
         next_id=shown[-1].payment.id if len(found) > listing.PAGE else None,
         states=[one.value for one in PaymentStatus],
-        gateways=_gateway_names(request),
+        gateways=gateway_choices(request, request.app.state.gateways.values()),
         companies=[(code, provider_name(locale_of(request), code)) for code in PROVIDERS],
-        gateway_of=partial(gateway_label, request.app.state.gateways),
+        gateway_of=gateway_of(request),
         company_of=company_of(request),
         refused=refused is not None,
     )
-
-
-def _gateway_names(request: Request) -> list[tuple[str, str]]:
-    return [(one.code, one.name) for one in request.app.state.gateways.values()]
 
 
 @router.get("/payments.{kind}")
@@ -150,7 +146,7 @@ def show_payment(request: Request, payment_id: Id, db: Db, caller: Either) -> Re
     payment = get_payment(db, payment_id)
     looking.note_look(db, caller, Deed.PAYMENT_SEEN, Subject("payment", str(payment_id)))
     gateways, now = request.app.state.gateways, utc_now()
-    label = gateway_label(gateways, payment.gateway)
+    label = gateway_of(request)(payment.gateway)
     shown = payment_view(db, payment, gateway_name=label, today=billing_date(now))
     return page(
         request,
@@ -161,7 +157,7 @@ def show_payment(request: Request, payment_id: Id, db: Db, caller: Either) -> Re
         facts=facts_of(db, payment),
         cases=cases_of(db, payment, gateways, now=now),
         disputed=is_disputed(db, payment_id),
-        gateway_of=partial(gateway_label, gateways),
+        gateway_of=gateway_of(request),
         account_name=partial(ledger_name, locale_of(request)),
     )
 

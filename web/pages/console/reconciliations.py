@@ -37,6 +37,7 @@ from web.pages.page import check_form, go, locale_of, page
 from web.pages.words.bank import source_name
 from web.pages.words.breaks import remedy
 from web.pages.words.files import said
+from web.pages.words.gateways import gateway_choices
 
 router = APIRouter(prefix="/console", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 # Left empty, the page asks for it.
@@ -96,7 +97,7 @@ def _reconciliations_page(
         "console/reconciliations.html",
         status_code=422 if error else 200,
         days=days,
-        sources=list(sources.values()),
+        sources=gateway_choices(request, sources.values()),
         name_of=partial(source_name, request),
         states=[(one.value, _state(locale_of(request), one)) for one in DayState],
         asked=asked,
@@ -176,7 +177,9 @@ def _not_its_file(request: Request, stream: BinaryIO, day: date) -> str | None:
     if owner is None:
         return None
     locale = locale_of(request)
-    return look.say(locale, "This is a file of %(name)s: choose that source.", name=owner.name)
+    return look.say(
+        locale, "This is a file of %(name)s: choose that source.", name=owner.name.said(locale)
+    )
 
 
 @router.get("/reconciliations/{source}/{day}")

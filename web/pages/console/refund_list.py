@@ -11,7 +11,6 @@ from sqlmodel import Session
 from core.clock import utc_now
 from identity import audit
 from identity.colleagues import names_of
-from payments.gateways import gateway_label
 from payments.models import Payment
 from payments.returns.lists import PAGE, RefundFilter, every_refund, find_refunds
 from payments.returns.models import Refund, RefundStatus
@@ -21,6 +20,7 @@ from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import PLAIN
 from web.pages.filters import FileKind, Word, day_of, one_of, query_of
 from web.pages.page import locale_of, page
+from web.pages.words.gateways import gateway_of
 
 router = APIRouter(prefix="/console/refunds")
 After = Annotated[str | None, Query(max_length=80, pattern=PLAIN)]
@@ -56,7 +56,7 @@ Filter = Annotated[Asked, Depends(Asked)]
 def show_refunds(
     request: Request, db: Db, _caller: Service, asked: Filter, after: After = None
 ) -> Response:
-    locale = locale_of(request)
+    locale, paid_with = locale_of(request), gateway_of(request)
     found = find_refunds(db, asked.wanted, after=after, limit=PAGE + 1)
     shown = found[:PAGE]
     names = names_of(db, [refund.proposed_by for refund, _ in shown])
@@ -67,7 +67,7 @@ def show_refunds(
             {
                 "refund": refund,
                 "order_no": payment.order_no,
-                "gateway_name": gateway_label(request.app.state.gateways, payment.gateway),
+                "gateway_name": paid_with(payment.gateway),
                 "proposer": names.get(refund.proposed_by or 0),
             }
             for refund, payment in shown
@@ -95,12 +95,12 @@ def _reason(locale: str, refund: Refund) -> str:
 def export_refunds(
     request: Request, kind: FileKind, db: Db, caller: Service, asked: Filter
 ) -> StreamingResponse:
-    locale, gateways = locale_of(request), request.app.state.gateways
+    locale, paid_with = locale_of(request), gateway_of(request)
     audit.note_export(db, caller.id, "refunds", kind, asked.query(), now=utc_now())
 
     def row(refund: Refund, payment: Payment) -> list[Cell]:
         return [
-            refund.refund_no, payment.order_no, gateway_label(gateways, payment.gateway),
+            refund.refund_no, payment.order_no, paid_with(payment.gateway),
             refund.gateway_ref, Yuan(refund.amount_fen), Yuan(refund.to_send_fen),
             _status(locale, refund.status), _reason(locale, refund), refund.proposed_at,
             refund.approved_at, refund.requested_at, refund.succeeded_at, refund.declined_at,

@@ -17,7 +17,6 @@ from core.money import parse_yuan
 from core.settings import settings
 from identity.audit import Deed, Subject
 from identity.people import get_person
-from payments.gateways import gateway_label
 from payments.models import Payment, Receipt, get_payment, list_items
 from payments.reconciliation.bank import acts as bank_acts
 from payments.returns import staff_refunds, transfers
@@ -33,6 +32,7 @@ from web.errors import status_of
 from web.inputs import MAX_FEN, PLAIN, Csrf, Id, Text
 from web.pages import looking
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.words.gateways import gateway_of
 from web.pages.words.refunds import refusal
 
 router = APIRouter(prefix="/console/refunds")
@@ -58,15 +58,13 @@ def search(request: Request, db: Db, caller: Service, csrf: Csrf, wanted: Line) 
 
 
 def _desk_page(request: Request, session: Session, wanted: str, found: list[Payment]) -> Response:
-    gateways, now = request.app.state.gateways, utc_now()
+    gateways, now, paid_with = request.app.state.gateways, utc_now(), gateway_of(request)
     return page(
         request,
         "console/refunds.html",
         desk=desk(session, gateways, now=now),
         wanted=wanted,
-        found=[
-            {"payment": one, "gateway_name": gateway_label(gateways, one.gateway)} for one in found
-        ],
+        found=[{"payment": one, "gateway_name": paid_with(one.gateway)} for one in found],
         now=now,
     )
 
@@ -131,7 +129,7 @@ def _payment_page(
     """Show a payment's bills, what is left of each, and the form for a refund."""
     payment, gateways, now = get_payment(session, payment_id), request.app.state.gateways, utc_now()
     looking.note_look(session, caller, Deed.PAYMENT_SEEN, Subject("payment", str(payment_id)))
-    label = gateway_label(gateways, payment.gateway)
+    label = gateway_of(request)(payment.gateway)
     shown = payment_view(session, payment, gateway_name=label, today=billing_date(now))
     items = list_items(session, payment.id)
     return page(

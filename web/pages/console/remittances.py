@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -15,7 +14,6 @@ from core.errors import CityBillError
 from core.settings import settings
 from identity import audit
 from identity.people import get_person
-from payments.gateways import gateway_label
 from payments.remittance import deciding, files, listing, runs, sending
 from payments.remittance.listing import Filter, Stage
 from payments.remittance.models import Remittance, RemittanceState, all_payments, get_remittance
@@ -30,6 +28,7 @@ from web.pages.file_views import provider_name
 from web.pages.filters import After, FileKind, Word, day_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.remittance_views import advice_facts, advice_file, advice_pdf
+from web.pages.words.gateways import gateway_of
 from web.pages.words.remittances import refusal
 from web.pages.words.residents import company_of
 
@@ -110,7 +109,7 @@ def show_waiting(request: Request, db: Db, _caller: Finance) -> Response:
         owed=owed,
         total_fen=sum(one.amount_fen for one in owed),
         not_arrived=not_arrived,
-        gateway_of=partial(gateway_label, request.app.state.gateways),
+        gateway_of=gateway_of(request),
         company_of=company_of(request),
     )
 

@@ -27,7 +27,6 @@ from payments.autopay.views import list_views
 from payments.desk import finding
 from payments.desk.finding import Found
 from payments.desk.timeline import open_matters
-from payments.gateways import gateway_label
 from payments.models import Payment
 from web.access import Caller, Db, Service
 from web.errors import status_of
@@ -36,6 +35,7 @@ from web.pages import looking
 from web.pages.household import home_of_person
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.resident_story import story
+from web.pages.words.gateways import gateway_of
 from web.pages.words.residents import company_of, refusal
 
 router = APIRouter(prefix="/console/residents")
@@ -112,8 +112,7 @@ def _account_row(session: Session, account: UtilityAccount) -> dict[str, Any]:
 
 
 def _payment_row(request: Request, payment: Payment) -> dict[str, Any]:
-    label = gateway_label(request.app.state.gateways, payment.gateway)
-    return {"payment": payment, "gateway_name": label}
+    return {"payment": payment, "gateway_name": gateway_of(request)(payment.gateway)}
 
 
 @router.get("/{person_id}")
@@ -247,7 +246,7 @@ def _resident_page(
             session, person_id=person_id, account_ids=account_ids, now=utc_now()
         ),
         mandates=list_views(session, person_id, now=utc_now()),
-        gateways={code: one.name for code, one in request.app.state.gateways.items()},
+        gateway_of=gateway_of(request),
         notices=again.list_notices(session, person_id, limit=NOTICES),
         story=story(session, person_id=person_id, account_ids=account_ids, cursor=cursor),
         paged=bool(cursor),

@@ -18,7 +18,6 @@ from core.jobs import count_dead
 from core.money import format_yuan
 from identity.duties import Duty
 from payments.figures import attention, today_figures
-from payments.gateways import gateway_label
 from payments.reconciliation import standing
 from payments.reconciliation.gateway.sources import with_files
 from payments.reconciliation.models import BreakKind, Leg
@@ -28,6 +27,7 @@ from support.listing import count_overdue
 from web import look
 from web.access import Caller, Db, Staff
 from web.pages.page import locale_of, page
+from web.pages.words.gateways import gateway_of
 
 router = APIRouter(prefix="/console")
 TREND_DAYS = 14
@@ -126,8 +126,7 @@ def _money(request: Request, session: Session, now: datetime) -> dict[str, Any]:
             for days, fen in zip((1, WEEK), before_fen, strict=True)
         ],
         "gateways": [
-            one._asdict() | {"name": gateway_label(request.app.state.gateways, one.gateway)}
-            for one in today.by_gateway
+            one._asdict() | {"name": gateway_of(request)(one.gateway)} for one in today.by_gateway
         ],
         "hours_svg": _hours(locale, today, yesterday),
         "trend_svg": _trend(locale, trend),

@@ -3,13 +3,13 @@
 from fastapi import Request
 
 from core.errors import BillFileError, CityBillError
-from payments.gateways import gateway_label
 from payments.reconciliation.bank.models import CLAIMS, REMITTANCES, TRANSFERS
 from providers.registry import PROVIDERS
 from web import look
 from web.pages.file_views import provider_name
 from web.pages.page import locale_of
 from web.pages.words.files import said
+from web.pages.words.gateways import gateway_of
 
 
 def source_name(request: Request, source: str) -> str:
@@ -21,7 +21,7 @@ def source_name(request: Request, source: str) -> str:
         return look.say(locale, "Remittances to companies")
     if source.removeprefix(CLAIMS) in PROVIDERS:
         return provider_name(locale, source.removeprefix(CLAIMS))
-    return gateway_label(request.app.state.gateways, source)
+    return gateway_of(request)(source)
 
 
 def refusal(locale: str, refused: CityBillError | None) -> str | None:
