@@ -66,6 +66,9 @@ _PLACES: Final = {
     "where": ("汉口路 1 至 99 号", "Hankou Road 1 to 99"),
     "why": ("这份账单要扣 ¥200.01，超过您设定的上限。", "This bill comes to more than you allow."),
 }  # fmt: skip
+# Why money goes back is a clause; elsewhere "why" is a sentence.
+_BACK: Final = {"why": ("公司未能入账", "the company did not take the payment")}
+_OF_EVENT: Final = {"payment.returned": _BACK, "refund.requested": _BACK}
 
 
 def sample(event: str, locale: str) -> Facts:
@@ -74,4 +77,5 @@ def sample(event: str, locale: str) -> Facts:
     english = spoken == "en"
     places = EVENTS[event].places
     lines = _LINES[spoken] if "count" in places else _LINES[spoken][:1]
-    return Facts({place: _PLACES[place][english] for place in places}, lines, LINK)
+    said = _PLACES | _OF_EVENT.get(event, {})
+    return Facts({place: said[place][english] for place in places}, lines, LINK)
