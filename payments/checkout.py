@@ -330,7 +330,7 @@ def list_ended(session: Session, payment_ids: Sequence[int]) -> list[int]:
 _FINAL = {GatewayStatus.PAID, GatewayStatus.REFUSED, GatewayStatus.CLOSED}
 
 
-def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime) -> Payment:
+def resolve(payment_id: int, gateway: Gateway | None, *, notify_url: str, now: datetime) -> Payment:
     """Find out what became of a payment, and close it when its time is over.
 
     A payment the gateway has never heard of is opened there again, under the same number; so is one
@@ -339,14 +339,16 @@ def resolve(payment_id: int, gateway: Gateway, *, notify_url: str, now: datetime
     bills free; money that turns up later still finds its payment.
 
     Raises:
-        UpstreamUnavailable: the gateway could not be reached; try again later.
+        UpstreamUnavailable: it could not be reached, or is not installed any more; try again later.
     """
     with transaction() as session:
         payment = session.get_one(Payment, payment_id)
-    if payment.status not in PENDING or payment.gateway != gateway.code:
+    if payment.status not in PENDING or (gateway and payment.gateway != gateway.code):
         return payment  # it ended, or another gateway took it over a moment ago
     given_up = now >= max(payment.created_at + ASK_FOR, payment.expires_at)
     try:
+        if gateway is None:
+            raise UpstreamUnavailable(f"there is no gateway {payment.gateway!r} any more")
         reply = _ask(payment, gateway, notify_url=notify_url, now=now)
     except UpstreamUnavailable:
         if now >= payment.expires_at and is_nowhere(payment_id):

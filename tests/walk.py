@@ -5,6 +5,7 @@ and no fen has appeared or vanished. ``tests/payments/test_walk.py`` walks a lit
 the suite; ``make prove`` walks a long way.
 """
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -65,6 +66,7 @@ from tests.factories import (
     violations,
 )
 
+ELSEWHERE = replace(REFUSED, paid_elsewhere=True)
 LONGEST = timedelta(days=120)  # of one story: every month of it is a partition more to look through
 AMOUNTS = (8_650, 1, 0, -500)  # of water, power, gas, telecom
 TERMS = {
@@ -227,8 +229,9 @@ class City(RuleBasedStateMachine):
             self._hear(one, GatewayStatus.CLOSED, 0, "")
 
     @rule(
-        payment=payments, at=st.integers(0, 3), reply=st.sampled_from([ACCEPTED, REFUSED, NO_WORD])
-    )
+        payment=payments, at=st.integers(0, 3),
+        reply=st.sampled_from([ACCEPTED, REFUSED, ELSEWHERE, NO_WORD]),
+    )  # fmt: skip
     def company_answers(self, payment, at, reply):
         items = items_of(payment)
         item = items[at % len(items)]

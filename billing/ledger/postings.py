@@ -55,9 +55,14 @@ def reminded(key: Key, company: str, reminder_no: str, fee_fen: int) -> list[Mov
 
 
 def waived(key: Key, company: str, why: str, amount_fen: int) -> list[Move]:
-    """A late fee is taken back: ``why`` is the payment or version that makes it undue."""
+    """A late fee is taken back: ``why`` is the payment or version that makes it undue.
+
+    Below zero it is an option's discount, and runs the other way.
+    """
     debit, credit = books.uncollected(company), books.receivable(company)
-    return _moves(key, (f"waived:{why}", debit, credit, amount_fen))
+    if amount_fen < 0:
+        debit, credit = credit, debit
+    return _moves(key, (f"waived:{why}", debit, credit, abs(amount_fen)))
 
 
 def credited(

@@ -315,7 +315,8 @@ def book_refusal(session: Session, payment_id: int, why: str, *, now: datetime) 
     if again_on is not None and not ended:
         run.hear(RunNews.SHORT, now=now)
         run.debit_on = again_on
-        outbox.emit(session, "autopay.postponed", run.id, now=now)
+        if mandate.status is MandateStatus.ACTIVE:  # paused, it is skipped then, and that is told
+            outbox.emit(session, "autopay.postponed", run.id, now=now)
     else:
         reason = NotPaid.ENDED if ended else NotPaid.SHORT
         run.hear(RunNews.REFUSED, now=now, reason=reason)

@@ -238,6 +238,18 @@ def get_cash(session: Session, agent: str, agent_txn_no: str) -> CounterPayment:
     return row
 
 
+def may_give_back(session: Session, row: CounterPayment, *, until: datetime, now: datetime) -> bool:
+    """Tell whether an agent is to give cash back that is on no bill, and still can.
+
+    Args:
+        until: as for ``give_back``, which refuses it later: the city sends the money then.
+    """
+    if row.state is not CashState.SUSPENDED:
+        return row.state is CashState.UNMATCHED
+    receipt = _receipt_of(session, row)
+    return now <= until and receipt is not None and receipt.state is ReceiptState.SUSPENDED
+
+
 def give_back(
     session: Session, agent: str, agent_txn_no: str, *, until: datetime, now: datetime
 ) -> CounterPayment:

@@ -192,10 +192,16 @@ def book(session: Session, refund_no: str, reply: RefundReply, *, now: datetime)
 
 
 def book_refused(session: Session, refund_no: str, reply: RefundReply, *, now: datetime) -> None:
-    """Enter that a gateway will never send a refund, once: staff send it from our bank."""
+    """Enter that a gateway will never send a refund, once: staff send it from our bank.
+
+    Raises:
+        Conflict: it had said that it sent it: a person must look.
+    """
     payment, refund = lock_refund(session, refund_no)
     if refund.status is RefundStatus.PENDING:
         _by_transfer(session, payment, refund, TransferReason.REFUSED, said=reply.reason, now=now)
+    elif refund.status is RefundStatus.SUCCEEDED:
+        transfers.check_sent_here(session, refund_no)
 
 
 def _book_unheard(session: Session, refund_no: str, _reply: RefundReply, *, now: datetime) -> None:

@@ -119,7 +119,8 @@ def _find_earlier(session: Session, by: int, key: str, wish: Wish) -> Refund | N
 
 def _lock_item(session: Session, wish: Wish) -> tuple[Payment, PaymentItem]:
     payment = lock_payment(session, wish.payment_id)
-    item = session.get(PaymentItem, (payment.id, *wish.bill), with_for_update=True)
+    key = payment.id, *wish.bill  # whoever proposes may have read it before it was locked
+    item = session.get(PaymentItem, key, with_for_update=True, populate_existing=True)
     if item is None:
         raise NotFound("this bill is not in that payment")
     return payment, item

@@ -42,9 +42,18 @@ _RETURN_NO = re.compile(r"S([0-9]{1,18}|[1-8][0-9]{18})")
 
 
 def suspend(
-    session: Session, payment_id: int, reply: GatewayReply, *, reason: str, now: datetime
+    session: Session,
+    payment_id: int,
+    reply: GatewayReply,
+    *,
+    reason: str,
+    source: str | None = None,
+    now: datetime,
 ) -> None:
     """Record money that belongs on no bill; the same money told again changes nothing.
+
+    Args:
+        source: through which gateway it came; None: the payment's.
 
     Raises:
         AmountMismatch: the source does not say how much it took, or said otherwise before.
@@ -52,7 +61,8 @@ def suspend(
     if reply.amount_fen is None or reply.amount_fen <= 0:
         raise AmountMismatch("the gateway says it took money, and not how much", reason=reason)
     payment = get_payment(session, payment_id)
-    known = _find_known(session, payment, reply)
+    source = source or payment.gateway
+    known = _find_known(session, payment, source, reply)
     if known is not None:
         _check_same(known, reply)
         known.source_ref = reply.gateway_ref or known.source_ref
@@ -60,7 +70,7 @@ def suspend(
         return
     number = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
     receipt = Receipt(
-        id=month_key(month_start(billing_date(now)), number), source=payment.gateway,
+        id=month_key(month_start(billing_date(now)), number), source=source,
         source_ref=reply.gateway_ref or payment.order_no, payment_id=payment.id,
         amount_fen=reply.amount_fen, reason=reason, received_at=reply.paid_at or now,
     )  # fmt: skip
@@ -72,13 +82,15 @@ def suspend(
     session.flush()
 
 
-def _find_known(session: Session, payment: Payment, reply: GatewayReply) -> Receipt | None:
+def _find_known(
+    session: Session, payment: Payment, source: str, reply: GatewayReply
+) -> Receipt | None:
     """Return the receipt of money told of before; the payment is locked.
 
     What a source tells of without its number may be any money of the order, and is kept under the
     order's number; told of with its own later, it is the same money.
     """
-    known = list_receipts(session, payment.id)
+    known = [one for one in list_receipts(session, payment.id) if one.source == source]
     if reply.gateway_ref is None:
         same = [one for one in known if one.amount_fen == reply.amount_fen]
         return next(iter(same or known), None)
@@ -212,13 +224,19 @@ def _book_sent(session: Session, receipt_id: int, reply: RefundReply, *, now: da
 def _book_refused(
     session: Session, receipt_id: int, reply: RefundReply, *, now: datetime
 ) -> None:  # fmt: skip
-    """Enter that the gateway will never send it back, once: staff send it from our bank."""
+    """Enter that the gateway will never send it back, once: staff send it from our bank.
+
+    Raises:
+        Conflict: it had said that it sent it: a person must look.
+    """
     payment, receipt = lock_receipt(session, receipt_id)
     if receipt.state is ReceiptState.SUSPENDED:
         transfers.open_transfer(
             session, payment, return_no(receipt), receipt.to_send_fen, TransferReason.REFUSED,
             gateway_said=reply.reason, now=now,
         )  # fmt: skip
+    elif receipt.to_send_fen:
+        transfers.check_sent_here(session, return_no(receipt))
 
 
 def _book_unheard(

@@ -337,7 +337,7 @@ class TestRaces:
 NOTIFY = "http://127.0.0.1:9/callbacks"
 
 
-def ask(payment: Payment, gateway: FarGateway, *, minutes: int = 1) -> Payment:
+def ask(payment: Payment, gateway: FarGateway | None, *, minutes: int = 1) -> Payment:
     return checkout.resolve(
         payment.id, gateway, notify_url=NOTIFY, now=NOW + timedelta(minutes=minutes)
     )
@@ -388,6 +388,16 @@ class TestAtTheGateway:
         assert ended.status is PaymentStatus.EXPIRED
         assert the_bill(home.refs[0]).held_by is None
         assert book(payment, GatewayStatus.PAID).status is PaymentStatus.PAID  # money wins
+
+    def test_a_gateway_that_is_switched_off_holds_no_bill_for_ever(self):
+        """As one that cannot be reached: it may have the money, so two days are waited."""
+        home = a_home()
+        payment = book(a_payment(home), GatewayStatus.OPEN)
+        with pytest.raises(UpstreamUnavailable):
+            ask(payment, None, minutes=47 * 60)
+
+        assert ask(payment, None, minutes=48 * 60).status is PaymentStatus.EXPIRED
+        assert the_bill(home.refs[0]).held_by is None
 
     def test_one_the_gateway_never_heard_of_is_opened_under_the_same_number(self):
         payment = a_payment(a_home())

@@ -37,6 +37,7 @@ from tests.factories import (
     the_terms,
     violations,
 )
+from tests.payments.returns.returning import a_wish, approve, propose, staff
 
 pytestmark = pytest.mark.usefixtures("city")
 DUE = (NOW + timedelta(days=10)).date()
@@ -147,6 +148,23 @@ class TestOptions:
         confirm(payment, REFUSED)
 
         assert the_bill(home.refs[0]).open_fen == 8_650
+        assert violations() == []
+
+    def test_paid_elsewhere_after_a_refund_its_discount_goes_with_it(self):
+        """Rule 37: the bill was paid twice, refunded here with its discount, and paid once more."""
+        home = a_home(8_650)
+        with_terms(home.refs[0], PayTerms(options=(EARLY,)))
+        early = a_payment(home, wanted=wants(home.refs[0], option_code="early"))
+        confirm(book(early, GatewayStatus.PAID))
+        one, two = staff()
+        approve(propose(a_wish(early), one), two)
+        again = book(a_payment(home, wanted=wants(home.refs[0])), GatewayStatus.PAID)
+
+        confirm(again, replace(REFUSED, paid_elsewhere=True))
+
+        bill = the_bill(home.refs[0])
+        assert (bill.open_fen, bill.adjusted_fen) == (0, 0)
+        assert bill.paid_elsewhere_at is not None
         assert violations() == []
 
     def test_after_its_day_it_is_gone(self):

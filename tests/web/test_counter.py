@@ -135,9 +135,11 @@ def test_the_same_number_with_another_amount_is_409(app):
 def test_cash_is_given_back_until_the_cut_off_of_its_day(app, monkeypatch):
     home, agent = a_home_now(), an_agent(app)
     a_paid_payment(home, now=utc_now())
+    monkeypatch.setattr(settings(), "counter_reversal_until", time(23, 59, 59))
     assert told(agent, home).json()["give_back"] is True
 
     monkeypatch.setattr(settings(), "counter_reversal_until", time(0, 0))
+    assert told(agent, home).json()["give_back"] is False
     refused = agent.send("POST", f"{PAYMENTS}/1/reversal")
     monkeypatch.setattr(settings(), "counter_reversal_until", time(23, 59, 59))
     done = agent.send("POST", f"{PAYMENTS}/1/reversal")

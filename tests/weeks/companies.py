@@ -55,9 +55,11 @@ class CompanyBooks:
 
     def _decide(self) -> WriteOffReply:
         if self.dice.randrange(1_000) < self.refuses_often:
+            reason = self.dice.choice(_REFUSALS)
             return WriteOffReply(
-                outcome=WriteOffOutcome.REFUSED, reason=self.dice.choice(_REFUSALS)
-            )
+                outcome=WriteOffOutcome.REFUSED, reason=reason,
+                paid_elsewhere=reason.startswith("paid_elsewhere"),
+            )  # fmt: skip
         return WriteOffReply(
             outcome=WriteOffOutcome.ACCEPTED, utility_ref=f"{self.code}-{len(self.told) + 1}"
         )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
+from sqlmodel import Session
 
 from core.clock import BILLING_ZONE, billing_date, utc_now
 from core.settings import settings
@@ -50,7 +51,7 @@ class CashIn(BaseModel):
 
 
 class CashOut(BaseModel):
-    """What became of it. `give_back`: it is on no bill; give it back and tell us so."""
+    """What became of it. `give_back`: it is on no bill; give it back now and tell us so."""
 
     agent_txn_no: str
     state: CashState
@@ -88,23 +89,26 @@ def report(body: CashIn, agent: Agent, db: Db) -> CashOut:
         agent_txn_no=body.agent_txn_no, barcode=body.barcode, amount_fen=body.amount_fen,
         paid_at=body.paid_at,
     )  # fmt: skip
-    return _out(over_the_counter.take(db, agent, cash, now=utc_now()))
+    return _out(db, over_the_counter.take(db, agent, cash, now=utc_now()))
 
 
 @router.get("/payments/{agent_txn_no}")
 def read(agent_txn_no: Annotated[TxnNo, Path()], agent: Agent, db: Db) -> CashOut:
     """Say what became of cash you told us of, and whether we heard of it at all."""
-    return _out(over_the_counter.get_cash(db, agent, agent_txn_no))
+    return _out(db, over_the_counter.get_cash(db, agent, agent_txn_no))
 
 
 @router.post("/payments/{agent_txn_no}/reversal")
 def give_back(agent_txn_no: Annotated[TxnNo, Path()], agent: Agent, db: Db) -> CashOut:
     """Tell that you give cash back that is on no bill; on its own day, before the cut-off."""
-    cash = over_the_counter.get_cash(db, agent, agent_txn_no)
-    until = datetime.combine(
-        billing_date(cash.paid_at), settings().counter_reversal_until, BILLING_ZONE
-    )
-    return _out(over_the_counter.give_back(db, agent, agent_txn_no, until=until, now=utc_now()))
+    until = _until(over_the_counter.get_cash(db, agent, agent_txn_no))
+    return _out(db, over_the_counter.give_back(db, agent, agent_txn_no, until=until, now=utc_now()))
+
+
+def _until(cash: CounterPayment) -> datetime:
+    """Return the last moment at which an agent may give cash back."""
+    day = billing_date(cash.paid_at)
+    return datetime.combine(day, settings().counter_reversal_until, BILLING_ZONE)
 
 
 def _rules(agent: str) -> Rules:
@@ -116,11 +120,12 @@ def _rules(agent: str) -> Rules:
     )  # fmt: skip
 
 
-def _out(cash: CounterPayment) -> CashOut:
+def _out(session: Session, cash: CounterPayment) -> CashOut:
+    until, now = _until(cash), utc_now()
     return CashOut(
         agent_txn_no=cash.agent_txn_no,
         state=cash.state,
-        give_back=cash.state in {CashState.SUSPENDED, CashState.UNMATCHED},
+        give_back=over_the_counter.may_give_back(session, cash, until=until, now=now),
         reason=cash.reason,
         amount_fen=cash.amount_fen,
         payment_id=None if cash.payment_id is None else str(cash.payment_id),

@@ -6,7 +6,6 @@ from core.clock import utc_now
 from core.db import looking, transaction
 from core.settings import settings
 from payments import callbacks, checkout, write_offs
-from payments.gateways import gateway_named
 from payments.returns import chargebacks, refunds, suspense
 from workers.jobs import Ends, NotYet, Over, job, job_set
 from workers.start import outside
@@ -21,7 +20,7 @@ def resolve(payment_id: str) -> None:
         return
     payment = checkout.resolve(
         int(payment_id),
-        gateway_named(outside().gateways, code),
+        outside().gateways.get(code),
         notify_url=callbacks.notify_url(settings().public_url, code),
         now=utc_now(),
     )

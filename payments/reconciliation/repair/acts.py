@@ -18,8 +18,8 @@ from payments.reconciliation.models import Leg, ReconciliationBreak
 from payments.reconciliation.repair import joining, reversing
 from payments.reconciliation.repair.models import Act, BreakAct
 from payments.returns import staff_refunds, suspense
-from payments.returns.models import Refund, RefundReason
-from payments.states import PENDING, Outcome
+from payments.returns.models import Refund, RefundReason, RefundStatus
+from payments.states import PENDING, Outcome, PaymentStatus
 
 _OF_THE_BANK = frozenset({
     Act.SUSPEND, Act.RETURN_MONEY, Act.WRITE_OFF_DIFFERENCE, Act.REMATCH,
@@ -162,11 +162,20 @@ def _return_taken(session: Session, found: ReconciliationBreak, *, now: datetime
             "this payment is under way: ask the gateway again, and its money is booked",
             code="break.pending",
         )
+    paid_by = payment.gateway, payment.gateway_ref
+    if payment.status is PaymentStatus.PAID and (found.source, found.their_ref) == paid_by:
+        raise Conflict(
+            "by this money the payment is paid: accept the difference, or refund a bill of it",
+            code="break.paid_by_it",
+        )
     reply = GatewayReply(
         status=GatewayStatus.PAID, amount_fen=found.theirs_fen, gateway_ref=found.their_ref,
         paid_at=found.happened_at,
     )  # fmt: skip
-    suspense.suspend(session, payment.id, reply, reason="in its gateway's file only", now=now)
+    suspense.suspend(
+        session, payment.id, reply, reason="in its gateway's file only", source=found.source,
+        now=now,
+    )  # fmt: skip
 
 
 def propose_refund(
@@ -198,12 +207,22 @@ def propose_refund(
     )  # fmt: skip
 
 
-def same_refund(acts: Sequence[BreakAct], wish: BreakAct) -> BreakAct | None:
-    """Return the act that asked for this refund already, as happens when a form is sent twice."""
+def same_refund(
+    session: Session, acts: Sequence[BreakAct], wish: BreakAct, wanted_fen: int | None
+) -> BreakAct | None:
+    """Return the act that asked for this refund already, as happens when a form is sent twice.
+
+    Of another amount it is another refund, and so is one after a colleague's no.
+    """
     wanted = (wish.act, wish.proposed_by, wish.target, wish.reason)
-    return next(
-        (one for one in acts if (one.act, one.proposed_by, one.target, one.reason) == wanted), None
-    )
+    for one in acts:
+        if (one.act, one.proposed_by, one.target, one.reason) != wanted:
+            continue
+        refund = refund_of(session, one)
+        stands = refund is not None and refund.status is not RefundStatus.DECLINED
+        if refund is not None and stands and refund.item_fen == wanted_fen:
+            return one
+    return None
 
 
 def refund_key(act: BreakAct) -> str:

@@ -245,7 +245,8 @@ def _enter(
 ) -> BreakAct:  # fmt: skip
     """Keep an act, and do it unless a second person approves it first."""
     if wish.act is Act.REFUND:
-        before = repair_acts.same_refund(list_acts(session, wish.break_id), wish)
+        acts = list_acts(session, wish.break_id)
+        before = repair_acts.same_refund(session, acts, wish, wanted_fen)
         if before is not None:
             return before
     session.add(wish)

@@ -35,6 +35,7 @@ EXAMPLES = (
     ("late fee", postings.late_fee(BILL, "water", "surcharge", str(PAYMENT), 200)),
     ("reminded", postings.reminded(BILL, "water", "R1", 200)),
     ("waived", postings.waived(BILL, "water", str(PAYMENT), 87)),
+    ("waived", postings.waived(BILL, "water", "elsewhere.1", -150)),
     ("credited", postings.credited(BILL, OTHER, "water", 500, debt_from_fen=0, spent_fen=0)),
     ("captured", postings.captured(BILL, "water", "sandbox", PAYMENT, **AHEAD)),
     ("captured", postings.captured(BILL, "water", "sandbox", PAYMENT, **CHEAPER)),

@@ -16,7 +16,7 @@ from payments.autopay.states import MandateStatus, RunState
 from payments.gateways.collecting import HandOver, HandOverReply
 from payments.models import Payment, get_payment
 from providers.base import RecordKind
-from tests.factories import Home, a_home, the_bill, violations
+from tests.factories import Home, a_home, the_bill, topics, violations
 from tests.payments.autopay.autopaying import (
     a_mandate,
     after,
@@ -111,6 +111,18 @@ def test_until_its_batch_is_cut_a_debit_is_stopped(  # rule 37
     assert (the_run().state, the_run().reason) == (state, reason)
     assert the_bill(home.refs[0]).held_by is None
     assert violations() == []
+
+
+def test_who_pauses_is_told_that_and_not_that_funds_are_short(bank):
+    home, mandate, at = asked(bank)
+    paused(home, mandate)
+    cut(bank, at)
+    after(bank, at)
+    debit_all(bank, at + timedelta(days=1))
+
+    assert the_run().reason is NotPaid.PAUSED
+    assert topics(like="autopay.postponed") == []
+    assert topics(like="autopay.skipped") == ["autopay.skipped"]
 
 
 def test_a_batch_the_bank_refuses_is_asked_for_again_the_day_after(bank):  # rule 43

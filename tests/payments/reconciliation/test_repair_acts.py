@@ -1,34 +1,34 @@
 """Acts that move money or name what a row is: each posted once, each taken back by its counter."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from core.clock import billing_date
 from core.db import transaction
 from core.errors import AmountMismatch, Conflict, Invalid, NotFound
 from core.settings import SourceTerms
 from identity.models import Role
 from payments.gateways.base import GatewayStatus
-from payments.models import PaymentItem, ReceiptState, list_receipts
+from payments.models import ReceiptState, list_receipts
 from payments.reconciliation.bank import acts as bank_acts
 from payments.reconciliation.models import BreakKind, BreakState
-from payments.reconciliation.repair import acts as repair_acts
 from payments.reconciliation.repair import deciding as repair
 from payments.reconciliation.repair import workbench
 from payments.reconciliation.repair.many import Asked, ask_many, own_many
 from payments.reconciliation.repair.models import Act, ActState
-from payments.returns import staff_refunds, transfers
-from payments.returns.models import RefundStatus
+from payments.returns import staff_refunds, suspense, transfers
 from tests.factories import (
     NOW,
+    FarGateway,
     a_home,
     a_payment,
     a_person,
     at_once,
     balances,
     book,
-    items_of,
     topics,
     violations,
 )
@@ -44,17 +44,15 @@ from tests.payments.reconciliation.banking import undo as undo_match
 from tests.payments.reconciliation.repairing import (
     LATER,
     LIMITS,
-    a_paid,
     acts_of,
     differs,
     do,
     missing_there,
-    newest,
     the_break,
 )
 from tests.payments.reconciliation.test_leftovers import Other, left, matches, paid, told
-from tests.payments.reconciliation.test_matching import a_file, a_refund, row_of, run
-from tests.payments.returns.returning import confirm
+from tests.payments.reconciliation.test_matching import a_refund, row_of
+from tests.payments.returns.returning import SENT
 
 pytestmark = pytest.mark.usefixtures("city")
 ALONE = LIMITS._replace(approval_above_fen=10**9, refund_approval_above_fen=10**9)
@@ -333,57 +331,33 @@ class TestSendingBack:
 
         assert refused.value.code == "break.pending"
 
+    def test_the_money_a_payment_is_paid_by_stays_on_its_bill(self):
+        """Listed far from our day, its row stands alone."""
+        payment = paid()
+        far = NOW + timedelta(days=20)
+        told([row_of(payment, gateway_ref=payment.gateway_ref, happened_at=far.isoformat())],
+             billing_date(far))  # fmt: skip
 
-def items_of_one(item: PaymentItem) -> PaymentItem:
-    with transaction() as session:
-        return session.get_one(PaymentItem, (item.payment_id, item.account_id, item.bill_id))
+        with pytest.raises(Conflict) as refused:
+            do(the_one(BreakKind.MISSING_HERE), Act.RETURN_MONEY, limits=ALONE)
 
+        assert refused.value.code == "break.paid_by_it"
 
-class TestRefunding:
-    def a_duplicate(self) -> tuple[int, Any]:
-        payment = a_paid()
-        confirm(payment)
-        run(a_file([row_of(payment), row_of(payment, gateway_ref="again")]))
-        return newest(), items_of(payment)[0]
+    def test_what_another_gateway_took_for_the_order_goes_back_there(self):
+        payment = paid()
+        told([row_of(payment, gateway_ref=payment.gateway_ref)])
+        told([row_of(payment, gateway_ref="x1")], by=Other)
 
-    def test_it_is_proposed_to_staff_and_the_difference_stays(self):
-        found, item = self.a_duplicate()
-
-        act = do(found, Act.REFUND, target=item.write_off_no, wanted_fen=8_650, limits=ALONE)
+        do(the_one(BreakKind.MISSING_HERE), Act.RETURN_MONEY, limits=ALONE)
 
         with transaction() as session:
-            refund = repair_acts.refund_of(session, act)
-        assert refund is not None
-        assert (refund.amount_fen, refund.status) == (8_650, RefundStatus.REQUESTED)
-        assert the_break(found).state is BreakState.OPEN
+            (receipt,) = list_receipts(session, payment.id)
+        assert (receipt.source, receipt.source_ref) == ("other", "x1")
+        far = FarGateway(code="other", refund_replies=[SENT])
+        assert suspense.send_back(receipt.id, {"sandbox": FarGateway(), "other": far}, now=NOW)
+        assert balances()["gateway:sandbox"] == 8_650
+        assert "gateway:other" not in balances()
         assert violations() == []
-
-    def test_sent_twice_it_is_one_refund(self):
-        (found, item), person = self.a_duplicate(), staff()
-        wish = {"target": item.write_off_no, "wanted_fen": 4_000, "limits": ALONE, "by": person}
-
-        assert do(found, Act.REFUND, **wish).id == do(found, Act.REFUND, **wish).id
-
-        assert items_of_one(item).returned_fen == 4_000
-
-    def test_it_has_a_second_person_of_its_own(self):
-        found, item = self.a_duplicate()
-        limits = ALONE._replace(refund_approval_above_fen=8_649)
-
-        act = do(found, Act.REFUND, target=item.write_off_no, wanted_fen=8_650, limits=limits)
-
-        with transaction() as session:
-            refund = repair_acts.refund_of(session, act)
-        assert refund is not None
-        assert refund.status is RefundStatus.PROPOSED
-
-    def test_without_a_bill_and_an_amount_nothing_is_proposed(self):
-        found, item = self.a_duplicate()
-
-        for changes in ({"target": item.write_off_no}, {"wanted_fen": 1}):
-            with pytest.raises(Invalid):
-                do(found, Act.REFUND, limits=ALONE, **changes)
-        assert acts_of(found) == []
 
 
 class TestWritingTheBanksOff:

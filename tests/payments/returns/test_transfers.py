@@ -209,3 +209,12 @@ class TestByStaff:
         with pytest.raises(Conflict) as refused:
             refunds.look(number, FarGateway(refund_replies=[SENT]), NOW)
         assert refused.value.code == "refund.sent_twice"
+
+    def test_a_gateway_that_says_its_no_once_more_changes_nothing(self):
+        _, number = stuck(1_000)
+        one, _ = staff()
+        enter_payee(number, one)
+        confirm_sent(number, one)
+
+        far = FarGateway(refund_replies=[RefundReply(state=RefundState.REFUSED)])
+        assert refunds.look(number, far, NOW)

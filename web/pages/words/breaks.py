@@ -166,6 +166,9 @@ def _refusals(locale: str) -> dict[str, str]:
         "break.pending": look.say(
             locale, "This payment is under way: ask the gateway again instead."
         ),
+        "break.paid_by_it": look.say(
+            locale, "By this money the payment is paid: accept this, or refund one of its bills."
+        ),
     }
 
 
