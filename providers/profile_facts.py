@@ -126,16 +126,21 @@ class Facts(Table):
             and shape.codec in ("utf-8", "gb18030")
             and (shape.widths, shape.short_rows, shape.line_breaks) == ("bytes", False, True)
             and (self.header.kind != "none" or shape.format not in ("delimited", "fixed_width"))
-            and (self.header.search_lines, self.header.extra) == (1, "refuse")
+            and (self.header.rows, self.header.search_lines, self.header.extra) == (1, 1, "refuse")
             and (self.trailer is None or not self.trailer.optional)
             and (self.trailer is None or self.column("row_type") is not None)
             and not any(
-                cell.of or cell.unit or cell.format or cell.holds == "line_count"
+                cell.of or cell.unit or cell.format or cell.style or cell.holds == "line_count"
                 for cell in (*self.header.fields, *(self.trailer.fields if self.trailer else ()))
             )
             and not any(cell.holds in ("row_count", "amount_sum") for cell in self.header.fields)
             and not any(
-                column.unit or column.scale or column.also or column.is_constant
+                column.style
+                or column.unit
+                or column.scale
+                or column.also
+                or column.is_constant
+                or column.fill_down
                 for column in self.columns
             )
             and not any(

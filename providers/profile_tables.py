@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from core.errors import Invalid
 from providers.formats.cells import AmountUnit, DateFormat, date_reader
 from providers.formats.digits import CheckDigit
+from providers.formats.mainframe import NumberStyle
 
 Service = Literal["water", "power", "gas", "telecom"]
 Format = Literal[
@@ -18,8 +19,9 @@ Format = Literal[
     "ubl", "cii", "espi", "pain_013", "x12_810",
 ]  # fmt: skip
 Encoding = Literal[
-    "utf-8", "gb18030", "gbk", "gb2312", "big5", "utf-16", "latin-1", "cp1252", "ascii", "detect"
-]
+    "utf-8", "gb18030", "gbk", "gb2312", "big5", "utf-16", "latin-1", "cp1252", "ascii", "detect",
+    "cp037", "cp273", "cp500", "cp1140",
+]  # fmt: skip
 Role = Literal[
     "row_type", "account_no", "holder_name", "address", "billing_year", "billing_month", "bill_no",
     "version", "status", "period_from", "period_to", "issued", "due", "amount", "charge",
@@ -27,7 +29,7 @@ Role = Literal[
     "minimum_amount", "reading_before", "reading_after", "read_on", "reading_kind", "meter_no",
     "unused",
 ]  # fmt: skip
-Kind = Literal["bill", "cancel", "remind"]
+Kind = Literal["bill", "cancel", "remind", "credit"]  # a credit's amounts count against
 ReadBy = Literal["read", "remote", "own", "estimated"]
 REQUIRED: Final[tuple[Role, ...]] = (
     "account_no", "billing_month", "bill_no", "period_from", "period_to", "issued", "due", "amount",
@@ -39,6 +41,11 @@ STATED: Final[tuple[Role, ...]] = (
 # What a row may say of the meter; blank says nothing, too.
 METERED: Final[tuple[Role, ...]] = (
     "reading_before", "reading_after", "read_on", "reading_kind", "meter_no",
+)  # fmt: skip
+# What one cell may say for the rows below it: never money, and a bill's number only of its rows.
+FILLED_DOWN: Final[tuple[Role, ...]] = (
+    "account_no", "holder_name", "address", "billing_year", "billing_month", "bill_no",
+    "period_from", "period_to", "issued", "due", "meter_no",
 )  # fmt: skip
 # Formats that are standards: their fields are known, so a profile lists no columns.
 STANDARDS: Final = ("ubl", "cii", "espi", "pain_013", "x12_810")
@@ -85,6 +92,7 @@ class Shape(Table):
     line_breaks: bool = True
     rows: str | None = None  # where the rows are in JSON or XML: "data.bills", "BillFile/Bill"
     inner: Name | None = None  # the path of a JSON string that holds the real JSON
+    relaxed: bool = False  # JSON may have comments, and a comma before a closing bracket
     listed: bool = False  # each row of JSON is a list of cells, not an object
     names: Name | None = None  # where the names of such cells stand; else in the first list
     sheet: str | int | None = None
@@ -108,6 +116,7 @@ class Place(Table):
     bytes: int | None = Field(default=None, gt=0)
     path: Name | None = None
     must_be: Name | None = None
+    style: NumberStyle | None = None  # of a number as mainframes keep it
 
     @property
     def span(self) -> slice:
@@ -142,6 +151,7 @@ class Column(Place):
     also: tuple[Name, ...] = Field(default=(), strict=False)  # other names in a header row
     unit: AmountUnit | None = None  # where it differs from the profile's amount_unit
     scale: int | None = Field(default=None, ge=0, le=9)  # decimals implied: 8650 with 2 is 86.50
+    fill_down: bool = False  # a cell stands for the rows below it, where theirs is blank
 
     @property
     def is_constant(self) -> bool:
@@ -154,6 +164,7 @@ class Header(Table):
 
     kind: Literal["names", "record", "none"]
     fields: tuple[Cell, ...] = Field(default=(), strict=False)
+    rows: int = Field(default=1, ge=1, le=3)  # of names, one above the other
     search_lines: int = Field(default=1, ge=1, le=1000)
     extra: Literal["refuse", "ignore"] = "refuse"
 

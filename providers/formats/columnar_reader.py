@@ -52,7 +52,7 @@ class ColumnarReader(DelimitedReader):
             for judged in self._in_order(pool, rows, chain([first], blocks), line_no):
                 line_no = judged.last_no
                 if ending is not None:
-                    refuse_more([(line_no, "")])
+                    refuse_more([(line_no, "more")], totals)
                 others: list[BillRecord | Reject] = []
                 rest = _unmarked(judged.rest)
                 totals.count += judged.bills.height

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from core.clock import month_start
 from core.errors import Invalid
@@ -21,11 +21,13 @@ from providers.formats.cells import (
 )
 from providers.formats.dates import MONTHLY, DateFormat, date_reader
 from providers.formats.digits import check_digit_holds
+from providers.formats.mainframe import plain_reader
 from providers.formats.numerals import AmountUnit, Written, amount_reader, quantity_reader
 from providers.profile_tables import Numbers
 from providers.profiles import Column, Profile, Role, Rule
 
 Convert = Callable[[str], Any]
+V = TypeVar("V")
 DATED: Final[tuple[Role, ...]] = (
     "billing_year", "billing_month", "period_from", "period_to", "issued", "due", "early_until",
     "read_on",
@@ -49,22 +51,23 @@ class _Shared:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._written: Written | None = None if profile.numbers == Numbers() else profile.numbers
-        self._amounts: dict[tuple[AmountUnit, int | None], Remembered[int]] = {}
-        self._quantities: dict[int | None, Remembered[Decimal]] = {}
+        self._amounts: dict[tuple[AmountUnit, int | None, str | None], Remembered[int]] = {}
+        self._quantities: dict[tuple[int | None, str | None], Remembered[Decimal]] = {}
         self._dates: dict[tuple[DateFormat, bool], Remembered[date]] = {}
 
     def amount(self, column: Column) -> Remembered[int]:
-        key = (self._profile.unit_of(column), column.scale)
+        key = (self._profile.unit_of(column), column.scale, column.style)
         if key not in self._amounts:
-            self._amounts[key] = Remembered(amount_reader(key[0], self._written, key[1]))
+            read = amount_reader(key[0], self._written, column.scale)
+            self._amounts[key] = Remembered(_styled(read, column))
         return self._amounts[key]
 
     def quantity(self, column: Column) -> Remembered[Decimal]:
-        if column.scale not in self._quantities:
-            self._quantities[column.scale] = Remembered(
-                quantity_reader(read_quantity, self._written, column.scale)
-            )
-        return self._quantities[column.scale]
+        key = (column.scale, column.style)
+        if key not in self._quantities:
+            read = quantity_reader(read_quantity, self._written, column.scale)
+            self._quantities[key] = Remembered(_styled(read, column))
+        return self._quantities[key]
 
     def day(self, column: Column) -> Remembered[date]:
         layout: DateFormat = self._profile.date_format(column)
@@ -77,6 +80,14 @@ class _Shared:
                 (lambda text: month_start(read(text))) if to_month else read
             )
         return self._dates[layout, to_month]
+
+
+def _styled(read: Callable[[str], V], column: Column) -> Callable[[str], V]:
+    """Return a converter of numbers that reads those of mainframes where the column says so."""
+    if column.style is None:
+        return read
+    plain = plain_reader(column.style)
+    return lambda text: read(plain(text))
 
 
 def converters_of(profile: Profile, *, fills: bool) -> Converters:
@@ -132,7 +143,10 @@ def _converter(profile: Profile, shared: _Shared, column: Column) -> Convert:
     if role == "version":
         return Remembered(read_version).__getitem__
     if role == "status":
-        flags = {flag: RecordKind(kind) for flag, kind in profile.status.items()}
+        flags = {
+            flag: RecordKind.BILL if kind == "credit" else RecordKind(kind)
+            for flag, kind in profile.status.items()
+        }
         return Remembered(_flag_reader(flags)).__getitem__
     if role == "quantity":
         return shared.quantity(column).__getitem__

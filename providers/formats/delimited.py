@@ -70,7 +70,7 @@ class DelimitedReader:
                 try:
                     record = build(line_no, cells + blanks if blanks else cells)
                 except Invalid:
-                    if self._says_nothing(rows, line_no, cells, line):
+                    if self._says_nothing(rows, totals, line_no, cells, line):
                         continue
                     yield self._explained(rows, totals, line_no, cells, line)
                     continue
@@ -79,13 +79,18 @@ class DelimitedReader:
                 yield record
             elif cells is not None and mark is not None and cells[0] == mark:
                 return line_no, cells
-            elif not self._says_nothing(rows, line_no, cells or [line], line):
+            elif not self._says_nothing(rows, totals, line_no, cells or [line], line):
                 yield self._malformed(rows, totals, line_no, cells, line)
         return None
 
-    def _says_nothing(self, rows: Rows, line_no: int, cells: list[str], line: str) -> bool:
+    def _says_nothing(
+        self, rows: Rows, totals: Totals, line_no: int, cells: list[str], line: str
+    ) -> bool:
         """Tell whether a line that is no bill is blank, a tool's, or the column names once more."""
-        if not any(cell.strip(NOTHING) for cell in cells) or is_tool_line(line):
+        if is_tool_line(line):
+            totals.note_tool_line(line_no, line)
+            return True
+        if not any(cell.strip(NOTHING) for cell in cells):
             return True
         if self._profile.header.kind != "names" or plain_name(cells[0]) not in self._names:
             return False
@@ -103,10 +108,12 @@ class DelimitedReader:
         trailer = self._profile.trailer
         if trailer is None or ending is None:
             prove_without_trailer(self._profile, totals, last_no)
-            return
-        line_no, cells = ending
-        prove_trailer(self._profile, trailer, cells, totals, line_no)
-        refuse_more(more)
+        else:
+            line_no, cells = ending
+            totals.passed += 1
+            prove_trailer(self._profile, trailer, cells, totals, line_no)
+            refuse_more(more, totals)
+        totals.prove_printed()
 
     def _header(self, line_no: int, line: str) -> tuple[Rows, Heading | None]:
         """Read the header line: the file's number, or in what order the columns stand."""

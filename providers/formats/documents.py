@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from core.errors import BillFileError
 from providers.formats.encodings import DETECT, opened, settle, shown_encoding
+from providers.formats.json_relaxed import Relaxed
 from providers.formats.text import GuardedStream, refuse_not_text
 
 BUDGET: Final = 1024 * 1024  # bytes within which one whole bill must pass: bounds memory
@@ -23,8 +24,10 @@ _CODECS: Final = {
 }  # fmt: skip
 
 
-def guarded_json(stream: BinaryIO, encoding: str, *, budget: int = BUDGET) -> GuardedStream:
-    """Return a JSON document under guard.
+def guarded_json(
+    stream: BinaryIO, encoding: str, *, budget: int = BUDGET, relaxed: bool = False
+) -> GuardedStream:
+    """Return a JSON document under guard; ``relaxed`` takes its comments out on the way.
 
     Raises:
         BillFileError: it is not in ``encoding``, or an archive, or nothing.
@@ -35,7 +38,7 @@ def guarded_json(stream: BinaryIO, encoding: str, *, budget: int = BUDGET) -> Gu
         sample = source.sample
         whole = sample[: sample.rfind(b'"') + 1] or sample
         encoding = "utf-8" if whole.isascii() else settle(1, whole)
-    return _guarded(source, encoding, budget)
+    return _guarded(source, encoding, budget, relaxed=relaxed)
 
 
 def guarded_xml(stream: BinaryIO, otherwise: str) -> GuardedStream:
@@ -89,9 +92,12 @@ class _Source(io.RawIOBase):
         return self._stream.read(size)
 
 
-def _guarded(source: _Source, encoding: str, budget: int) -> GuardedStream:
+def _guarded(
+    source: _Source, encoding: str, budget: int, *, relaxed: bool = False
+) -> GuardedStream:
     refuse_not_text(source.sample)
     plain: Any = source if encoding == "utf-8" else _Recoded(source, encoding)
+    plain = Relaxed(plain) if relaxed else plain
     return GuardedStream(cast(BinaryIO, _WithoutMark(plain)), budget=budget)
 
 

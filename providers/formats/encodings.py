@@ -1,6 +1,6 @@
 """In which encoding a file is: as declared and not contradicted, or told from its bytes.
 
-UTF-16 is rewritten as UTF-8 as it is read, because its line ends are no single bytes.
+UTF-16 and EBCDIC are rewritten as UTF-8 as they are read, because their line ends are other bytes.
 """
 
 import codecs
@@ -11,6 +11,7 @@ from typing import BinaryIO, Final, cast
 from charset_normalizer import from_bytes
 
 from core.errors import BillFileError
+from providers.formats.mainframe import EBCDIC
 from providers.streams import read_fully, rejoined
 
 DETECT: Final = "detect"
@@ -18,6 +19,8 @@ _SAMPLE: Final = 4_096
 _CHUNK: Final = 64 * 1024
 _NAMES: Final = {
     "utf-8": "UTF-8", "gb18030": "GB18030", "big5": "Big5", "utf-16": "UTF-16",
+    "cp037": "EBCDIC (cp037)", "cp273": "EBCDIC (cp273)",
+    "cp500": "EBCDIC (cp500)", "cp1140": "EBCDIC (cp1140)",
     "latin-1": "Latin-1", "cp1252": "Windows-1252", "ascii": "ASCII",
 }  # fmt: skip
 _CJK = re.compile("[\u3400-\u9fff]")
@@ -37,12 +40,14 @@ def opened(stream: BinaryIO, encoding: str) -> tuple[BinaryIO, str]:
     Raises:
         BillFileError: declared as UTF-16 and not so.
     """
+    if encoding in EBCDIC:
+        return cast(BinaryIO, _Rewritten(stream, encoding)), "utf-8"
     if encoding not in ("utf-16", DETECT):
         return stream, "gb18030" if encoding in ("gbk", "gb2312") else encoding
     opening = read_fully(stream, _SAMPLE)
     order = _byte_order(opening)
     if order is not None:
-        return cast(BinaryIO, _FromUtf16(rejoined(opening, stream), order)), "utf-8"
+        return cast(BinaryIO, _Rewritten(rejoined(opening, stream), order)), "utf-8"
     if encoding == "utf-16" and opening.strip():
         raise BillFileError(
             "the file must be UTF-16 but its bytes are not: save it as UTF-16 or say in the"
@@ -55,6 +60,8 @@ def opened(stream: BinaryIO, encoding: str) -> tuple[BinaryIO, str]:
 
 def _byte_order(opening: bytes) -> str | None:
     """Tell UTF-16 by its mark, or by the zero bytes beside every digit and delimiter."""
+    if opening.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32-le" if opening.startswith(codecs.BOM_UTF32_LE) else "utf-32-be"
     if opening.startswith(codecs.BOM_UTF16_LE):
         return "utf-16-le"
     if opening.startswith(codecs.BOM_UTF16_BE):
@@ -68,8 +75,8 @@ def _byte_order(opening: bytes) -> str | None:
     return None
 
 
-class _FromUtf16(io.RawIOBase):
-    """A UTF-16 stream read as UTF-8."""
+class _Rewritten(io.RawIOBase):
+    """A stream in UTF-16, UTF-32 or EBCDIC read as UTF-8."""
 
     def __init__(self, stream: BinaryIO, order: str) -> None:
         self._stream = stream
@@ -84,7 +91,8 @@ class _FromUtf16(io.RawIOBase):
             except UnicodeDecodeError as wrong:
                 lines = wrong.object[: wrong.start].decode(wrong.encoding, "ignore").count("\n")
                 raise BillFileError(
-                    "the text in UTF-16 is broken or was cut short: save it again and send it",
+                    f"the text in {wrong.encoding.upper()[:6]} is broken or was cut short:"
+                    " save it again and send it",
                     line_no=self._line_no + lines,
                 ) from None
             if text and not self._begun:

@@ -41,6 +41,7 @@ def needs_filling(profile: Profile) -> bool:
         or bool(profile.numbers.nulls)
         or profile.rows is not None
         or bool(profile.segments)
+        or "credit" in profile.status.values()
         or profile.column("billing_year") is not None
         or any(
             (column.optional and column.holds in ("charge", "quantity", "status"))
@@ -48,6 +49,16 @@ def needs_filling(profile: Profile) -> bool:
             for column in profile.columns
         )
     )
+
+
+def credit_teller(profile: Profile, at: Mapping[str, int]) -> Callable[[Sequence[str]], bool]:
+    """Return what tells whether a row's flag makes its amounts count against."""
+    flags = {flag for flag, kind in profile.status.items() if kind == "credit"}
+    column = profile.column("status")
+    if not flags or column is None or at[column.name] < 0:
+        return lambda cells: False
+    place = at[column.name]
+    return lambda cells: place < len(cells) and cells[place] in flags
 
 
 class Filler:
@@ -84,6 +95,7 @@ class Filler:
             if column.name in converters and column.holds not in ("charge", "quantity", "row_type")
         ]
         self._say = stated.sayer(profile, at, converters)
+        self._is_credit = credit_teller(profile, at)
 
     def build(self, line_no: int, cells: Sequence[str]) -> BillRecord:
         """Return the bill of a row.
@@ -94,7 +106,8 @@ class Filler:
         found: dict[Role, Any] = {role: convert(cells[at]) for role, at, convert in self._roles}
         self._fill(found)
         self._judge(found)
-        amount_fen: int = found["amount"]
+        is_credit = self._is_credit(cells)
+        amount_fen = self._signed(found["amount"], is_credit=is_credit)
         kind = found.get("status") or RecordKind.BILL
         negative = self._profile.corrections.negative
         if negative == "cancel" and amount_fen < 0 and kind is RecordKind.BILL:
@@ -111,8 +124,17 @@ class Filler:
             found["billing_month"], found["bill_no"], found.get("version") or 1,
             found["period_from"], found["period_to"], found["issued"], found["due"],
             self._usage(cells), self._profile.usage_unit, amount_fen,
-            self._items(cells, found.get("item_name"), amount_fen), *said,
+            self._items(cells, found.get("item_name"), amount_fen, is_credit=is_credit), *said,
         )  # fmt: skip
+
+    def _signed(self, amount_fen: int, *, is_credit: bool) -> int:
+        if is_credit and amount_fen < 0:
+            raise OddRow(
+                "amount",
+                "the row is flagged a credit and its amount is negative: only one of the two may"
+                " take it off; ask which",
+            )
+        return -amount_fen if is_credit else amount_fen
 
     def _fill(self, found: dict[Role, Any]) -> None:
         year = found.get("billing_year")
@@ -167,7 +189,7 @@ class Filler:
                 raise OddRow(role, complaint)
 
     def _items(
-        self, cells: Sequence[str], item_name: str | None, amount_fen: int
+        self, cells: Sequence[str], item_name: str | None, amount_fen: int, *, is_credit: bool
     ) -> tuple[LineItem, ...]:
         """Return a row's lines; those whose charge says nothing are not printed."""
         items, left_fen = [], amount_fen
@@ -175,6 +197,7 @@ class Filler:
             fen = self._converters[item.amount](cells[self._at[item.amount]])
             if fen is None:
                 continue
+            fen = -fen if is_credit else fen
             left_fen -= fen
             quantity = None
             if item.quantity is not None:

@@ -68,7 +68,7 @@ class FixedWidthReader:
         for line_no, line in lines:
             if self._mark and line.startswith(self._mark):
                 self._trailer(line, totals, line_no)
-                refuse_more(lines)
+                refuse_more(((no, more.decode("latin-1")) for no, more in lines), totals)
                 return
             if len(line) != width or not line.startswith(detail):
                 yield self._malformed(totals, line_no, line)

@@ -86,7 +86,8 @@ class Intake:
         except Invalid:
             fault = rows.explain(line.line_no, line.cells, line.raw)
             amount = rows.amount_cell(line.cells)
-            self.totals.add(line.line_no, rows.amount_column, amount, rows.read_amount)
+            read = rows.amount_reader_of(line.cells)
+            self.totals.add(line.line_no, rows.amount_column, amount, read)
             return fault
         self.totals.count += 1
         self.totals.sum_fen += record.amount_fen
@@ -171,6 +172,7 @@ class SeveralRows(Intake):
         lines, self._lines = self._lines, []
         if not lines:
             return
+        self._say_amount(lines)
         records: list[BillRecord] = []
         faults: dict[int, Reject] = {}
         for line in lines:
@@ -186,6 +188,16 @@ class SeveralRows(Intake):
             return
         self._count_refused(lines)
         yield from refused(lines, faults)
+
+    def _say_amount(self, lines: Sequence[Line]) -> None:
+        """Let rows say the amount of their bill where one row does and they are blank."""
+        if self._rule == "sum" or not self.rows.amount_column:
+            return
+        at = self.rows.places[self.rows.amount_column]
+        chosen = lines[0 if self._rule == "first" else -1].cells[at]
+        for line in lines:
+            if not line.cells[at].strip():
+                line.cells[at] = chosen  # it is read once, for the bill
 
     def _merged(
         self, lines: Sequence[Line], records: Sequence[BillRecord], faults: dict[int, Reject]
@@ -221,7 +233,8 @@ class SeveralRows(Intake):
         sum_fen = 0
         for line in chosen:
             try:
-                sum_fen += self.rows.read_amount(self.rows.amount_cell(line.cells))
+                read = self.rows.amount_reader_of(line.cells)
+                sum_fen += read(self.rows.amount_cell(line.cells))
             except Invalid as wrong:
                 self.totals.add_unread(
                     Reject(line.line_no, self.rows.amount_column, wrong.message, "")

@@ -53,7 +53,8 @@ class JsonReader:
         self._budget = budget
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
-        source = guarded_json(stream, self._profile.file.codec, budget=self._budget)
+        shape = self._profile.file
+        source = guarded_json(stream, shape.codec, budget=self._budget, relaxed=shape.relaxed)
         asides, above = Asides(self._profile), _Above()
         names: list[Json] = []
         listed = ListedRows(self._profile) if self._profile.file.listed else None

@@ -31,6 +31,7 @@ _ESCAPES: Final = re.compile(
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{300}|[0-9.][eE][+-]?[0-9]{16}")
 _HELD: Final = 400  # bytes; more than any of these needs to be seen whole
 _HALF: Final = "an escape from \\ud800 to \\udfff stands alone and is half of a character"
+_BY_HAND: Final = ("comment", "unallowed", "key")  # words of the parser
 _OPENING: Final = ("start_map", "start_array")
 _CLOSING: Final = ("end_map", "end_array")
 
@@ -88,11 +89,14 @@ class JsonWalk:
             BillFileError: the document is broken, or is not as JSON should be.
         """
         event, value = next(self._events)
-        are_bills = event == "start_map" and not self._rows_at and self._inner is None
+        first, at_root = event, not self._rows_at and self._inner is None
         yield from self._walk((), event, value, 1)
         for event, value in self._events:
-            if not are_bills or event != "start_map":
-                raise self.wrong("a second document follows the first")
+            if not at_root or event != first or event not in _OPENING:
+                raise self.wrong(
+                    "a second document follows the first, and only lists or bills themselves may"
+                    " stand so: send each by itself"
+                )
             yield from self._walk((), event, value, 1)
 
     def _walk(
@@ -250,6 +254,16 @@ def told_by_parser(wrong: ijson.JSONError) -> str:
     return first[0].removeprefix("(b'").removeprefix("b'").split("\\n")[0].strip()[:120]
 
 
+def broken(told: str) -> str:
+    """Say that JSON is broken, and what a profile may do about it where it is written by hand."""
+    if any(sign in told for sign in _BY_HAND):
+        return (
+            f"the JSON is broken ({told}): where it is comments or a comma before a closing"
+            " bracket, relaxed = true in [file] takes them out"
+        )
+    return f"the JSON is broken ({told})"
+
+
 def _events(source: _Screened, walk: JsonWalk) -> Iterator[Event]:
     """Yield the parser's events, with its complaints in our words."""
     events = ijson.basic_parse(
@@ -261,7 +275,7 @@ def _events(source: _Screened, walk: JsonWalk) -> Iterator[Event]:
         except StopIteration:
             return
         except ijson.JSONError as wrong:
-            raise walk.wrong(f"the JSON is broken ({told_by_parser(wrong)})") from None
+            raise walk.wrong(broken(told_by_parser(wrong))) from None
         if event == "string" and len(value) > walk.string_limit:
             raise walk.wrong(f"a text is longer than {walk.string_limit} characters")
         yield event, value

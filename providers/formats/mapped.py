@@ -130,5 +130,5 @@ class MappedBills:
             return
         self.totals.lines += 1
         amount = row.cells[rows.places[rows.amount_column]]
-        self.totals.add(row.line_no, rows.amount_column, amount, rows.read_amount)
+        self.totals.add(row.line_no, rows.amount_column, amount, rows.amount_reader_of(row.cells))
         yield rejected

@@ -15,7 +15,7 @@ from providers.base import BillRecord, LineItem, RecordKind, Reject
 from providers.formats import stated
 from providers.formats.cells import Remembered, date_reader, read_text, read_version
 from providers.formats.converters import converters_of
-from providers.formats.filling import Filler, OddRow, needs_filling
+from providers.formats.filling import Filler, OddRow, credit_teller, needs_filling
 from providers.formats.judging import (
     RAW_LIMIT,
     Window,
@@ -109,6 +109,7 @@ class Rows:
             if fills
             else None
         )  # fmt: skip
+        self._is_credit = credit_teller(profile, self._at)
         self.build: Build = self._compile() if self._filler is None else self._filler.build
 
     def figure(self, name: str, cells: Sequence[str]) -> Decimal:
@@ -123,7 +124,8 @@ class Rows:
             return Decimal(0)
         if name in self._quantities:
             return self._quantities[name][text]
-        return Decimal(self._amounts[name][text])
+        fen = self._amounts[name][text]
+        return Decimal(-fen if self._is_credit(cells) else fen)
 
     @property
     def places(self) -> dict[str, int]:
@@ -248,6 +250,12 @@ class Rows:
     def read_amount(self, text: str) -> int:
         column = self._profile.column("amount")
         return 0 if column is None else self._amounts[column.name][text]
+
+    def amount_reader_of(self, cells: Sequence[str]) -> Callable[[str], int]:
+        """Return what reads the amount of one row: a credit's counts against."""
+        if not self._is_credit(cells):
+            return self.read_amount
+        return lambda text: -self.read_amount(text)
 
     @property
     def amount_column(self) -> str:

@@ -7,8 +7,8 @@ nothing of ours; ``providers/formats/workbook.py`` is the other end.
 Source: arguments are the descriptor of the workbook, the bytes of memory and the seconds allowed.
 Answers are JSON, one a line: first ``{"sheets": [[name, visible], …]}``, then, for every line
 ``INDEX ROWS`` on standard input, ``{"merged": [[top, left, bottom, right], …]}`` of that sheet's
-cells over several rows, pieces ``[[cell, …], …]`` and a closing ``null``.
-A cell is text, a number, true or false, or ``{"d": day}``, ``{"t": anything else}``.
+cells over several rows, counted as the rows' cells are, pieces ``[[cell, …], …]`` and a closing
+``null``. A cell is text, a number, true or false, or ``{"d": day}``, ``{"t": anything else}``.
 """
 
 import json
@@ -58,7 +58,12 @@ def _open(descriptor: int) -> CalamineWorkbook | None:
 
 
 def _answer(sheet: CalamineSheet, rows: int) -> None:
-    tall = [[*first, *last] for first, last in sheet.merged_cell_ranges or [] if last[0] > first[0]]
+    before = 0 if sheet.start is None else sheet.start[1]  # blank columns, which no row has
+    tall = [
+        [top, left - before, bottom, right - before]
+        for (top, left), (bottom, right) in sheet.merged_cell_ranges or []
+        if bottom > top
+    ]
     _say({"merged": tall[:_MERGED_LIMIT]})
     cells = islice(sheet.iter_rows(), rows)
     while piece := list(islice(cells, _PIECE)):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final, Protocol, TypeVar
 
 from core.errors import BillFileError
+from providers.formats.mainframe import EBCDIC, SIGNED_IN, unpacked
 from providers.formats.rows import RowFault
 from providers.formats.splitting import splitter, whole_rows
 from providers.formats.text import (
@@ -104,12 +105,15 @@ class ByteSource:
 
     def __init__(self, profile: Profile) -> None:
         self._shape = profile.file
+        self._places = profile.places
 
     def lines(self, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         if self._shape.line_breaks:
             return numbered_byte_lines(stream, self._shape.codec)
         assert self._shape.row_bytes is not None
-        return _blocks_of(stream, self._shape.row_bytes)
+        packed = any(place.style == "packed" for place in self._places)
+        any_byte = packed or self._shape.codec in EBCDIC
+        return _blocks_of(stream, self._shape.row_bytes, any_byte=any_byte)
 
     def cells(self, line: bytes, places: Sequence[Place], line_no: int) -> list[str]:
         line = _fitted(line, places, short=self._shape.short_rows, unit="bytes", blank=b" ")
@@ -117,6 +121,10 @@ class ByteSource:
 
     def _field(self, line: bytes, place: Place, line_no: int) -> str:
         field, codec = line[place.span], self._shape.codec
+        if place.style == "packed":
+            return unpacked(field)
+        if place.style == "overpunch" and codec in EBCDIC:
+            codec = SIGNED_IN
         try:
             return field.decode(codec).strip(_BLANKS)
         except UnicodeDecodeError as wrong:
@@ -156,8 +164,16 @@ def _fitted(line: B, places: Sequence[Place], *, short: bool, unit: str, blank: 
     return line
 
 
-def _blocks_of(stream: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks of ``size`` bytes of a file that has no line breaks, numbered from 1."""
+def _blocks_of(
+    stream: BinaryIO, size: int, *, any_byte: bool = False
+) -> Iterator[tuple[int, bytes]]:
+    """Yield blocks of ``size`` bytes of a file that has no line breaks, numbered from 1.
+
+    Args:
+        stream: the file.
+        size: of one block.
+        any_byte: whether what would be NUL or a line break may be a part of a number.
+    """
     number, rest = 1, b""
     while chunk := stream.read(_BLOCK):
         if number == 1 and not rest:
@@ -166,7 +182,7 @@ def _blocks_of(stream: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
         whole = len(rest) - len(rest) % size
         for at in range(0, whole, size):
             block = rest[at : at + size]
-            if b"\0" in block or b"\n" in block:
+            if not any_byte and (b"\0" in block or b"\n" in block):
                 what = "a NUL byte" if b"\0" in block else "a line break"
                 raise BillFileError(
                     f"{what} stands in block {number}, but the file is blocks of {size} bytes"

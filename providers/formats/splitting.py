@@ -16,10 +16,13 @@ _LINES_OF_A_ROW: Final = 100
 _RULED: Final = frozenset("-=+:_|,;\t ")
 # What tools for databases write below a table: 6 rows selected. / (6 rows) / 已选择6行。
 _COUNTED = re.compile(
-    r"\(?[0-9,]{1,15} (?:rows?|record\(s\)|records?)(?: (?:selected|affected|in set)\.?)?\)?"
-    r"(?: \([0-9.]+ sec\))?|已选择 ?[0-9]{1,15} ?行。?"
+    r"\(?([0-9,]{1,15}) (?:rows?|row\(s\)|record\(s\)|records?)"
+    r"(?: (?:selected|affected|retrieved|in set)\.?)?\)?(?:, [0-9]+ warnings?)?"
+    r"(?: \([0-9.]+ sec\))?"
+    r"|已选择 ?([0-9]{1,15}) ?行。?|[((]([0-9]{1,15}) ?行(?:记录|受影响)?[))]"
 )
-_MAY_END: Final = frozenset("-=+|:, \t.)。行s")  # few rows do: they are looked at no further
+_END_OF_COPY: Final = "\\."  # of PostgreSQL
+_MAY_END: Final = frozenset("-=+|:, \t.))。行ds")  # few rows do: they are looked at no further
 Split = Callable[[str], list[str] | None]
 
 
@@ -27,9 +30,18 @@ def is_tool_line(line: str) -> bool:
     """Tell a line that a tool drew around a table from a row: a rule of dashes, 6 rows selected."""
     if line[-1:] not in _MAY_END:
         return False
+    if line == _END_OF_COPY:
+        return True
     if "---" in line or "===" in line:
         return _RULED.issuperset(line.strip())
-    return _COUNTED.fullmatch(line.strip()) is not None
+    return count_of_tool(line) is not None
+
+
+def count_of_tool(line: str) -> int | None:
+    """Return how many rows a tool says that it printed; None of a line that says no such thing."""
+    found = _COUNTED.fullmatch(line.strip())
+    said = "" if found is None else next(filter(None, found.groups())).replace(",", "")
+    return int(said) if said else None
 
 
 def splitter(shape: Shape) -> Split:

@@ -3,21 +3,34 @@
 How to describe one: docs/mapped-formats.md.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO, Final, NamedTuple
 
 from core.errors import BillFileError, Invalid
 from providers.base import BillRecord, Heading, Reject
+from providers.formats.filling_down import FillingDown
+from providers.formats.headings import joined
 from providers.formats.mapped import MappedBills, MappedRow
 from providers.formats.sources import plain_name
 from providers.formats.totals import checked, prove_statements, statement_of
 from providers.formats.typed_cells import IDENTIFIERS, TypedCells, decimal_text
 from providers.formats.workbook import CellValue, Sheet, Workbook
+from providers.profile_tables import FILLED_DOWN
 from providers.profiles import Column, Profile
 
 _SEARCHED: Final = 50  # rows in which the column names are looked for, at least
+_TELLING: Final = 20  # bills that are all of nothing are none
 _REMEDY: Final = "format the column as text and write it again"
-_MERGED: Final = ("account_no", "holder_name", "address")  # what one cell may say for many rows
+
+
+class _Found(NamedTuple):
+    """Where the bills are: below which row, and in which column what."""
+
+    sheet: Sheet
+    header_no: int  # the last row of the heading; 0 where there is none
+    places: dict[str, int]
+    heading: Sequence[Sequence[str]] = ()  # its rows of names, as they stand there
+    names: frozenset[str] = frozenset()  # that one of them may begin with
 
 
 class SpreadsheetReader:
@@ -40,40 +53,46 @@ class SpreadsheetReader:
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         with Workbook(stream) as book:
-            sheet, header_no, places = self._find(book)
-            yield from self._rows(book, sheet, header_no, places)
+            yield from self._rows(book, self._find(book))
 
-    def _rows(
-        self, book: Workbook, sheet: Sheet, header_no: int, places: dict[str, int]
-    ) -> Iterator[BillRecord | Reject]:
+    def _rows(self, book: Workbook, found: _Found) -> Iterator[BillRecord | Reject]:
         bills = MappedBills(self._profile)
         trailer: tuple[int, list[str]] | None = None
-        row_no = header_no
-        spread = {places[c.name] for c in self._profile.columns
-                  if c.holds in _MERGED and c.name in places}  # fmt: skip
-        for row_no, values in book.rows(sheet, spread=spread):
+        row_no, places = found.header_no, found.places
+        rows = book.rows(found.sheet)
+        below = [cells for cells in book.merged if cells[0] >= found.header_no]
+        filling = FillingDown.of(self._profile, places, below)
+        count, is_worth = 0, False
+        for row_no, values in rows:
             first = _first_text(values)
-            if row_no <= header_no or first is None:
+            if row_no <= found.header_no:
                 continue
-            if self._mark is not None and first == self._mark:
+            if first is None:
+                filling.stop()
+            elif self._mark is not None and first == self._mark:
                 trailer = row_no, self._trailer_cells(values)
             elif first.startswith(self._profile.file.skip) or (
-                first in self._known and self._is_repeated(values, places)
+                first in found.names and self._is_repeated(row_no, values, found)
             ):
-                continue
+                filling.stop()
             elif trailer is not None:
                 raise BillFileError(
                     "there is a row after the trailer: one file, one trailer, at its end",
                     line_no=row_no,
                 )
             else:
-                yield from self._bills(bills, row_no, values, places)
+                filling.fill(row_no - 1, values)
+                for bill in self._bills(bills, row_no, values, places):
+                    count += 1
+                    is_worth = is_worth or isinstance(bill, Reject) or bill.amount_fen != 0
+                    yield bill
         yield from bills.finish()
+        if count >= _TELLING and not is_worth:
+            raise BillFileError(
+                "all bills are of 0.00 yuan, as formulas are that were never worked out: open the"
+                " workbook in the spreadsheet program, save it as xlsx and send it again"
+            )
         yield from self._prove(bills, trailer, row_no)
-
-    def _is_repeated(self, values: Sequence[CellValue], places: dict[str, int]) -> bool:
-        """Tell whether a row says the column names once more, as sheets printed by the page do."""
-        return self._places([plain_name(_shown(value)) for value in values]) == places
 
     def _bills(
         self, bills: MappedBills, row_no: int, values: Sequence[CellValue], places: dict[str, int]
@@ -107,6 +126,9 @@ class SpreadsheetReader:
             if _REMEDY not in rejected.reason:
                 more = f"; the cell is a number, which keeps no zeros at its front: {_REMEDY}"
                 return rejected._replace(reason=rejected.reason + more)
+        elif values[at] == "" and column.holds in FILLED_DOWN and "blank" in rejected.reason:
+            more = "; a merged cell counts for its first row only, unless fill_down is said of it"
+            return rejected._replace(reason=rejected.reason + more)
         elif values[at] == "" and "blank" in rejected.reason:
             more = "; a formula that failed, or was never worked out, is blank too"
             return rejected._replace(reason=rejected.reason + more)
@@ -135,25 +157,26 @@ class SpreadsheetReader:
                 line_no=last_no,
             )
 
-    def _find(self, book: Workbook) -> tuple[Sheet, int, dict[str, int]]:
-        """Return the sheet of the bills, the row of its column names and where they stand.
+    def _find(self, book: Workbook) -> _Found:
+        """Return the sheet of the bills, the heading's last row and where the columns stand.
 
         Raises:
             BillFileError: there is no such sheet, or there are two.
         """
         sheets = self._candidates(book)
         if self._profile.header.kind == "none":
-            return sheets[0], 0, {name: at for at, name in enumerate(self._names)}
-        found: list[tuple[Sheet, int, dict[str, int]]] = []
+            return _Found(sheets[0], 0, {name: at for at, name in enumerate(self._names)})
+        found: list[_Found] = []
         nearest: tuple[int, int, list[str]] = (0, 1, [])  # columns found, row, its names
         for sheet in sheets:
-            for row_no, values in list(book.rows(sheet, self._searched)):
-                names = [plain_name(_shown(value)) for value in values]
+            for row_no, heading in _headings(book.rows(sheet, self._searched), self._profile):
+                names = [plain_name(name) for name in joined(heading)]
                 places = self._places(names)
                 wanted = [column.name for column in self._wanted(places)]
                 if all(name in places for name in wanted):
-                    self._check_header(row_no, values, places)
-                    found.append((sheet, row_no, places))
+                    self._check_header(row_no, names, places)
+                    begin = frozenset(cell.strip() for row in heading for cell in row)
+                    found.append(_Found(sheet, row_no, places, heading, begin | self._known))
                     break
                 if len(places) > nearest[0]:
                     lacking = [name for name in wanted if name not in places]
@@ -162,10 +185,27 @@ class SpreadsheetReader:
             raise self._no_header(nearest)
         if len(found) > 1:
             raise BillFileError(
-                f"the sheets {found[0][0].name!r} and {found[1][0].name!r} both hold bills:"
+                f"the sheets {found[0].sheet.name!r} and {found[1].sheet.name!r} both hold bills:"
                 " send one of them a file, or name the sheet in the profile"
             )
         return found[0]
+
+    def _is_repeated(self, row_no: int, values: Sequence[CellValue], found: _Found) -> bool:
+        """Tell whether a row says the column names once more, as sheets printed by the page do.
+
+        Raises:
+            BillFileError: it says them in another order: the rows below it are another table's.
+        """
+        names = _plain(map(_shown, values))
+        for row in map(_plain, found.heading):
+            if names == row:
+                return True
+            if sorted(filter(None, names)) == sorted(filter(None, row)):
+                raise BillFileError(
+                    "the column names stand here again, in another order: send each table by"
+                    " itself", line_no=row_no,
+                )  # fmt: skip
+        return len(found.heading) == 1 and self._places(names) == found.places
 
     def _candidates(self, book: Workbook) -> list[Sheet]:
         """Return the sheets to look at: the one the profile names, or all that can be seen."""
@@ -197,12 +237,9 @@ class SpreadsheetReader:
                     break
         return places
 
-    def _check_header(
-        self, row_no: int, values: Sequence[CellValue], places: dict[str, int]
-    ) -> None:
+    def _check_header(self, row_no: int, names: Sequence[str], places: dict[str, int]) -> None:
         """Refuse a column that is there twice, and one nobody agreed where that matters."""
         taken = set(places.values())
-        names = [plain_name(_shown(value)) for value in values]
         for at, name in enumerate(names):
             if not name or at in taken:
                 continue
@@ -227,6 +264,27 @@ class SpreadsheetReader:
             line_no=row_no,
             column=lacking[0],
         )
+
+
+def _headings(
+    rows: Iterator[tuple[int, list[CellValue]]], profile: Profile
+) -> list[tuple[int, list[list[str]]]]:
+    """Return every run of rows that may be the heading, with its last row; blank ones are none."""
+    said = [(row_no, [_shown(value) for value in values]) for row_no, values in rows]
+    said = [(row_no, cells) for row_no, cells in said if any(map(str.strip, cells))]
+    size = profile.header.rows
+    return [
+        (said[end - 1][0], [cells for _, cells in said[end - size : end]])
+        for end in range(size, len(said) + 1)
+    ]
+
+
+def _plain(cells: Iterable[str]) -> list[str]:
+    """Return the names of a row as names are compared, without the blank ones at its end."""
+    names = [plain_name(cell) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _first_text(values: Sequence[CellValue]) -> str | None:

@@ -13,7 +13,9 @@ from providers.base import BillRecord, Heading, Reject
 from providers.confirmation_layout import ConfirmationLayout
 from providers.formats.confirming import ConfirmationTotals, Confirming
 from providers.formats.dates import date_reader
+from providers.formats.filling_down import FillingDown
 from providers.formats.headers import Columns, columns_of, is_repeated
+from providers.formats.headings import joined
 from providers.formats.intake import Found, Intake, SeveralInARow, SeveralRows
 from providers.formats.rows import RowFault, reject
 from providers.formats.segments import Segmented
@@ -81,6 +83,7 @@ class TabularReader:
         """Yield the bills of all rows up to the trailer; returns the last line's number."""
         profile, source, last_no = self._profile, self._source, 1
         trailer = profile.trailer
+        filling = FillingDown.of(profile, intake.rows.places)
         ending = trailer.fields[0].must_be if trailer is not None else None
         for line_no, line in lines:
             last_no = line_no
@@ -88,15 +91,18 @@ class TabularReader:
             if ending is not None and _begins(mark, ending, profile):
                 yield from intake.finish()
                 assert trailer is not None
+                intake.totals.passed += 1
                 cells = self._cut(line_no, line, trailer.fields, "trailer")
                 checked(profile, cells, trailer.fields, "trailer", line_no)
                 statements.append(statement_of(line_no, trailer.fields, cells, source.text(line)))
-                refuse_more((no, more) for no, more in lines if not _is_end(source.text(more)))
+                refuse_more(((no, source.text(more)) for no, more in lines), intake.totals)
                 return last_no
             said = mark if mark.strip(NOTHING) else self._first_said(line, line_no)
             if not said or said.strip().startswith(profile.file.skip or (_END_OF_FILE,)):
+                intake.totals.passed += bool(said)
+                filling.stop()
                 continue
-            yield from self._row(intake, line_no, line, mark)
+            yield from self._row(intake, filling, line_no, line, mark)
         yield from intake.finish()
         if trailer is not None and not trailer.optional:
             intake.totals.prove(last_no)
@@ -119,10 +125,11 @@ class TabularReader:
         return next((cell for cell in cells if cell.strip(NOTHING)), "")
 
     def _row(
-        self, intake: Intake, line_no: int, line: Any, mark: str
+        self, intake: Intake, filling: FillingDown, line_no: int, line: Any, mark: str
     ) -> Iterator[BillRecord | Reject]:
         profile, raw = self._profile, self._source.text(line)
         if is_tool_line(raw):
+            intake.totals.note_tool_line(line_no, raw)
             return
         if self._marks and not any(_begins(mark, own, profile) for own in self._marks):
             wanted = " or ".join(self._marks)
@@ -132,12 +139,17 @@ class TabularReader:
         try:
             cells = self._source.cells(line, profile.columns, line_no)
         except RowFault as fault:
+            intake.totals.lines += 1
+            filling.stop()
             yield from intake.broken(reject(line_no, fault.column, fault.reason, raw))
             return
         if not any(cells):
+            filling.stop()
             return  # delimiters only, as spreadsheets leave them below their last row
         if cells[0] in intake.names and is_repeated(profile, cells, intake.rows.places, line_no):
+            filling.stop()
             return
+        filling.fill(line_no, cells)
         intake.totals.add_more(line_no, cells, intake.rows)
         yield from intake.take(line_no, cells, raw)
 
@@ -166,18 +178,23 @@ class TabularReader:
         return None
 
     def _named(self, lines: Lines) -> tuple[Columns, Lines]:
-        """Find the row of column names among the first lines; what stands above it is preamble."""
+        """Find the heading among the first lines; what stands above it is preamble."""
         seen: list[tuple[int, list[str]]] = []
+        heading: list[list[str]] = []
+        header = self._profile.header
         for line_no, line in lines:
             try:
                 cells = self._source.cells(line, (), line_no)
             except RowFault:
                 cells = [self._source.text(line)]
-            seen.append((line_no, cells))
-            columns = columns_of(self._profile, cells)
+            heading = [*heading, cells][-header.rows :]
+            if len(heading) < header.rows:
+                continue
+            seen.append((line_no, joined(heading)))
+            columns = columns_of(self._profile, seen[-1][1])
             if columns is not None:
                 return columns, lines
-            if len(seen) >= self._profile.header.search_lines:
+            if len(seen) >= header.search_lines:
                 break
         raise _no_header(self._profile, seen)
 
@@ -192,10 +209,6 @@ def _begins(mark: str, wanted: str, profile: Profile) -> bool:
     if profile.file.format == "delimited":
         return mark.strip() == wanted
     return mark.startswith(wanted)
-
-
-def _is_end(text: str) -> bool:
-    return text == _END_OF_FILE
 
 
 def totals_of(profile: Profile) -> Totals:

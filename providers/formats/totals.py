@@ -12,7 +12,9 @@ from core.money import yuan_text
 from providers.base import Heading, Reject
 from providers.formats.cells import amount_reader, date_reader, shown
 from providers.formats.judging import reject
+from providers.formats.mainframe import plain_reader
 from providers.formats.numerals import AmountUnit, quantity_reader
+from providers.formats.splitting import NOTHING, count_of_tool, is_tool_line
 from providers.profiles import Cell, Numbers, Profile, Trailer
 
 
@@ -32,6 +34,8 @@ class Totals:
         self.more = dict.fromkeys(
             summed, Decimal(0)
         )  # sums of other columns a trailer states, as written
+        self.passed = 0  # lines that the profile has passed over
+        self._printed: dict[int, int] = {}  # by line, the rows that a tool says it printed
         self._unread: Reject | None = None
         self._unread_more: dict[str, Reject] = {}
 
@@ -115,6 +119,30 @@ class Totals:
                 column=column,
             )
 
+    def note_tool_line(self, line_no: int, line: str) -> None:
+        """Keep what a tool says below its table: 6 rows selected."""
+        count = count_of_tool(line)
+        if count is not None:
+            self._printed[line_no] = count
+
+    def prove_printed(self) -> None:
+        """Hold the rows that a tool says it printed, in all, against those read.
+
+        What the profile passes over may be rows of the query, such as its sums, or none of them.
+
+        Raises:
+            BillFileError: they disagree.
+        """
+        if not self._printed:
+            return
+        stated, rows = sum(self._printed.values()), self.lines or self.count
+        if stated not in (rows, rows + self.passed):
+            raise BillFileError(
+                f"the file says that {stated} rows were printed but {rows} were read:"
+                " it was cut or changed on the way; send it again",
+                line_no=max(self._printed),
+            )
+
     def prove_more(self, line_no: int, field: Cell, stated: Decimal) -> None:
         """Hold the stated sum of another column against what was read.
 
@@ -159,6 +187,7 @@ def check_record(profile: Profile, cells: list[str], fields: tuple[Cell, ...], w
 
 
 def _check_field(profile: Profile, field: Cell, text: str) -> None:
+    text = plain_reader(field.style)(text)
     if field.must_be is not None and text != field.must_be:
         raise Invalid(
             f"{shown(text)} stands where {field.must_be} must:"
@@ -240,13 +269,18 @@ def prove_without_trailer(profile: Profile, totals: Totals, line_no: int) -> Non
         )
 
 
-def refuse_more(lines: Iterable[tuple[int, object]]) -> None:
-    """Refuse whatever follows the trailer.
+def refuse_more(lines: Iterable[tuple[int, str]], totals: Totals) -> None:
+    """Refuse whatever follows the trailer but what says nothing, and a tool's count of rows.
 
     Raises:
         BillFileError: something does.
     """
-    for line_no, _ in lines:
+    for line_no, line in lines:
+        if is_tool_line(line):
+            totals.note_tool_line(line_no, line)
+            continue
+        if not line.strip(NOTHING):
+            continue
         raise BillFileError(
             "there is a line after the trailer: one file, one trailer, at its end", line_no=line_no
         )
@@ -288,9 +322,16 @@ def prove_statements(
                     raise
                 line_no = wrong.line_no or statement.line_no
                 yield reject(line_no, wrong.column or field.name, wrong.message, statement.raw)
+    try:
+        totals.prove_printed()
+    except BillFileError as wrong:
+        if profile.totals.mismatch == "refuse":
+            raise
+        yield reject(wrong.line_no or last_no, "", wrong.message, "")
 
 
 def _prove_field(profile: Profile, field: Cell, text: str, totals: Totals, line_no: int) -> None:
+    text = plain_reader(field.style)(text)
     if field.holds == "row_count":
         totals.prove(line_no, count=int(text))
     elif field.holds == "line_count":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -81,17 +81,15 @@ class Workbook:
         self._process.communicate()
         self._file.close()
 
-    def rows(
-        self, sheet: Sheet, limit: int = _ALL_ROWS, *, spread: Collection[int] = ()
-    ) -> Iterator[tuple[int, list[CellValue]]]:
-        """Yield ``(row_no, cells)`` of a sheet's rows, blank ones among them.
+    def rows(self, sheet: Sheet, limit: int = _ALL_ROWS) -> Iterator[tuple[int, list[CellValue]]]:
+        """Return ``(row_no, cells)`` of a sheet's rows, blank ones among them.
 
-        Take all that were asked for, or ask for nothing else afterwards.
+        A cell over several rows says something in the first of them; ``merged`` says where the
+        sheet has such cells. Take all rows that were asked for, or ask for nothing else afterwards.
 
         Args:
             sheet: one of this workbook's.
             limit: how many rows to ask for.
-            spread: the columns, from 0, in which a cell merged over several rows counts for each.
 
         Raises:
             BillFileError: the sheet is damaged or too large.
@@ -102,11 +100,13 @@ class Workbook:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise _gave_up() from None
-        merged = _Merged(self._hear()["merged"], spread)
+        self.merged: list[list[int]] = self._hear()["merged"]
+        return self._pieces()
+
+    def _pieces(self) -> Iterator[tuple[int, list[CellValue]]]:
         row_no = 0
         while (piece := self._hear()) is not None:
             for cells in piece:
-                merged.fill(row_no, cells)
                 row_no += 1
                 yield row_no, cells
 
@@ -120,29 +120,6 @@ class Workbook:
         if isinstance(answer, dict) and "refused" in answer:
             raise _refusal(answer)
         return answer
-
-
-class _Merged:
-    """The cells of some columns that reach over several rows; rows and columns from 0."""
-
-    def __init__(self, ranges: list[list[int]], columns: Collection[int]) -> None:
-        self._starts: dict[int, list[tuple[int, int, int]]] = {}
-        self._open: dict[int, tuple[int, CellValue]] = {}
-        for top, left, bottom, right in ranges:
-            for column in columns:
-                if left <= column <= right:
-                    self._starts.setdefault(top, []).append((column, left, bottom))
-
-    def fill(self, row: int, cells: list[CellValue]) -> None:
-        """Write what a cell above says into this row's."""
-        for column, (bottom, value) in list(self._open.items()):
-            if row > bottom:
-                del self._open[column]
-            elif column < len(cells) and cells[column] == "":
-                cells[column] = value
-        for column, left, bottom in self._starts.get(row, ()):
-            if left < len(cells):
-                self._open[column] = (bottom, cells[left])
 
 
 def _spooled(stream: BinaryIO) -> IO[bytes]:

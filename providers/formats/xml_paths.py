@@ -1,10 +1,10 @@
-"""Paths through XML as a profile writes them: ``Fees/Fee[2]/@amount``, ``b:Bill/b:No``, ``.``.
+"""Paths through XML as a profile writes them: ``Fees/Fee[2]/@fen``, ``field[@name='no']``, ``.``.
 
 Where the profile names no namespaces, names are compared without theirs.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from lxml import etree
@@ -14,15 +14,23 @@ from providers.formats.rows import RowFault
 
 Element = etree._Element
 
-_STEP = re.compile(r"(?:([^\W\d][\w.-]*):)?([^\W\d][\w.-]*)(?:\[([1-9][0-9]{0,3})\])?")
+_STEP = re.compile(
+    r"(?:([^\W\d][\w.-]*):)?([^\W\d][\w.-]*)"
+    r"(?:\[([1-9][0-9]{0,3})\]|\[@([^\W\d][\w.-]*)='([^']{1,64})'\])?"
+)
+_PARTS = re.compile(r"(?:\[[^\]]*\]|[^/\[])+|(?<=/)(?=/)")
 _BLANKS: Final = " \t\r\n"
 
 
 class Step(NamedTuple):
-    """One element on a path; ``place`` counts from 1 among its namesakes, 0 for the only one."""
+    """One element on a path; ``place`` counts from 1 among its namesakes, 0 for the only one.
+
+    Where an attribute tells namesakes apart, ``named`` is its name and what it says.
+    """
 
     tag: str
     place: int
+    named: tuple[str, str] | None = None
 
 
 class XmlPath(NamedTuple):
@@ -44,7 +52,7 @@ class XmlPaths:
         Raises:
             Invalid: it is none.
         """
-        parts = text.split("/")
+        parts = _PARTS.findall(text) or [text]
         attribute = ""
         if parts[-1].startswith("@"):
             attribute = self._name(parts.pop()[1:], text, attribute=True)
@@ -58,8 +66,9 @@ class XmlPaths:
             raise Invalid(
                 f"path: {text!r} is no path in XML: write such as Fees/Fee[2]/@amount, without .."
             )
-        name = part if match.group(3) is None else part[: part.index("[")]
-        return Step(self._name(name, text), int(match.group(3) or 0))
+        name = part.partition("[")[0]
+        named = (match.group(4), match.group(5)) if match.group(4) else None
+        return Step(self._name(name, text), int(match.group(3) or 0), named)
 
     def _name(self, name: str, text: str, *, attribute: bool = False) -> str:
         prefix, colon, local = name.rpartition(":")
@@ -82,8 +91,10 @@ def follow(element: Element, steps: tuple[Step, ...]) -> Element | None:
     Raises:
         RowFault: two stand there and the path does not say which.
     """
-    for tag, place in steps:
-        found = element.iterchildren(tag)
+    for tag, place, named in steps:
+        found: Iterator[Element] = element.iterchildren(tag)
+        if named is not None:
+            found = _named(found, named)
         for _ in range(place - 1):
             next(found, None)
         chosen = next(found, None)
@@ -129,9 +140,19 @@ def _attribute(element: Element, name: str) -> str | None:
     )
 
 
+def _named(elements: Iterator[Element], named: tuple[str, str]) -> Iterator[Element]:
+    name, said = named
+    return (one for one in elements if _attribute(one, f"{{*}}{name}") == said)
+
+
 def is_called(element: Element, tag: str) -> bool:
     """Tell whether an element has a tag of a path."""
     return local_name(element) == tag[3:] if tag.startswith("{*}") else element.tag == tag
+
+
+def is_named(element: Element, step: Step) -> bool:
+    """Tell whether an element's attribute says what a step of a path asks, if it asks."""
+    return step.named is None or _attribute(element, f"{{*}}{step.named[0]}") == step.named[1]
 
 
 def local_name(element: Element) -> str:

@@ -21,6 +21,7 @@ from providers.formats.xml_paths import (
     XmlPaths,
     follow,
     is_called,
+    is_named,
     local_name,
     text_at,
 )
@@ -54,6 +55,7 @@ class XmlReader:
         if rows.attribute or not rows.steps or any(step.place for step in rows.steps):
             raise Invalid(f"file: rows = {shape.rows!r} leads to all bills: names and / only")
         self._way = [step.tag for step in rows.steps]
+        self._steps = rows.steps
         self._asides = {
             where: self._from_root(paths.path(where.removeprefix("/")))
             for where in aside_paths(profile)
@@ -90,6 +92,9 @@ class XmlReader:
                 self._check_start(element, depth)
                 continue
             if not depth:
+                if self._is_of_others(element):
+                    guarded.allow()
+                    self._forget(element, len(self._way))
                 continue
             if depth < len(self._way):
                 self._leave(asides, element, depth)
@@ -133,7 +138,18 @@ class XmlReader:
         if len(chain) > len(self._way):
             return 0
         named = zip(reversed(chain), self._way, strict=False)
-        return len(chain) if all(is_called(one, tag) for one, tag in named) else 0
+        if not all(is_called(one, tag) for one, tag in named):
+            return 0
+        steps = zip(reversed(chain), self._steps, strict=False)
+        return len(chain) if all(is_named(one, step) for one, step in steps) else 0
+
+    def _is_of_others(self, element: Element) -> bool:
+        """Tell a row of another table, which stands where the bills do but for a name."""
+        if all(step.named is None for step in self._steps):
+            return False
+        chain = [element, *element.iterancestors()]
+        named = zip(reversed(chain), self._way, strict=False)
+        return len(chain) == len(self._way) and all(is_called(one, tag) for one, tag in named)
 
     def _check_start(self, element: Element, depth: int) -> None:
         """Refuse a document type, another root, and what another file would have to complete."""
@@ -217,7 +233,7 @@ class XmlReader:
         path = paths.path(where[1:])
         shared = 0
         for step, tag in zip(path.steps, self._way[:-1], strict=False):
-            if step.tag != tag or step.place:
+            if step.tag != tag or step.place or step.named:
                 break
             shared += 1
         if not shared:

@@ -9,6 +9,8 @@ from providers.profile_tables import REQUIRED, Role
 from providers.proposing.dating import settle_days
 from providers.proposing.grids import Grid
 from providers.proposing.guesses import DAY_ROLES, MONEY_ROLES, Guess
+from providers.proposing.headings import meaning_of
+from providers.proposing.leaves import plain_path
 from providers.proposing.totals import summed_column
 from providers.proposing.values import Facts, figure, nearly_all
 from providers.proposing.words import Meaning, bare, meaning
@@ -20,6 +22,9 @@ _PLACE = re.compile(
 _IDENTIFIER = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/-]{3,31}")
 _DUE: Final = ("应缴", "应收", "应付", "due", "payable", "shouldpay")
 _ADDENDS: Final = 6
+_LONG: Final = 7  # figures
+_LONGEST: Final = 15  # of an amount: more are two fields
+_SEVERAL: Final = 3  # rows
 _ORDINAL_DAY: Final = 7  # figures of a year and a day of the year
 
 
@@ -61,10 +66,12 @@ def _says(grid: Grid, at: int, name: str) -> Meaning | None:
     if not grid.named or not name:
         return None
     if not grid.paths:
-        return meaning(name)
-    *above, last = [part for part in re.split(r"[./@]+", grid.paths[at]) if part] or [""]
+        return meaning_of(grid.name_parts[at]) if grid.heading_rows > 1 else meaning(name)
+    *above, last = [part for part in re.split(r"[./@]+", plain_path(grid.paths[at])) if part] or [
+        ""
+    ]
     # How MongoDB says of what type a value is, and others of what currency.
-    if (last.startswith("$") or last in ("value", "#text")) and above:
+    if (last.startswith("$") or last in ("value", "#text", "S", "N")) and above:
         last = above.pop()
     if not above and last in ("id", "no") and "rows" in grid.shape:  # a bill's own
         above = [re.split(r"[./]", str(grid.shape["rows"].value))[-1].removesuffix("s")]
@@ -224,7 +231,10 @@ def by_cells(grid: Grid, guesses: Sequence[Guess]) -> None:
     _figures(grid, free())
     texts = [g for g in free() if _is_words(g.facts)]
     _names(texts)
-    numbers = [g for g in free() if g not in texts and _is_identifier(g.facts)]
+    numbers = [
+        g for g in free()
+        if g not in texts and _is_identifier(g.facts) and not _is_one_for_all(g.facts)
+    ]  # fmt: skip
     if numbers:
         numbers[0].take("account_no", "the first number that identifies something", "perhaps")
     others = [g for g in numbers[1:] if 10 * len(g.facts.distinct) >= 9 * len(g.facts.cells)]
@@ -240,6 +250,11 @@ def by_cells(grid: Grid, guesses: Sequence[Guess]) -> None:
         elif _is_flag(guess) and not any(g.holds == "status" for g in guesses):
             guess.take("status", "a flag", "perhaps")
     grid.questions.append("the file names no columns: hold each against the interface note")
+
+
+def _is_one_for_all(facts: Facts) -> bool:
+    """Tell whether a column says the same in every row, as the name of a record's kind does."""
+    return len(facts.distinct) == 1 and len(facts.cells) >= _SEVERAL
 
 
 def _is_flag(guess: Guess) -> bool:
@@ -292,7 +307,11 @@ def _figures(grid: Grid, free: Sequence[Guess]) -> None:
             part.take("charge", "one of those that add up to the amount", "likely")
         _quantity([g for g in others if g.holds == "unused"])
         return
-    numbers = [g for g in figures if not _is_identifier(g.facts)]
+    numbers = [
+        g for g in figures
+        if not _is_identifier(g.facts)
+        or (grid.places and _is_padded(g) and max(g.facts.lengths) <= _LONGEST)
+    ]  # fmt: skip
     for end in range(len(numbers) - 1, 0, -1):
         for size in range(2, min(_ADDENDS, end) + 1):
             parts = numbers[end - size : end]
@@ -302,10 +321,15 @@ def _figures(grid: Grid, free: Sequence[Guess]) -> None:
                     part.take("charge", "one of those that add up to the amount", "likely")
                 _quantity(numbers[: end - size])
                 return
-    priced = [g for g in numbers if _has_decimals(g)] or (
-        [g for g in numbers if g.style and g.style.leading_zeros and max(g.facts.lengths) >= 8]
-        if grid.format == "fixed_width"
-        else []
+    kept = [g for g in numbers if g.is_punched or g.name in grid.styles]
+    priced = (
+        [g for g in numbers if _has_decimals(g)]
+        or kept
+        or (
+            [g for g in numbers if g.style and g.style.leading_zeros and max(g.facts.lengths) >= 8]
+            if grid.format == "fixed_width"
+            else []
+        )
     )
     if len(priced) == 1:
         priced[0].take("amount", "the only figures that can be amounts", "perhaps")
@@ -330,9 +354,18 @@ def _parts_of(whole: Guess, others: Sequence[Guess]) -> Sequence[Guess]:
 
 def _quantity(numbers: Sequence[Guess]) -> None:
     """Take the one column of figures that vary and are no flags for the quantity."""
-    varied = [g for g in numbers if any(len(cell.lstrip("0")) > 1 for cell in g.facts.cells)]
+    varied = [
+        g for g in numbers
+        if any(len(cell.lstrip("0")) > 1 for cell in g.facts.cells) and not _is_long(g.facts)
+    ]  # fmt: skip
     if len(varied) == 1:
         varied[0].take("quantity", "figures that add up to nothing", "perhaps")
+
+
+def _is_long(facts: Facts) -> bool:
+    """Tell whether figures are longer than anybody's usage: they number something."""
+    lengths = sorted(len(cell.lstrip("0")) for cell in facts.cells)
+    return lengths[len(lengths) // 2] >= _LONG
 
 
 def missing_roles(guesses: Sequence[Guess]) -> list[Role]:

@@ -8,14 +8,16 @@ from typing import Final
 from core.errors import BillFileError
 from providers.formats.splitting import PADDING, splitter, undressed, whole_rows
 from providers.profile_tables import Shape
+from providers.proposing.filled_down import note_filled_down
 from providers.proposing.grids import COLUMNS_LIMIT, ROWS_LIMIT, Grid, Row, Said
 from providers.proposing.rows_of_tables import arrange
 
 _CANDIDATES: Final = (
-    "\t", "|", ";", ",", "\x1f", "\x01", "^", "~", "#", "&", "$", "!", "，", "、", "；", "｜", "@",
-    "*", "`", "¦", "§", "¶",
+    "\t", "|", ";", ",", "\x1f", "\x01", "\x02", "→", "^", "~", "#", "&", "$", "!", "，",
+    "、", "；", "｜", "@", "*", "`", "¦", "§", "¶",
 )  # fmt: skip
-_SHOWN: Final = {"\t": "a tab", "\x1f": "the separator 0x1F", "\x01": "the byte 0x01"}
+_SHOWN: Final = {"\t": "a tab", "\x1f": "the separator 0x1F", "\x01": "the byte 0x01",
+                 "\x02": "the byte 0x02"}  # fmt: skip
 _JUDGED: Final = 300
 _COLUMNS_LEAST: Final = 3
 _LINE_LIMIT: Final = 64 * 1024
@@ -71,6 +73,7 @@ def cut_delimited(text: str) -> Grid | None:
     _note_endings(rows, shape)
     grid = Grid(format="delimited", shape=shape)
     arrange(grid, rows)
+    note_filled_down(grid)
     return grid
 
 

@@ -83,7 +83,8 @@ def numbers_of(grid: Grid, guesses: Sequence[Guess]) -> list[str]:
     if grid.format in ("spreadsheet", "json", "json_lines"):
         styles = {
             name: style for name, style in styles.items()
-            if style.marks or style.thousands or style.wide
+            if style.marks or style.thousands or style.wide or style.signs - {"leading"}
+            or style.decimal != "."
         }  # fmt: skip
     lines = _separators(list(styles.values()))
     signs = set().union(*(style.signs for style in styles.values()))

@@ -9,13 +9,17 @@ from itertools import pairwise
 from typing import Final
 
 from core.errors import BillFileError
+from providers.formats.mainframe import EBCDIC
 from providers.proposing.grids import ROWS_LIMIT, Grid, Row, Said
 from providers.proposing.values import nearly_all, read_day
 
 _LEAST: Final = 20
 _JUDGED: Final = 200
+_BODY_LEAST: Final = 2
 _FIGURES: Final = frozenset("0123456789.-/:+,")
 _DIGITS: Final = frozenset("0123456789")
+_SIGNED: Final = frozenset("0123456789{}ABCDEFGHIJKLMNOPQR")
+_DAY, _MONTH = 8, 6
 _WIDTHS: Final = "hold the places of all fields against the company's interface note"
 _BLANKS: Final = " \u3000"
 Span = tuple[int, int]
@@ -34,11 +38,11 @@ def cut_fixed(data: bytes, encoding: str) -> Grid:
     ][:ROWS_LIMIT]
     if not lines:
         raise BillFileError("the file holds no line: send a sample with some bills in it")
-    codec = {"detect": "ascii", "utf-16": "utf-8"}.get(encoding, encoding)
+    codec = "utf-8" if encoding in ("utf-16", *EBCDIC) else encoding.replace("detect", "ascii")
     texts = [(no, line.decode(codec, "replace")) for no, line in lines]
     in_bytes = Counter(len(line) for _, line in lines)
     in_characters = Counter(len(text) for _, text in texts)
-    by_bytes = encoding != "utf-16" and (
+    by_bytes = encoding not in ("utf-16", *EBCDIC) and (
         in_bytes.most_common(1)[0][1] >= in_characters.most_common(1)[0][1]
     )
     # A byte stands for itself, so that one place is one byte; it is decoded when it was cut.
@@ -55,7 +59,7 @@ def cut_fixed(data: bytes, encoding: str) -> Grid:
     grid.shape["row_bytes"] = Said(length, f"{count} of {len(units)} lines are so long in {unit}")
     grid.shape["widths"] = Said(unit, f"that is what lines have in common: {unit}")
     grid.questions.append(_WIDTHS)
-    bills = [line for line in units if len(line[1]) == length]
+    bills = _without_ends([line for line in units if len(line[1]) == length])
     _take_ends(grid, units, bills)
     judged = [text for _, text in bills[:_JUDGED]]
     grid.places = fields_of(judged, marked=grid.mark is not None)
@@ -84,6 +88,33 @@ def _take_ends(grid: Grid, units: list[tuple[int, str]], bills: list[tuple[int, 
         grid.trailer = cells_at(last[1], grid.trailer_places, "")
 
 
+def _without_ends(bills: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Leave out a first and a last line that are as long as bills and of another kind."""
+    body = [text for _, text in bills[1:-1]]
+    if len(body) < _BODY_LEAST or len({text[0] for text in body}) > 1:
+        return bills
+    ends = [end for end in (bills[0], bills[-1]) if is_of_another_kind(end[1], body)]
+    return [bill for bill in bills if bill not in ends]
+
+
+def is_of_another_kind(line: str, body: Sequence[str]) -> bool:
+    """Tell a header or a trailer from a bill: another mark, and other characters where theirs are.
+
+    A mark alone may be the first figure of an account number.
+    """
+    if line[0] == body[0][0]:
+        return False
+    others = sum(
+        _kind(mark) not in {_kind(one[at]) for one in body[:_JUDGED]}
+        for at, mark in enumerate(line)
+    )
+    return 4 * others > len(line)
+
+
+def _kind(mark: str) -> str:
+    return "0" if mark in _DIGITS else " " if mark == " " else "x"
+
+
 def cells_at(line: str, places: Sequence[Span], codec: str) -> list[str]:
     cells = [line[start : start + width] for start, width in places]
     if codec:
@@ -102,7 +133,7 @@ def fields_of(lines: Sequence[str], *, marked: bool) -> list[Span]:
         here, before = columns[at], columns[at - 1]
         if (
             (before == {" "} and here != {" "})
-            or (here <= _DIGITS and " " in before)
+            or (here <= _DIGITS and " " in before and not _is_aligned_right(columns, at))
             or (before <= _DIGITS and _begins_text(here) and _is_run(columns, starts, at))
         ):
             starts.add(at)
@@ -111,6 +142,16 @@ def fields_of(lines: Sequence[str], *, marked: bool) -> list[Span]:
         pieces = [line[start:stop] for line in lines]
         spans += [(start + at, width) for at, width in _figures(pieces)]
     return spans
+
+
+def _is_aligned_right(columns: Sequence[set[str]], at: int) -> bool:
+    """Tell a number's figures that some rows lack, to the left of a place, from text before it."""
+    at -= 1
+    while at >= 0 and " " in columns[at] and columns[at] <= _FIGURES | {" "}:
+        if columns[at] == {" "}:
+            return columns[at + 1] != {" "}
+        at -= 1
+    return at < 0
 
 
 def _usual_marks(marks: list[str]) -> set[str]:
@@ -137,7 +178,7 @@ def _figures(pieces: Sequence[str]) -> list[Span]:
     width = len(pieces[0])
     figures = [piece for piece in pieces if piece.isascii() and piece.isdigit()]
     if width < 9 or not nearly_all([piece in figures for piece in pieces]):
-        return [(0, width)]
+        return _mixed(pieces)
     pieces = figures
     cuts = {0, width}
     at = 0
@@ -149,14 +190,45 @@ def _figures(pieces: Sequence[str]) -> list[Span]:
     for begin, end in pairwise(sorted(cuts)):
         if end - begin > 8 and len(cuts) > 2:  # no account number is cut at its zeros
             cuts |= _padded(pieces, begin, end)
+    for begin, end in pairwise(sorted(cuts)):
+        cuts |= {end - _MONTH} if _ends_in_month(pieces, begin, end) else set()
     ordered = sorted(cuts)
     return [(start, stop - start) for start, stop in pairwise(ordered)]
+
+
+def _mixed(pieces: Sequence[str]) -> list[Span]:
+    """Cut figures and letters where two days stand side by side, and behind a signed figure.
+
+    One day alone may be a part of a bill's number.
+    """
+    width = len(pieces[0])
+    cuts, at = {0, width}, 0
+    while at + 2 * _DAY <= width:
+        two = all(_are_days(pieces, at + more, _DAY, "yyyymmdd", width) for more in (0, _DAY))
+        cuts |= {at, at + _DAY, at + 2 * _DAY} if two else set()
+        at += 2 * _DAY if two else 1
+    for at in range(1, width - 1):
+        lasts = {piece[at] for piece in pieces}
+        if lasts & {"{", "}"} and lasts <= _SIGNED and all(p[at - 1].isdigit() for p in pieces):
+            cuts.add(at + 1)
+    return [(start, stop - start) for start, stop in pairwise(sorted(cuts))]
+
+
+def _ends_in_month(pieces: Sequence[str], begin: int, end: int) -> bool:
+    """Tell whether figures that differ end in the same month everywhere."""
+    if end - begin < 2 * _MONTH:
+        return False
+    months = {piece[end - _MONTH : end] for piece in pieces}
+    numbers = {piece[begin : end - _MONTH] for piece in pieces}
+    return len(months) == 1 < len(numbers) and read_day(months.pop(), "yyyymm") is not None
 
 
 def _are_days(pieces: Sequence[str], at: int, size: int, layout: str, width: int) -> bool:
     if at + size > width:
         return False
     if size == 7 and (width - at) % 7:  # only at the end of a run: much looks like such a day
+        return False
+    if not any(piece[at : at + size].isdigit() for piece in pieces[:3]):
         return False
     days = [read_day(piece[at : at + size], layout) for piece in pieces]  # type: ignore[arg-type]
     return nearly_all([day is not None for day in days])

@@ -37,7 +37,11 @@ class Grid:
         format: the profile's word.
         shape: the keys of ``[file]``.
         names: of the columns; made up where ``named`` is false.
+        heading_rows: how many rows of names stand one above the other.
+        name_parts: what each of them says of a column.
         rows: the bills'.
+        filled_down: the columns, and whether a merged cell says so, whose blank cells mean what
+            stands above them.
         optional: how many of the last columns some rows lack.
         places: first byte and width, of a fixed-width file.
         paths: where a column is found, in JSON and XML.
@@ -50,6 +54,7 @@ class Grid:
         segments: further kinds of lines.
         beside: what a document says beside its bills, by path.
         lists: the paths of lists of objects within a row, and the keys of their members.
+        styles: of numbers as mainframes keep them, by the name of the column.
         whole: whether all of the file was looked at.
         questions: what only the company can answer.
     """
@@ -58,7 +63,10 @@ class Grid:
     shape: dict[str, Said] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     named: bool = False
+    heading_rows: int = 1
+    name_parts: list[list[str]] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    filled_down: dict[int, bool] = field(default_factory=dict)
     optional: int = 0
     places: list[tuple[int, int]] = field(default_factory=list)
     header_places: list[tuple[int, int]] = field(default_factory=list)
@@ -73,6 +81,7 @@ class Grid:
     segments: list[Segment] = field(default_factory=list)
     beside: dict[str, str] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
+    styles: dict[str, str] = field(default_factory=dict)
     whole: bool = True
     questions: list[str] = field(default_factory=list)
 

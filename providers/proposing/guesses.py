@@ -45,6 +45,11 @@ class Guess:
         return self.facts.style
 
     @property
+    def is_punched(self) -> bool:
+        """Whether its figures are signed in their last character, as mainframes do."""
+        return self.style is not None and self.style.punched
+
+    @property
     def day_layouts(self) -> list[DateFormat]:
         """The layouts by which its cells are days; weak ones only where the name says so."""
         if self.says is not None and self.says.exact and self.says.role in _NEVER_DAYS:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from providers.profile_tables import Format
 from providers.proposing.grids import COLUMNS_LIMIT, ROWS_LIMIT, Grid, Row, Said
-from providers.proposing.rows_of_tables import names_at
+from providers.proposing.headings import names_at
 
 _DEPTH: Final = 8
 _CELLS_LEAST: Final = 3

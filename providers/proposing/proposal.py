@@ -9,15 +9,18 @@ from providers.profile_tables import STANDARDS
 from providers.profiles import Profile, parse_profile
 from providers.proposing.columns import guess_columns
 from providers.proposing.delimited import cut_delimited
-from providers.proposing.documents import cut_json, cut_json_lines, cut_xml
 from providers.proposing.fixed import cut_fixed
 from providers.proposing.grids import Grid, Row
 from providers.proposing.guesses import ASK, Guess
+from providers.proposing.json_documents import cut_json, cut_json_lines
+from providers.proposing.mainframes import cut_records
+from providers.proposing.other_kinds import refuse_other_kind
 from providers.proposing.ruled import cut_ruled
 from providers.proposing.sheets import cut_sheet
 from providers.proposing.sniffing import Sample, take_sample
 from providers.proposing.words import meaning
 from providers.proposing.writing import write
+from providers.proposing.xml_documents import cut_xml
 
 _STAND_IN = {"code": "sample", "name": "样本", "name_en": "Sample", "service": "water",
              "phone": "000", "biller_no": "0000"}  # fmt: skip
@@ -101,6 +104,8 @@ def propose(stream: BinaryIO, company: Company | None = None) -> Proposal:
     sample = take_sample(stream)
     if sample.format in STANDARDS:
         return _proposal(company, sample, None, [], settled=True)
+    if sample.format != "spreadsheet":
+        refuse_other_kind(sample.text)
     grid = _grid(sample, stream)
     grid.whole = grid.whole and sample.whole
     if not grid.rows:
@@ -129,6 +134,8 @@ def _grid(sample: Sample, stream: BinaryIO) -> Grid:
         return cut_json_lines(sample.text, whole=sample.whole)
     if sample.format == "xml":
         return cut_xml(sample.raw, sample.encoding, whole=sample.whole)
+    if sample.format == "fixed_width":
+        return cut_records(sample.raw, sample.encoding, whole=sample.whole)
     ruled = cut_ruled(sample.text)
     return ruled or cut_delimited(sample.text) or cut_fixed(sample.data, sample.encoding)
 

@@ -9,7 +9,7 @@ from core.errors import BillFileError
 from providers.formats.unwrapping import unwrapped
 from providers.formats.workbook import Workbook
 from providers.profiles import Profile
-from providers.proposing.documents import json_rows
+from providers.proposing.json_documents import json_rows
 from providers.proposing.sheets import shown
 from providers.proposing.sniffing import Sample
 
@@ -110,7 +110,12 @@ def _objects(profile: Profile, sample: Sample) -> dict[int, str]:
     shape = profile.file
     try:
         rows = json_rows(
-            sample.text, shape.inner, shape.rows, listed=shape.listed, whole=sample.whole
+            sample.text,
+            shape.inner,
+            shape.rows,
+            listed=shape.listed,
+            whole=sample.whole,
+            relaxed=shape.relaxed,
         )
     except BillFileError:
         return {}

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from providers.formats.headings import joined, name_parts
 from providers.formats.splitting import is_tool_line
 from providers.proposing.grids import Grid, Row, Said, Segment
+from providers.proposing.headings import heading_at
 from providers.proposing.values import Facts
-from providers.proposing.words import meaning
 
-_SEARCHED: Final = 50
 _SUMS = re.compile(
     r"^(小\s*[计計]|合\s*[计計]|[总總]\s*[计計]|共\s*[计計]|总额|本页合计"
     r"|subtotal|grand total|total|sum|summe)",
@@ -30,42 +30,23 @@ def arrange(grid: Grid, rows: list[Row]) -> None:
     rows = [row for row in said if not is_tool_line("|".join(row.cells))]
     if not rows:
         return
-    at = names_at(rows)
-    if at is not None:
-        _take_names(grid, rows, at)
-        grid.search_lines = said.index(rows[at]) + 1
+    heading = heading_at(rows)
+    if heading is not None:
+        _take_names(grid, rows, *heading)
+        grid.search_lines = said.index(rows[heading[0]]) + 1
     elif not _take_marked(grid, rows):
         _take_plain(grid, rows)
 
 
-def names_at(rows: Sequence[Row]) -> int | None:
-    """Return where the row of column names stands, or None if there is none."""
-    best: tuple[int, int] | None = None
-    for at, row in enumerate(rows[:_SEARCHED]):
-        cells = [cell for cell in row.cells if cell.strip()]
-        if len(cells) < 3 or any(re.search(r"[0-9]{4,}", cell) for cell in cells):
-            continue
-        known = sum(meaning(cell) is not None for cell in cells)
-        if known >= 3 and 3 * known >= len(cells) and (best is None or known > best[0]):
-            best = known, at
-    if best is not None:
-        return best[1]
-    # Names nobody knows are names too, above rows that hold figures where they hold none.
-    if len(rows) > 1 and len(rows[0].cells) == len(rows[1].cells) >= 3:
-        first, below = rows[0].cells, rows[1].cells
-        bare = all(cell.strip() and not re.search("[0-9]", cell) for cell in first)
-        if bare and len(set(first)) == len(first) and any(re.search("[0-9]", c) for c in below):
-            return 0
-    return None
-
-
-def _take_names(grid: Grid, rows: Sequence[Row], at: int) -> None:
-    names, width = rows[at].cells, len(rows[at].cells)
+def _take_names(grid: Grid, rows: Sequence[Row], at: int, size: int) -> None:
+    heading = [row.cells for row in rows[at : at + size]]
+    names, width = joined(heading), max(map(len, heading))
+    grid.heading_rows = size
+    grid.name_parts = name_parts(heading)
     while names and not names[-1].strip():
         names = names[:-1]
     grid.named = True
-    grid.search_lines = at + 1
-    grid.has_extra = any(not name.strip() for name in rows[at].cells)
+    grid.has_extra = any(not name.strip() for name in joined(heading))
     twice = [name for name, count in Counter(names).items() if name.strip() and count > 1]
     for name in twice:
         grid.questions.append(f"the name {name!r} stands above two columns: rename one of them")
@@ -73,7 +54,8 @@ def _take_names(grid: Grid, rows: Sequence[Row], at: int) -> None:
     grid.above = [cell for row in rows[:at] for cell in row.cells if cell.strip()]
     grid.rows, ending = [], []
     skipped: set[str] = set()
-    below = [row for row in rows[at + 1 :] if _plain(row) != _plain(rows[at])]
+    again = [_plain(row) for row in rows[at : at + size]]
+    below = [row for row in rows[at + size :] if _plain(row) not in again]
     always = _always_filled(below)
     for row in below:
         first = _first(row)
@@ -119,12 +101,12 @@ def _take_footer(
     in_text = grid.format != "spreadsheet"
     # The trailer of a text is its last line, and is told by its first cell.
     is_last = bool(sums) and not (in_text and (after[-1] is not sums[-1] or not after[-1].cells[0]))
-    if is_last:
+    own = next((mark for row, mark, _ in ending if is_last and row is sums[-1]), None)
+    # A sum that others are called like is that of a group, or cannot be told from one.
+    if own is not None and not any(m == own and row is not sums[-1] for row, m, _ in ending):
         cells = sums[-1].cells
         grid.trailer = [cell for cell in cells if cell] if grid.format == "spreadsheet" else cells
-        own = next(mark for row, mark, _ in ending if row is sums[-1])
-        if not any(mark == own and row is not sums[-1] for row, mark, _ in ending):
-            skipped.discard(own)
+        skipped.discard(own)
     if skipped:
         grid.shape["skip"] = Said(sorted(skipped), "rows that begin so are no bills")
         if any(re.search(r"[^\W\d_]{2}", _first(row)) for row in grid.rows):
@@ -137,7 +119,7 @@ def _take_marked(grid: Grid, rows: Sequence[Row]) -> bool:
     kinds: dict[str, list[Row]] = {}
     for row in rows:
         kinds.setdefault(row.cells[0], []).append(row)
-    short = all(0 < len(mark) <= _MARK_LENGTH for mark in kinds)
+    short = all(0 < len(mark) <= _MARK_LENGTH for mark in kinds) and not _are_counted(rows)
     if not short or len(kinds) > _KINDS or (len(kinds) == 1 and len(rows) > 1):
         return False
     single = {
@@ -162,6 +144,14 @@ def _take_marked(grid: Grid, rows: Sequence[Row]) -> bool:
         if mark != own:
             grid.segments.append(Segment(mark=mark, rows=kinds[mark]))
     return True
+
+
+def _are_counted(rows: Sequence[Row]) -> bool:
+    """Tell whether rows begin with their own number, which is no kind of line."""
+    firsts = [row.cells[0] for row in rows[1:]]
+    numbers = [int(first) for first in firsts if first.isascii() and first.isdigit()]
+    counted = range(numbers[0], numbers[0] + len(numbers)) if numbers else range(0)
+    return len(numbers) > 1 and len(numbers) >= len(firsts) - 1 and numbers == list(counted)
 
 
 def _take_plain(grid: Grid, rows: Sequence[Row]) -> None:

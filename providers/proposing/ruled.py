@@ -11,6 +11,7 @@ from providers.formats.splitting import is_tool_line
 from providers.proposing.grids import ROWS_LIMIT, Grid, Row, Said
 
 _RULE = re.compile(r" ?-{2,}(?: +-+){2,} *")
+_PAGE = re.compile(r"(?<=[^\s0-9]) *[0-9]+(?: *(?:of|/|共) *[0-9]+)? *页?$", re.IGNORECASE)
 _PROMPT: Final = "SQL>"
 _SEARCHED: Final = 50
 _LEAST: Final = 12
@@ -25,7 +26,7 @@ def cut_ruled(text: str) -> Grid | None:
         return None  # a short line above would be passed over wherever a bill begins so
     heading, rule = lines[at - 1][1], lines[at][1]
     spans = [found.span() for found in re.finditer("-+", rule)]
-    above = [_PROMPT if _PROMPT in line else line.strip() for _, line in lines[: at - 1]]
+    above = [_PROMPT if _PROMPT in line else _unnumbered(line) for _, line in lines[: at - 1]]
     skip = list(dict.fromkeys([heading.strip(), *above]))
     if any(line.startswith(_PROMPT) for _, line in lines) and _PROMPT not in skip:
         skip.append(_PROMPT)
@@ -46,6 +47,12 @@ def cut_ruled(text: str) -> Grid | None:
         "skip": Said(skip, "the headings, which may stand on every page, and what is above them"),
     }
     return grid
+
+
+def _unnumbered(line: str) -> str:
+    """Return a line without the number of the page at its end, which is another on the next."""
+    bare = line.strip()
+    return bare[: found.start()] if (found := _PAGE.search(bare)) else bare
 
 
 def _crosses(line: str, spans: Sequence[tuple[int, int]]) -> bool:

@@ -14,6 +14,7 @@ _CURRENCY: Final = (
     "币种", "币别", "货币", "货币代码", "币种代码", "currency", "currencycode", "curr", "ccy",
     "crcy", "waehrg", "waehrung",
 )  # fmt: skip
+_SIDES: Final = ("借", "贷", "d", "c", "dr", "cr", "debit", "credit", "s", "h")
 _CANCEL: Final = ("c", "cancel", "cancelled", "作废", "冲销", "冲正", "撤销", "void")
 
 
@@ -58,11 +59,15 @@ def status_lines(guesses: Sequence[Guess]) -> list[str]:
     if flag is None:
         return []
     lines = ["", "[status]", f"{ASK}all flags there are, and which of them mean 'cancel'"]
+    of_sides = all(value.casefold() in _SIDES for value in flag.facts.distinct)
     for value in sorted(flag.facts.distinct):
         plain = value.casefold()
         if re.search(r'[\x00-\x1f"\\\x7f]', value):
             continue
-        if plain in _BILL:
+        if of_sides and len(flag.facts.distinct) > 1:
+            ask = "debit or credit? 'bill' where it is owed, 'credit' where it counts against"
+            lines.append(f'"{value}" = "?"  {ASK}{ask}')
+        elif plain in _BILL:
             lines.append(f'"{value}" = "bill"  # likely')
         elif plain in _CANCEL:
             lines.append(f'"{value}" = "cancel"  # likely')

@@ -7,10 +7,12 @@ from core.errors import BillFileError
 from providers.formats.typed_cells import decimal_text
 from providers.formats.unwrapping import unwrapped
 from providers.formats.workbook import CellValue, Workbook
+from providers.profile_tables import REQUIRED
 from providers.proposing.delimited import note_dress
+from providers.proposing.filled_down import note_filled_down
 from providers.proposing.grids import COLUMNS_LIMIT, ROWS_LIMIT, Grid, Row, Said
+from providers.proposing.headings import meaning_of
 from providers.proposing.rows_of_tables import arrange
-from providers.proposing.words import meaning
 
 
 def cut_sheet(stream: BinaryIO) -> Grid:
@@ -20,6 +22,7 @@ def cut_sheet(stream: BinaryIO) -> Grid:
         BillFileError: no workbook that can be read, or nothing in it.
     """
     best: tuple[int, str, list[Row], set[int]] = (0, "", [], set())
+    merged: list[list[int]] = []
     padded: dict[str, bool] = {}
     with unwrapped(stream, takes_zip=True) as plain, Workbook(plain) as book:
         sheets = [sheet for sheet in book.sheets if sheet.visible][:10]
@@ -37,7 +40,7 @@ def cut_sheet(stream: BinaryIO) -> Grid:
                     at for _, cells in typed for at, cell in enumerate(cells[:COLUMNS_LIMIT])
                     if isinstance(cell, int | Decimal) and not isinstance(cell, bool)
                 }  # fmt: skip
-                best = filled, sheet.name, rows, numeric
+                best, merged = (filled, sheet.name, rows, numeric), book.merged
     if not best[0]:
         raise BillFileError("the workbook holds nothing: send a sample with some bills in it")
     grid = Grid(format="spreadsheet", whole=len(best[2]) < ROWS_LIMIT)
@@ -45,17 +48,30 @@ def cut_sheet(stream: BinaryIO) -> Grid:
         grid.shape["trim"] = Said(True, "cells have blanks around them")
     note_dress(best[2], grid.shape)
     arrange(grid, best[2])
-    for at, name in enumerate(grid.names if grid.named else ()):
-        said = meaning(name)
-        if said is not None and said.exact and said.role == "account_no" and at in best[3]:
-            grid.questions.append(
-                f"the cells of {name} are numbers, which keep no zeros at their front: how many"
-                " digits has one? Say length and pad"
-            )
+    note_filled_down(grid, merged)
+    _ask_about_cells(grid, best[3])
     if len(sheets) > 1 and not grid.named:  # by its names a sheet is found; two are refused
         grid.shape["sheet"] = Said(best[1], "the fullest of the sheets")
         grid.questions.append("do the bills always stand on the sheet of this name?")
     return grid
+
+
+def _ask_about_cells(grid: Grid, numeric: set[int]) -> None:
+    """Ask about account numbers that are numbers, and about formulas that nobody worked out."""
+    for at, name in enumerate(grid.names if grid.named else ()):
+        said = meaning_of(grid.name_parts[at])
+        if said is None or not said.exact:
+            continue
+        if said.role == "account_no" and at in numeric:
+            grid.questions.append(
+                f"the cells of {name} are numbers, which keep no zeros at their front: how many"
+                " digits has one? Say length and pad"
+            )
+        elif said.role in REQUIRED and set(grid.column(at)) <= {"", "0"}:
+            grid.questions.append(
+                f"the cells of {name} say nothing, as formulas do that were never worked out: can"
+                " the workbook be opened in a spreadsheet program and saved?"
+            )
 
 
 def shown(value: CellValue) -> str:

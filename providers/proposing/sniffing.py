@@ -8,10 +8,18 @@ from typing import BinaryIO, Final
 
 from core.errors import BillFileError
 from providers.formats.encodings import DETECT, decodes, opened, settle, shown_encoding
+from providers.formats.json_relaxed import without_comments
 from providers.formats.text import refuse_not_text, unix_ends
 from providers.formats.unwrapping import unwrapped
 from providers.formats.workbook import AS_XLSX, SPREADSHEET_ML
 from providers.profile_tables import Format
+from providers.proposing.mainframes import (
+    ENCODING_ASKED,
+    has_lines,
+    is_ebcdic,
+    likely_encoding,
+    record_length,
+)
 
 SAMPLE_BYTES: Final = 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
@@ -87,12 +95,32 @@ def _read(stream: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
+def _of_mainframe(data: bytes, packing: str, *, whole: bool) -> Sample:
+    """Return the sample of a file in EBCDIC: lines as text, records without line ends as bytes."""
+    encoding, why = likely_encoding(data), "its figures and blanks are those of EBCDIC"
+    if has_lines(data):
+        plain, _ = opened(io.BytesIO(data), encoding)
+        body = unix_ends(_read(plain, 2 * SAMPLE_BYTES), "utf-8")
+        return Sample(packing, "delimited", encoding, "it is lines of text", why, ENCODING_ASKED,
+                      body.decode(), body, data, whole)  # fmt: skip
+    try:
+        size = record_length(data, whole=whole)
+    except BillFileError:  # a profile may know it
+        size = len(data)
+    records = [data[at : at + size].decode(encoding) for at in range(0, len(data), size)]
+    text = "\n".join(" ".join(record.splitlines()) for record in records)
+    return Sample(packing, "fixed_width", encoding, "it is records of one length", why, "",
+                  text, data, data, whole)  # fmt: skip
+
+
 def _text_sample(data: bytes, packing: str, *, whole: bool) -> Sample:
+    if is_ebcdic(data):
+        return _of_mainframe(data, packing, whole=whole)
     plain, settled = opened(io.BytesIO(data), DETECT)
     try:
         body = _read(plain, 2 * SAMPLE_BYTES)
-    except BillFileError:  # cut in the middle of a pair of UTF-16
-        plain, settled = opened(io.BytesIO(data[: len(data) - len(data) % 2 - 2]), DETECT)
+    except BillFileError:  # cut in the middle of a character of UTF-16 or UTF-32
+        plain, settled = opened(io.BytesIO(data[: len(data) - len(data) % 4 - 4]), DETECT)
         body = _read(plain, 2 * SAMPLE_BYTES)
     body = unix_ends(body, settled)
     refuse_not_text(body)
@@ -149,6 +177,8 @@ def _encoding(body: bytes, *, whole: bool) -> tuple[str, str]:
 
 def _format(text: str, *, whole: bool) -> tuple[Format, str]:
     opening = text[:_OPENING].lstrip("\x1e \t\r\n")
+    if opening.startswith(("//", "/*")):
+        opening = without_comments(opening).lstrip()
     if opening.startswith("<"):
         return _xml_format(opening)
     if opening.startswith("ISA") and len(opening) > 105 and not opening[3].isalnum():

@@ -1,15 +1,18 @@
 """What the cells of a header or a trailer are: counted and summed over, rather than believed."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from providers.formats.dates import DateFormat
+from providers.formats.mainframe import unpunched
 from providers.proposing.grids import Grid
 from providers.proposing.guesses import Guess
-from providers.proposing.values import WEAK, Facts, figure, is_month
+from providers.proposing.values import WEAK, Facts, Style, figure, is_month
 from providers.proposing.words import bare
 
+_SIGNED = re.compile(r"[0-9]{2,}[{}A-R]")
 _COUNTS: Final = (
     "total", "totalcount", "totalnum", "totalrows", "totalrecords", "totalelements", "count",
     "rowcount", "recordcount", "recordnum", "总数", "总条数", "总笔数", "总记录数", "笔数",
@@ -26,6 +29,7 @@ class Control(NamedTuple):
     unit: str = ""
     layout: DateFormat | None = None
     ask: str = ""
+    style: str = ""
 
 
 class Sums:
@@ -49,11 +53,15 @@ class Sums:
             return Control(must_be=text, why="the mark of this line")
         facts = Facts([text] if text else [])
         style = facts.style
+        punched = self.amount is not None and self.amount.is_punched
+        if punched and _SIGNED.fullmatch(text):
+            style = Style(punched=True)
         number = figure(text, style) if style is not None else None
         if number is not None and self.whole and text:
             found = self._total(text, number)
             if found is not None:
-                return found
+                signed = style is not None and style.punched and not text.isdigit()
+                return found._replace(style="overpunch") if signed else found
         off = abs(number - self.count) if number is not None else Decimal("Infinity")
         if self.whole and text.isdigit() and 0 < off <= max(1, self.count // 20) and not first:
             ask = f"is this the number of bills? The sample holds {self.count}, not {number}"
@@ -121,10 +129,8 @@ def summed_column(grid: Grid, figures: Sequence[Guess]) -> Guess | None:
 
 def _states(cells: Sequence[str], total: Decimal, count: int, *, joined: bool) -> bool:
     run = "".join(cells[1:])
-    if joined and run.isdigit() and run.isascii():
-        return any(
-            int(run[:cut]) == count and int(run[cut:]) == total for cut in range(1, len(run))
-        )
+    if joined and ((run.isdigit() and run.isascii()) or _SIGNED.fullmatch(run)):
+        return _meet_at(run, count, total) is not None
     stated = (figure(cell, style) for cell in cells[1:] if (style := Facts([cell]).style))
     return total in list(stated)
 
@@ -143,10 +149,20 @@ def split_totals(cells: list[str], places: list[tuple[int, int]], sums: Sums) ->
         return
     run = "".join(cells[1:])
     begin, end = places[1][0], places[-1][0] + places[-1][1]
-    if not run.isdigit() or len(run) != end - begin:
-        return
+    if any(len(cell) != width for cell, (_, width) in zip(cells[1:-1], places[1:-1], strict=True)):
+        return  # blanks stand between them: they are apart already
+    cut = _meet_at(run, sums.count, total)
+    if cut is not None:
+        cells[1:] = [run[:cut], run[cut:]]
+        places[1:] = [(begin, cut), (begin + cut, end - begin - cut)]
+
+
+def _meet_at(run: str, count: int, total: Decimal) -> int | None:
+    """Return where in a run of figures the number of bills ends and their sum begins."""
+    signed = _SIGNED.fullmatch(run) is not None
+    if not signed and not (run.isascii() and run.isdigit()):
+        return None
     for cut in range(1, len(run)):
-        if int(run[:cut]) == sums.count and int(run[cut:]) == total:
-            cells[1:] = [run[:cut], run[cut:]]
-            places[1:] = [(begin, cut), (begin + cut, end - begin - cut)]
-            return
+        if int(run[:cut]) == count and Decimal(unpunched(run[cut:])) == total:
+            return cut
+    return None

@@ -11,6 +11,7 @@ from typing import Final
 
 from core.errors import Invalid
 from providers.formats.dates import MONTHLY, DateFormat, date_reader
+from providers.formats.mainframe import unpunched
 from providers.formats.numerals import WIDE
 
 _DAYS: Final[tuple[DateFormat, ...]] = (
@@ -40,8 +41,10 @@ _EARLIEST, _LATEST = 2005, 2040
 _CELL_LIMIT: Final = 64
 _MARKS: Final = ("€", "¥", "￥", "$", "元", "CNY", "RMB", "EUR", "USD", "分")
 _NUMBER = re.compile(r"[0-9][0-9.,'\u2019 \u00a0\u2007\u2009\u202f]*[0-9]|\.?[0-9]+")
+_PUNCHED = re.compile(r"[0-9]{2,}[0-9{}A-R]")
 _CJK = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 _SETTLED: Final = 200  # cells are enough to tell
+_CODE: Final = 5
 _NOISY: Final = 8  # decimals, which nobody writes by hand
 _ALIKE: Final = str.maketrans("\u00a0\u2007\u2009\u202f\u2019", "    '")
 
@@ -85,6 +88,7 @@ class Style:
     wide: bool = False  # full-width figures, or dashes that mean minus
     bare_point: bool = False  # .50
     binary_noise: bool = False  # 86.50000000000001
+    punched: bool = False  # 0000865} is -8650
 
 
 class Facts:
@@ -124,11 +128,25 @@ class Facts:
         """How the numbers are written; None where not all cells are numbers."""
         if not self.cells or any(len(cell) > _CELL_LIMIT for cell in self.cells):
             return None
+        if self.are_punched:
+            return Style(punched=True)
         said = [cell for cell in self.cells if cell not in ("/", "-", "--")]
         figures = [cell for cell in said if _bare_number(cell, set(), set()) is not None]
         if not nearly_all([True] * len(figures) + [False] * (len(said) - len(figures))):
             return None
         return _style(figures)
+
+    @cached_property
+    def are_punched(self) -> bool:
+        """Whether all are figures whose last one bears the sign: braces, or many letters."""
+        if not self.cells or len(self.lengths) > 1:
+            return False
+        lasts = {cell[-1] for cell in self.cells if _PUNCHED.fullmatch(cell)}
+        odd = lasts - set("0123456789")
+        long = len(odd) > 3 and min(self.lengths) > _CODE  # much else is figures and a letter
+        return (bool(odd & set("{}")) or long) and nearly_all(
+            [_PUNCHED.fullmatch(cell) is not None for cell in self.cells]
+        )
 
     @cached_property
     def has_chinese(self) -> bool:
@@ -243,6 +261,8 @@ def _is_grouped(body: str, mark: str) -> bool:
 
 def figure(cell: str, style: Style) -> Decimal | None:
     """Read a cell as a number written in a style."""
+    if style.punched:
+        return Decimal(unpunched(cell)) if _PUNCHED.fullmatch(cell) else None
     signs: set[str] = set()
     body = _bare_number(cell, signs, set()) if len(cell) <= _CELL_LIMIT else None
     if body is None:

@@ -143,13 +143,21 @@ def unit_in(name: str) -> str | None:
     ``OTHER_UNIT`` where it states one that no profile counts in, as ``金额(万元)`` does.
     """
     text = _CAMEL.sub("_", unicodedata.normalize("NFKC", name)).casefold()
-    for found in (*_IN_BRACKETS.findall(text), *_UNIT_TAIL.findall(text)):
+    below = text.rpartition(" ")[2]  # in a row of its own
+    for found in (*_IN_BRACKETS.findall(text), *_UNIT_TAIL.findall(text), below):
         for part in re.split(r"[\s:;,/单位]+", found):
             if part in _UNITS:
                 return _UNITS[part]
             if part in _OTHER_UNITS.split():
                 return OTHER_UNIT
     return None
+
+
+def is_unit(text: str) -> bool:
+    """Tell whether a name is nothing but a unit, as it stands below the name of a column."""
+    plain = unicodedata.normalize("NFKC", text).casefold().strip("()[]【】 ")
+    known = {*_UNITS, *_OTHER_UNITS.split(), *(w for words in _QUANTITIES.values() for w in words)}
+    return plain in known - {"水", "气", "电"} or plain in ("-", "/", "m3/月", "元/度", "元/吨")
 
 
 def unit_stated(text: str) -> str | None:

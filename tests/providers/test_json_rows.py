@@ -59,7 +59,7 @@ class TestABrokenDocument:
             (b'[{"a": -Infinity}]', "the JSON is broken"),
             (b'[{"a": 1,}]', "the JSON is broken"),
             (b'[{"a": 1}', "the JSON is broken (parse error: premature EOF"),
-            (b"[] []", "a second document follows the first"),
+            (b"[] {}", "a second document follows the first"),
             (b'[{"a": 1, "a": 2}]', "the key 'a' is there twice in one object"),
             (b'[{"a": {"b": 1, "b": 2}}]', "the key 'b' is there twice"),
             (b'{"a": 1, "a": 2}', "the key 'a' is there twice"),

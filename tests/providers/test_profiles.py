@@ -57,7 +57,7 @@ class TestAWrongProfile:
             ('name = "出账日"', 'name = "账期"', "'账期' is named twice"),
             ('pattern = "[0-9]{10}"', 'pattern = "[0-9"', "account_no.pattern: is not a regular"),
             ('earliest = "2000-01"', 'earliest = "2000-1"', "billing_months.earliest: "),
-            ('"N" = "bill"', '"N" = "normal"', "status.N: should be 'bill', 'cancel' or 'remind'"),
+            ('"N" = "bill"', '"N" = "normal"', "status.N: should be 'bill', 'cancel', 'remind' or"),
             ('usage = ["用水量"]', 'usage = ["用电量"]', "usage: '用电量' must be a column"),
             ('amount = "供水费"', 'amount = "水费"', "items: 供水费: amount '水费' must be"),
             ('quantity = "用水量"', 'quantity = "供水费"', "items: 供水费: quantity '供水费'"),

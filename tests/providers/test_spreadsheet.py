@@ -7,7 +7,6 @@ import zipfile
 from datetime import date, datetime, time
 from decimal import Decimal
 
-import openpyxl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -201,26 +200,24 @@ class TestTheEnd:
         assert "holds no bill" in refusal(xlsx([NAMES]))
 
 
-def test_a_cell_merged_over_several_bills_counts_for_each_where_it_is_no_money():
-    book = openpyxl.Workbook()
-    for row in (NAMES, CELLS, row_of(户号=None, 户名=None, 账单号="B-2", 金额=None)):
-        book.active.append(row)
-    for cells in ("A2:A3", "B2:B3", "K2:K3"):
-        book.active.merge_cells(cells)
-    stream = io.BytesIO()
-    book.save(stream)
-
-    first, second = read(stream.getvalue())
-
-    assert (first.account_no, first.amount_fen) == ("1000000001", 8_650)
-    assert second.column == "金额"
-    assert second.raw.startswith("1000000001 | 张珅 | ")
-
-
 def test_a_formula_without_a_value_is_a_blank_cell_and_its_reject_says_so():
     rejected = one(金额="=1/0")
 
     assert rejected.reason.endswith("a formula that failed, or was never worked out, is blank too")
+
+
+def test_bills_that_are_all_of_nothing_are_formulas_that_nobody_worked_out():
+    """Programs that write a formula write 0 for its value until a spreadsheet program saves it."""
+    rows = [row_of(金额=0) for _ in range(20)]
+
+    assert "formulas are that were never worked out" in refusal(xlsx([NAMES, *rows]))
+    assert len(read(xlsx([NAMES, *rows, CELLS]))) == 21
+
+
+def test_column_names_again_in_another_order_are_another_table():
+    swapped = [*NAMES[:-2], "金额", "水量"]
+
+    assert refusal(xlsx([NAMES, CELLS, swapped, CELLS])).startswith("line 3: the column names")
 
 
 def open_document(rows: list) -> bytes:

@@ -6,6 +6,20 @@ As in ``web.pages.words.file_sentences``; also the words those sentences are mad
 from typing import Final
 
 SENTENCES: Final = (
+    "the text in %(a)s is broken or was cut short: save it again and send it",
+    "the row is flagged a credit and its amount is negative: only one of the two may take it "
+    "off; ask which",
+    "a text or a comment has no end within 1 MB: is a quotation mark or a */ missing?",
+    "the JSON is broken (%(a)s): where it is comments or a comma before a closing bracket, "
+    "relaxed = true in [file] takes them out",
+    "a second document follows the first, and only lists or bills themselves may stand so: send "
+    "each by itself",
+    "%(a)s is no number signed in its last character: write digits, the last of them as { or A "
+    "to I for plus, } or J to R for minus",
+    "the bytes %(a)s are no packed number: two figures a byte, and the last half byte C, D or "
+    "F; is the place of the field right, and was the file sent in binary?",
+    "the file says that %(a)s rows were printed but %(b)s were read: it was cut or changed on "
+    "the way; send it again",
     "%(a)s stands in the file twice and says two things: which one holds?",
     " before its bills",
     "the file says nothing at %(a)s%(b)s: it was cut short, or it is not the bill file of "
@@ -158,6 +172,9 @@ SENTENCES: Final = (
     "there is a row after the trailer: one file, one trailer, at its end",
     "; the cell is a number, which keeps no zeros at its front: %(a)s",
     "; a formula that failed, or was never worked out, is blank too",
+    "; a merged cell counts for its first row only, unless fill_down is said of it",
+    "all bills are of 0.00 yuan, as formulas are that were never worked out: open the workbook in "
+    "the spreadsheet program, save it as xlsx and send it again",
     "the sheet ends without its trailer row (%(a)s): it was cut short; send it again",
     "the sheets %(a)s and %(b)s both hold bills: send one of them a file, or name the sheet "
     "in the profile",
@@ -273,6 +290,7 @@ SENTENCES: Final = (
     "the %(a)s is %(b)s %(c)s long instead of %(d)s: pad every field to its width in %(e)s",
     "%(a)s; the cell is a number, which keeps no zeros at its front: %(b)s",
     "%(a)s; a formula that failed, or was never worked out, is blank too",
+    "%(a)s; a merged cell counts for its first row only, unless fill_down is said of it",
     "%(a)s digits",
     "it as it was sent: up to 64 letters A-Z, digits 0-9 and . _ / - between them",
     "up to %(a)s of the digits 0-9, the capitals A-Z and -",

@@ -6,6 +6,15 @@ As in ``web.pages.words.file_sentences``; the key before a sentence is told apar
 from typing import Final
 
 SENTENCES: Final = (
+    "'credit' makes amounts negative, and [corrections] negative = 'cancel' would cancel them: "
+    "keep one",
+    "%(a)s holds no amount and no quantity: leave style out",
+    "'credit' goes with amounts that stand in columns: not with [[segments]] or [items_from]",
+    "%(a)s is packed, and a packed number may have the byte of a line break in it: that needs "
+    "format = 'fixed_width', line_breaks = false and widths = 'bytes'; have a file with line "
+    "breaks sent unpacked",
+    "lines in %(a)s have widths = 'characters', one byte each; records without line ends have "
+    "line_breaks = false",
     # What a profile says that does not fit together.
     "the profile: %(a)s",
     "the proposal: %(a)s",
@@ -44,6 +53,9 @@ SENTENCES: Final = (
     "kind = 'record' needs its fields listed",
     "kind = %(a)s takes its names from columns; leave fields out",
     "search_lines and extra belong to kind = 'names'; drop them",
+    "rows counts the rows of names of a workbook or delimited text; drop it",
+    "%(a)s cannot say fill_down, which may be said in plain rows of a workbook or delimited text, "
+    "of %(b)s",
     "its first field needs a must_be that differs from that of the row_type column, so that the "
     "two lines can be told apart",
     "its first field needs a must_be that differs from that of the row_type column, so that the "

@@ -6,6 +6,44 @@ As in ``web.pages.words.file_sentences``.
 from typing import Final
 
 SENTENCES: Final = (
+    "the byte 0x02",
+    "the document has a list for each column (%(a)s …), not an object for each bill: have it "
+    "written by rows (orient='records')",
+    "the document has no list of objects but objects by name (%(a)s …): have the bills written "
+    "as a list, each an object with all that is said of it",
+    "it has comments, or a comma before a closing bracket",
+    "after %(a)s bytes the file repeats itself",
+    "hold the places of all fields against the record's layout",
+    "the file has characters of two bytes in EBCDIC (such as cp935), which are not read: have "
+    "it sent in GB18030 or UTF-8",
+    "which EBCDIC is it: cp037 (US), cp273 (German), cp500 or cp1140 (with €)?",
+    "records follow one another without line ends",
+    "the file is in EBCDIC, of a mainframe, but has no line ends and no length after which it "
+    "repeats itself: have it sent as text with line ends",
+    "what do the packed numbers of record %(a)s say?",
+    "every value has its name beside it in its line (name=value): have it sent as CSV, with the "
+    "names once above the rows, or as JSON Lines",
+    "names stand in no quotation marks, as in JSON5 and JavaScript: %(a)s",
+    "the file has a section for each bill, as INI and TOML have: %(a)s",
+    "the file is LDIF, of a directory: %(a)s",
+    "the file is YAML: %(a)s",
+    "have it written as JSON, names and texts in double quotation marks",
+    "have the table exported as CSV, JSON or XML",
+    "every value stands on a line of its own, as mysql prints with \\G: %(a)s",
+    "every value stands on a line of its own, as psql prints with \\x: %(a)s",
+    "the file is an IDoc of SAP in fixed width, and where its fields stand is not in it: have "
+    "it sent as XML",
+    "the file is a table of a web page, whatever its name says: open it in the spreadsheet "
+    "program and save it as xlsx",
+    "names and texts stand in single quotation marks, as Python prints them: %(a)s",
+    "the JSON stands in a call of a function (JSONP): %(a)s, and nothing around it",
+    "the file is SQL that inserts rows: %(a)s",
+    "the file is a program in JavaScript around its data: %(a)s, and nothing around it",
+    "debit or credit? 'bill' where it is owed, 'credit' where it counts against",
+    "it is records of one length",
+    "its figures and blanks are those of EBCDIC",
+    "is it a packed number (COMP-3)? How many decimals does it hide (scale)?",
+    "does its last character bear the sign, { and A to I plus, } and J to R minus?",
     # Why a sample is refused.
     "no row of the file looks like a bill: send a sample with some bills",
     "the file is empty: send a sample with some bills in it",
@@ -98,6 +136,12 @@ SENTENCES: Final = (
     "no row has column names",
     "lines above it say other things",
     "some columns have no name",
+    "of names, one above the other",
+    "do the merged cells of %(a)s hold for all rows they reach over?",
+    "where it is blank, does the one above hold? Say true; else false, and it is rejected",
+    "%(a)s rows have no account number, and are rejected: what do they say?",
+    "the cells of %(a)s say nothing, as formulas do that were never worked out: can the workbook "
+    "be opened in a spreadsheet program and saved?",
     # What a column holds, and why.
     "sure",
     "likely",
