@@ -15,7 +15,7 @@ from core.clock import utc_now
 from core.db import transaction
 from identity import sign_in
 from identity.people import get_person
-from payments.gateways.base import GatewayReply, GatewayStatus
+from payments.gateways.base import GatewayReply, GatewayStatus, Spoken
 from payments.models import Payment, get_payment
 from payments.states import PaymentStatus
 from tests.factories import CAN, FarGateway, Home, a_payment, book
@@ -62,10 +62,14 @@ class Coded(FarGateway):
 def several(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three gateways more: two for cards, one with a code to scan."""
     card = replace(CAN, modes=("card",))
+    by_code = Spoken("用手机钱包扫码", "Scan it with your wallet")
+    by_card = Spoken("借记卡与信用卡", "Debit and credit cards")
     for one in (
-        Coded("scan", "扫码支付", "用手机钱包扫码", replace(CAN, cost_fen=1)),
-        FarGateway("north", "北方银行卡", "借记卡与信用卡", card),
-        FarGateway("south", "南方银行卡", "借记卡与信用卡", replace(card, cost_fen=9)),
+        Coded("scan", Spoken("扫码支付", "A code"), by_code, replace(CAN, cost_fen=1)),
+        FarGateway("north", Spoken("北方银行卡", "Northern card"), by_card, card),
+        FarGateway(
+            "south", Spoken("南方银行卡", "Southern card"), by_card, replace(card, cost_fen=9)
+        ),
     ):
         monkeypatch.setitem(app.state.gateways, one.code, one)
 
