@@ -1,6 +1,6 @@
 # One environment, exact versions, nothing outside this folder. `make help` lists the rest.
 # The system's own Python first: a distribution builds it with profile-guided optimisation, a version manager often
-# does not, and a payment then costs a seventh more. It must be new enough, and able to make an environment.
+# does not, and our processes then need an eighth more. It must be new enough, and able to make an environment.
 FIT := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(or $(shell for p in /usr/bin/python3 python3; do $$p -c '$(FIT)' 2>/dev/null && echo $$p && break; done),python3)
 VENV := .venv
