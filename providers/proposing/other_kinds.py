@@ -6,10 +6,11 @@ from typing import Final
 from core.errors import BillFileError
 
 _OPENING: Final = 8_192
+# Repeats are taken once and for all (`*+`): a page of blanks is not looked at again and again.
 _AS_CSV: Final = "have the table exported as CSV, JSON or XML"
 _AS_JSON: Final = "have it written as JSON, names and texts in double quotation marks"
 _KINDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
-    (re.compile(r"(?im)\A(?:--.*\n|/\*.*\n|SET .*\n|USE .*\n|\s*\n)*\s*(?:INSERT|REPLACE) INTO\b"),
+    (re.compile(r"(?im)\A(?:(?:--|/\*|SET |USE ).*+\n|\s++)*+(?:INSERT|REPLACE) INTO\b"),
      f"the file is SQL that inserts rows: {_AS_CSV}"),
     (re.compile(r"\AEDI_DC"),
      "the file is an IDoc of SAP in fixed width, and where its fields stand is not in it: have it"
@@ -20,7 +21,7 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
      f"every value stands on a line of its own, as psql prints with \\x: {_AS_CSV}"),
     (re.compile(r"\A(?:version: *1\s+)?dn:{1,2} ?\S"),
      f"the file is LDIF, of a directory: {_AS_CSV}"),
-    (re.compile(r"\A(?:[#;].*\n|\s*\n)*\[{1,2}[^\]\[{\"',]+\]{1,2}[ \t]*\n(?:[^=\n]+=.*\n){2}"),
+    (re.compile(r"\A(?:[#;].*+\n|\s++)*+\[{1,2}[^\]\[{\"',]+\]{1,2}[ \t]*\n(?:[^=\n]+=.*\n){2}"),
      f"the file has a section for each bill, as INI and TOML have: {_AS_CSV}"),
     (re.compile(r"\A(?:%YAML.*\n|---.*\n|#.*\n)*(?:[^\s:#\[{\"]+:[ \t]*\n)?[ \t]*-[ \t]+"
                 r"[^\s:,|;]+:[ \t]+\S.*\n(?:[ \t]+[^\s:,|;]+:[ \t].*\n){2}"),
@@ -28,14 +29,14 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"(?is)\A\s*<(?:table|thead|tbody|tr|body|div)\b.*<t[dh]\b"),
      "the file is a table of a web page, whatever its name says: open it in the spreadsheet program"
      " and save it as xlsx"),
-    (re.compile(r"\A\s*(?:/\*.*?\*/|\s)*[A-Za-z_$][\w$.]*\(\s*[\[{]"),
+    (re.compile(r"\A(?:/\*(?:[^*]|\*(?!/))*+\*/|\s++)*+[A-Za-z_$][\w$.]*+\(\s*[\[{]"),
      f"the JSON stands in a call of a function (JSONP): {_AS_JSON}, and nothing around it"),
     (re.compile(r"\A\s*(?:var|let|const|export default|module\.exports|window\.\w+)\b[^\n=\[{]*=?"
                 r"\s*[\[{]"),
      f"the file is a program in JavaScript around its data: {_AS_JSON}, and nothing around it"),
     (re.compile(r"\A\s*[\[{]\s*(?:\{\s*)?'[^'\n]*'\s*:"),
      f"names and texts stand in single quotation marks, as Python prints them: {_AS_JSON}"),
-    (re.compile(r"\A\s*\[?\s*\{\s*[A-Za-z_$][\w$]*\s*:"),
+    (re.compile(r"\A\s*+\[?\s*+\{\s*+[A-Za-z_$][\w$]*+\s*+:"),
      f"names stand in no quotation marks, as in JSON5 and JavaScript: {_AS_JSON}"),
 )  # fmt: skip
 _PAIR = re.compile(r"(?:^|[\s,;|&])([^\W\d]\w*)=(?=\S)")

@@ -10,6 +10,7 @@ from providers.base import Reject
 from providers.formats.json_relaxed import Relaxed, without_comments
 from providers.formats.mainframe import read_packed, unpacked, unpunched
 from providers.profiles import parse_profile
+from providers.proposing.other_kinds import refuse_other_kind
 from tests.providers.test_written_by_others import (
     BILLS,
     FEN,
@@ -375,3 +376,9 @@ class TestWhatIsNoFileOfBills:
     def test_is_refused_by_what_it_is(self, data, told):
         with pytest.raises(BillFileError, match=told):
             proposal(data)
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("page", ["\n", " \n", " ", "\t", "/**/", "/* ", "#\n", "-- \n", "["])
+def test_a_page_of_nothing_is_not_looked_at_again_and_again(page):
+    refuse_other_kind(page * (8_192 // len(page)) + "x")
