@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
@@ -98,20 +98,26 @@ def _walk(root: Any) -> Iterator[tuple[Any, str]]:
         count += 1
         yield element, path
         if path.count("/") < DEPTH:
-            waiting.extend((child, f"{path}/{_step_to(child)}") for child in reversed(element))
+            waiting.extend((child, f"{path}/{step}") for child, step in reversed(_steps(element)))
 
 
 def _name(element: Any) -> str:
     return str(element.tag).rpartition("}")[2]
 
 
-def _step_to(element: Any) -> str:
-    """Return the name of an element; of a table among several, with the table's own."""
-    name, said = _name(element), _said(element, "name")
-    if name.lower() not in _TABLES or not _SOUND.fullmatch(said) or not len(element):
-        return name
-    tables = {_said(one, "name") for one in element.getparent() if _name(one) == name}
-    return f"{name}[@name='{said}']" if len(tables) > 1 else name
+def _steps(parent: Any) -> list[tuple[Any, str]]:
+    """Return the elements of one with their names; a table among several has its own, too."""
+    named = [(child, _name(child)) for child in parent]
+    tables: defaultdict[str, set[str]] = defaultdict(set)
+    for child, name in named:
+        if name.lower() in _TABLES:
+            tables[name].add(_said(child, "name"))
+    steps = []
+    for child, name in named:
+        said = _said(child, "name") if len(tables.get(name, ())) > 1 else ""
+        own = bool(len(child)) and _SOUND.fullmatch(said) is not None
+        steps.append((child, f"{name}[@name='{said}']" if own else name))
+    return steps
 
 
 def _own_leaves(element: Any) -> Leaves:

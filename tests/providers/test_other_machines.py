@@ -382,3 +382,12 @@ class TestWhatIsNoFileOfBills:
 @pytest.mark.parametrize("page", ["\n", " \n", " ", "\t", "/**/", "/* ", "#\n", "-- \n", "["])
 def test_a_page_of_nothing_is_not_looked_at_again_and_again(page):
     refuse_other_kind(page * (8_192 // len(page)) + "x")
+
+
+@pytest.mark.timeout(8)
+def test_an_export_with_a_table_for_each_row_is_looked_through_once():
+    cells = "<column name='account_no'>0310</column><column name='amount'>86.50</column>"
+    rows = f"<table name='bill'>{cells}</table>" * 4_000
+    found = proposal(f"<database name='x'>{rows}</database>".encode())
+
+    assert 'rows = "database/table"' in found.text

@@ -16,7 +16,12 @@ from tests.factories import NOW, a_home, a_paid_payment, a_person
 from tests.payments.reconciliation.test_matching import a_file, row_of, run
 
 LIMITS = Limits(approval_above_fen=5_000, tolerance_fen=100)
+ALONE = LIMITS._replace(approval_above_fen=10**9, refund_approval_above_fen=10**9)
 LATER = NOW + timedelta(hours=5)
+
+
+def staff() -> int:
+    return a_person(Role.STAFF)
 
 
 def a_paid() -> Payment:

@@ -10,7 +10,6 @@ from core.clock import billing_date
 from core.db import transaction
 from core.errors import AmountMismatch, Conflict, Invalid, NotFound
 from core.settings import SourceTerms
-from identity.models import Role
 from payments.gateways.base import GatewayStatus
 from payments.models import ReceiptState, list_receipts
 from payments.reconciliation.bank import acts as bank_acts
@@ -42,12 +41,14 @@ from tests.payments.reconciliation.banking import (
 )
 from tests.payments.reconciliation.banking import undo as undo_match
 from tests.payments.reconciliation.repairing import (
+    ALONE,
     LATER,
     LIMITS,
     acts_of,
     differs,
     do,
     missing_there,
+    staff,
     the_break,
 )
 from tests.payments.reconciliation.test_leftovers import Other, left, matches, paid, told
@@ -55,11 +56,6 @@ from tests.payments.reconciliation.test_matching import a_refund, row_of
 from tests.payments.returns.returning import SENT
 
 pytestmark = pytest.mark.usefixtures("city")
-ALONE = LIMITS._replace(approval_above_fen=10**9, refund_approval_above_fen=10**9)
-
-
-def staff() -> int:
-    return a_person(Role.STAFF)
 
 
 def undo(act_id: int | None, **changes: Any) -> None:

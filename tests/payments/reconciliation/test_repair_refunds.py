@@ -7,31 +7,26 @@ import pytest
 
 from core.db import transaction
 from core.errors import Conflict, Invalid
-from identity.models import Role
 from payments.models import Payment, PaymentItem
 from payments.reconciliation.models import BreakState
 from payments.reconciliation.repair import acts as repair_acts
 from payments.reconciliation.repair.models import Act
 from payments.returns import staff_refunds
 from payments.returns.models import RefundStatus
-from tests.factories import NOW, a_person, items_of, violations
+from tests.factories import NOW, items_of, violations
 from tests.payments.reconciliation.repairing import (
-    LIMITS,
+    ALONE,
     a_paid,
     acts_of,
     do,
     newest,
+    staff,
     the_break,
 )
 from tests.payments.reconciliation.test_matching import a_file, row_of, run
 from tests.payments.returns.returning import a_wish, confirm
 
 pytestmark = pytest.mark.usefixtures("city")
-ALONE = LIMITS._replace(approval_above_fen=10**9, refund_approval_above_fen=10**9)
-
-
-def staff() -> int:
-    return a_person(Role.STAFF)
 
 
 def items_of_one(item: PaymentItem) -> PaymentItem:
