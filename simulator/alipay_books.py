@@ -4,10 +4,10 @@ Source: docs/wire/alipay.md.
 """
 
 import secrets
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from threading import RLock
+
+from pydantic import BaseModel
 
 from core.clock import billing_date
 from core.errors import NotFound
@@ -23,16 +23,16 @@ from simulator.alipay_records import (
     Trade,
     TradeStatus,
     beijing_text,
-    whole,
 )
+from simulator.far_books import FarBooks, whole
 from simulator.journal import Journal
 from simulator.one_time_faults import OneTimeFaults
 
 _TERMS = ("total_fen", "subject")  # what a number cannot change any more
 
 
-class AlipayBooks:
-    """The state. Thread-safe; each change is one journal line of whole records.
+class AlipayBooks(FarBooks[Delivery]):
+    """The state.
 
     Args:
         journal: read through once here, appended to afterwards.
@@ -43,22 +43,14 @@ class AlipayBooks:
     def __init__(
         self, journal: Journal, *, late_after: timedelta, retry_after: Sequence[timedelta]
     ) -> None:
+        kinds: dict[str, type[BaseModel]] = {"trade": Trade, "refund": Refund}
+        super().__init__(journal, kinds, Delivery, retry_after=retry_after)
         self.faults = OneTimeFaults[Fault]()
-        self.on_due: Callable[[], None] = lambda: None
-        self._journal = journal
-        self._late_after, self._retry_after = late_after, retry_after
-        self._lock = RLock()
+        self._late_after = late_after
         self._trades: dict[str, Trade] = {}
         self._number_of: dict[str, str] = {}
         self._refunds: dict[tuple[str, str], Refund] = {}
-        self._deliveries: dict[str, Delivery] = {}
-        self._deliveries_of: defaultdict[str, list[str]] = defaultdict(list)
-        for change in journal.replay():
-            self._keep(
-                trade=Trade.model_validate(change["trade"]) if "trade" in change else None,
-                refund=Refund.model_validate(change["refund"]) if "refund" in change else None,
-                deliveries=[Delivery.model_validate(one) for one in change.get("deliveries", ())],
-            )
+        self._replay()
 
     def ask(self, asked: Trade, *, now: datetime) -> Trade:
         """Remember an order, once; no payer has come yet. Raises Failure."""
@@ -66,7 +58,7 @@ class AlipayBooks:
             known = self._trades.get(asked.out_trade_no)
             if known is None:
                 extra = self.faults.take(asked.out_trade_no, Fault.OTHER_AMOUNT)
-                self._change(trade=asked.model_copy(update={"extra_fen": 1 if extra else 0}))
+                self._change(asked.model_copy(update={"extra_fen": 1 if extra else 0}))
                 return self._trades[asked.out_trade_no]
             known = self._now(known, now=now)
             if known.status is TradeStatus.TRADE_SUCCESS:
@@ -113,7 +105,7 @@ class AlipayBooks:
             if choice is Choice.LATE:
                 trade = trade.model_copy(update={"late_until": now + self._late_after})
             if choice in (Choice.LATE, Choice.ENTER, Choice.NO):
-                self._change(trade=trade)
+                self._change(trade)
                 return trade
             return self._pay(trade, now=now)
 
@@ -149,7 +141,7 @@ class AlipayBooks:
                 refunded_at=whole(slow or now), due_at=slow,
             )  # fmt: skip
             if slow:
-                self._change(refund=made)
+                self._change(made)
             else:
                 self._send_back(trade, made, now=now)
             return made, True
@@ -184,10 +176,7 @@ class AlipayBooks:
         """Return the newest orders, each with its notifications."""
         with self._lock:
             newest = list(self._trades.values())[: -limit - 1 : -1]
-            return [
-                (one, [self._deliveries[i] for i in self._deliveries_of[one.out_trade_no]])
-                for one in newest
-            ]
+            return [(one, self._told_of(one.out_trade_no)) for one in newest]
 
     def settle_due(self, *, now: datetime) -> None:
         """Pay every trade whose ``late`` is over, and make every slow refund that is due."""
@@ -200,29 +189,6 @@ class AlipayBooks:
                     made = refund.model_copy(update={"due_at": None, "refunded_at": whole(now)})
                     self._send_back(self._trades[made.out_trade_no], made, now=now)
 
-    def due_deliveries(self, *, now: datetime) -> list[Delivery]:
-        """Return the notifications to attempt now."""
-        with self._lock:
-            return [one for one in self._deliveries.values() if one.due_at and one.due_at <= now]
-
-    def book_attempt(self, delivery: Delivery, *, taken: bool, now: datetime) -> None:
-        """Enter how an attempt went, and when the next is due if there is one."""
-        retries_left = self._retry_after[delivery.attempts :]
-        due_at = now + retries_left[0] if retries_left and not taken else None
-        tried = {"attempts": delivery.attempts + 1, "delivered": taken, "due_at": due_at}
-        with self._lock:
-            self._change(deliveries=[delivery.model_copy(update=tried)])
-
-    def next_due_at(self, *, excluding: set[str]) -> datetime | None:
-        """Return when something is next to be done, leaving out deliveries under way."""
-        with self._lock:
-            moments = [one.late_until for one in self._trades.values()]
-            moments += [one.due_at for one in self._refunds.values()]
-            moments += [
-                one.due_at for one in self._deliveries.values() if one.delivery_id not in excluding
-            ]
-        return min((moment for moment in moments if moment is not None), default=None)
-
     def _now(self, trade: Trade, *, now: datetime) -> Trade:
         """Return a trade as it stands, closed first if its time has run out."""
         if trade.waits and trade.expires_at is not None and now >= trade.expires_at:
@@ -231,7 +197,7 @@ class AlipayBooks:
 
     def _close(self, trade: Trade, *, now: datetime) -> Trade:
         trade = trade.model_copy(update={"status": TradeStatus.TRADE_CLOSED, "late_until": None})
-        self._change(trade=trade, deliveries=_told(trade, now=now) if trade.trade_no else [])
+        self._change(trade, deliveries=_told(trade, now=now) if trade.trade_no else [])
         return trade
 
     def _pay(self, trade: Trade, *, now: datetime) -> Trade:
@@ -243,7 +209,7 @@ class AlipayBooks:
             deliveries += _told(trade, now=now)
         if trade.choice is Choice.TWICE:
             deliveries += _told(trade, now=now)
-        self._change(trade=trade, deliveries=deliveries)
+        self._change(trade, deliveries=deliveries)
         return trade
 
     def _send_back(self, trade: Trade, made: Refund, *, now: datetime) -> None:
@@ -256,37 +222,19 @@ class AlipayBooks:
             "gmt_refund": f"{beijing_text(made.refunded_at)}.000",
             "out_biz_no": made.out_request_no,
         }
-        self._change(trade=trade, refund=made, deliveries=_told(trade, now=now, **told))
+        self._change(trade, made, deliveries=_told(trade, now=now, **told))
 
-    def _change(
-        self,
-        *,
-        trade: Trade | None = None,
-        refund: Refund | None = None,
-        deliveries: Iterable[Delivery] = (),
-    ) -> None:
-        """Remember new states of records: one line, so they land together or not at all."""
-        records = {
-            "trade": trade and trade.model_dump(mode="json"),
-            "refund": refund and refund.model_dump(mode="json"),
-            "deliveries": [one.model_dump(mode="json") for one in deliveries],
-        }
-        self._journal.append({name: record for name, record in records.items() if record})
-        self._keep(trade=trade, refund=refund, deliveries=deliveries)
-        self.on_due()
+    def _keep(self, record: BaseModel) -> None:
+        match record:
+            case Trade():
+                self._trades[record.out_trade_no] = record
+                self._number_of[record.token] = record.out_trade_no
+            case Refund():
+                self._refunds[record.out_trade_no, record.out_request_no] = record
 
-    def _keep(
-        self, *, trade: Trade | None, refund: Refund | None, deliveries: Iterable[Delivery]
-    ) -> None:
-        if trade is not None:
-            self._trades[trade.out_trade_no] = trade
-            self._number_of[trade.token] = trade.out_trade_no
-        if refund is not None:
-            self._refunds[refund.out_trade_no, refund.out_request_no] = refund
-        for one in deliveries:
-            if one.delivery_id not in self._deliveries:
-                self._deliveries_of[one.out_trade_no].append(one.delivery_id)
-            self._deliveries[one.delivery_id] = one
+    def _moments(self) -> Iterable[datetime | None]:
+        yield from (one.late_until for one in self._trades.values())
+        yield from (one.due_at for one in self._refunds.values())
 
 
 def _told(trade: Trade, *, now: datetime, **more: str) -> list[Delivery]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.clock import BILLING_ZONE
 from core.errors import CityBillError
+from simulator.far_books import FarDelivery
 
 APP_ID = "2021000000000001"
 SELLER_ID = "2088000000000001"
@@ -20,11 +21,6 @@ _FEE_PER_1_000 = 6
 def beijing_text(moment: datetime) -> str:
     """Render a moment as ``2026-11-20 12:00:03``, Beijing's."""
     return moment.astimezone(BILLING_ZONE).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def whole(moment: datetime) -> datetime:
-    """Drop the part of a second the wire cannot carry, so every view agrees."""
-    return moment.replace(microsecond=0)
 
 
 class TradeStatus(StrEnum):
@@ -138,18 +134,15 @@ class Refund(BaseModel):
     due_at: datetime | None = None
 
 
-class Delivery(BaseModel):
-    """One notification on its way; ``due_at`` is None once it was taken or given up.
+class Delivery(FarDelivery):
+    """``delivery_id`` is the notify_id.
 
     ``told`` is without the moment of sending and the signature, which each attempt has of its own.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    delivery_id: str  # the notify_id
     out_trade_no: str
-    url: str
     told: Mapping[str, str]
-    attempts: int = 0
-    delivered: bool = False
-    due_at: datetime | None
+
+    @property
+    def about(self) -> str:
+        return self.out_trade_no

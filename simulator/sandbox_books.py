@@ -6,12 +6,14 @@ Source: docs/wire/sandbox-gateway.md.
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from threading import RLock
+
+from pydantic import BaseModel
 
 from core.clock import billing_date
 from core.errors import Conflict, NotFound
+from simulator.far_books import FarBooks, put, whole
 from simulator.journal import Journal
 from simulator.one_time_faults import OneTimeFaults
 from simulator.sandbox_faults import NEXT, Fault
@@ -31,14 +33,13 @@ LATE_AFTER = timedelta(seconds=20)
 RETRY_AFTER = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2))
 
 
-class SandboxBooks:
-    """The gateway's state. Thread-safe; each change is one journal line of whole records.
+class SandboxBooks(FarBooks[Delivery]):
+    """The gateway's state.
 
     Args:
         journal: read through once here, appended to afterwards.
         late_after: how long ``late`` takes.
         retry_after: the waits between attempts at one notification.
-        on_due: called after anything was put on the agenda, so that a courier may wake.
     """
 
     def __init__(
@@ -47,28 +48,17 @@ class SandboxBooks:
         *,
         late_after: timedelta = LATE_AFTER,
         retry_after: Sequence[timedelta] = RETRY_AFTER,
-        on_due: Callable[[], None] = lambda: None,
     ) -> None:
-        self._journal = journal
-        self._late_after = late_after
-        self._retry_after = retry_after
-        self.on_due = on_due
+        kinds: dict[str, type[BaseModel]] = {"order": Order, "refund": Refund}
+        super().__init__(journal, kinds, Delivery, retry_after=retry_after)
         self.faults = OneTimeFaults[Fault]()
-        self._lock = RLock()
+        self._late_after = late_after
         self._orders: dict[str, Order] = {}
         self._order_no_of: dict[str, str] = {}
         self._refunds: dict[str, Refund] = {}
         self._refunds_of: defaultdict[str, list[Refund]] = defaultdict(list)
-        self._deliveries: dict[str, Delivery] = {}
-        self._deliveries_of: defaultdict[str, list[str]] = defaultdict(list)
-        self._late_order_nos: set[str] = set()  # the agenda: these two, and nothing else
-        self._waiting_delivery_ids: set[str] = set()
-        for change in journal.replay():
-            self._keep(
-                order=Order.model_validate(change["order"]) if "order" in change else None,
-                refund=Refund.model_validate(change["refund"]) if "refund" in change else None,
-                deliveries=[Delivery.model_validate(d) for d in change.get("deliveries", ())],
-            )
+        self._late_order_nos: set[str] = set()
+        self._replay()
 
     def open_order(self, asked: OrderRequest, *, now: datetime) -> tuple[Order, bool]:
         """Open an order, once; the flag tells whether it is new.
@@ -81,7 +71,7 @@ class SandboxBooks:
             if known is not None:
                 return known, False
             order = self._new(asked, now=now)
-            self._change(order=order)
+            self._change(order)
             return order, True
 
     def debit(
@@ -100,7 +90,7 @@ class SandboxBooks:
             order = self._new(asked, now=now).model_copy(update=made)
             if order.choice is Choice.LATE:
                 order = order.model_copy(update={"late_until": now + self._late_after})
-                self._change(order=order)
+                self._change(order)
                 return order, True
             return self._settle(order, now=now), True
 
@@ -115,7 +105,7 @@ class SandboxBooks:
         self.faults.hand_on(NEXT, to=asked.order_no)
         extra_fen = 1 if self.faults.take(asked.order_no, Fault.OTHER_AMOUNT) else 0
         ref = f"sbx_{secrets.token_hex(12)}"
-        return Order(**dict(asked), gateway_ref=ref, opened_at=_whole(now), extra_fen=extra_fen)
+        return Order(**dict(asked), gateway_ref=ref, opened_at=whole(now), extra_fen=extra_fen)
 
     def get_order(self, order_no: str, *, now: datetime) -> Order:
         """Return an order, closed first if its time has run out. Raises NotFound."""
@@ -125,7 +115,7 @@ class SandboxBooks:
                 raise NotFound("no such order", code="order.unknown")
             if _is_waiting(order) and now >= order.expires_at:
                 order = order.model_copy(update={"status": OrderStatus.CLOSED})
-                self._change(order=order)
+                self._change(order)
             return order
 
     def get_by_ref(self, gateway_ref: str, *, now: datetime) -> Order:
@@ -139,7 +129,7 @@ class SandboxBooks:
             if order.status in (OrderStatus.PAID, OrderStatus.CLOSED):
                 return order
             order = order.model_copy(update={"status": OrderStatus.CLOSED, "late_until": None})
-            self._change(order=order)
+            self._change(order)
             return order
 
     def choose(self, gateway_ref: str, choice: Choice, *, now: datetime) -> Order:
@@ -151,7 +141,7 @@ class SandboxBooks:
             order = order.model_copy(update={"choice": choice})
             if choice is Choice.LATE:
                 order = order.model_copy(update={"late_until": now + self._late_after})
-                self._change(order=order)
+                self._change(order)
                 return order
             return self._settle(order, now=now)
 
@@ -182,8 +172,8 @@ class SandboxBooks:
             if self.refunded_fen(order.order_no) + asked.amount_fen > order.taken_fen:
                 raise Conflict("refunds would pass the amount", code="refund.too_much")
             ref = f"sbr_{secrets.token_hex(12)}"
-            refund = Refund(**dict(asked), refund_ref=ref, refunded_at=_whole(now))
-            self._change(refund=refund, deliveries=[_told(order, now=now, refund=refund)])
+            refund = Refund(**dict(asked), refund_ref=ref, refunded_at=whole(now))
+            self._change(refund, deliveries=[_told(order, now=now, refund=refund)])
             return refund, True
 
     def get_refund(self, refund_no: str) -> Refund:
@@ -214,36 +204,12 @@ class SandboxBooks:
         """Return the newest orders, each with its notifications."""
         with self._lock:
             newest = list(self._orders.values())[: -limit - 1 : -1]
-            return [
-                (order, [self._deliveries[i] for i in self._deliveries_of[order.order_no]])
-                for order in newest
-            ]
+            return [(order, self._told_of(order.order_no)) for order in newest]
 
     def tell(self, delivery: Delivery) -> None:
         """Put a notification that is about no order on the agenda."""
         with self._lock:
             self._change(deliveries=[delivery])
-
-    def due_deliveries(self, *, now: datetime) -> list[Delivery]:
-        """Return the notifications to attempt now."""
-        with self._lock:
-            waiting = [self._deliveries[i] for i in self._waiting_delivery_ids]
-        return [d for d in waiting if d.due_at is not None and d.due_at <= now]
-
-    def book_attempt(self, delivery: Delivery, *, taken: bool, now: datetime) -> None:
-        """Enter how an attempt went, and when the next is due if there is one."""
-        retries_left = self._retry_after[delivery.attempts :]
-        due_at = now + retries_left[0] if retries_left and not taken else None
-        tried = {"attempts": delivery.attempts + 1, "delivered": taken, "due_at": due_at}
-        with self._lock:
-            self._change(deliveries=[delivery.model_copy(update=tried)])
-
-    def next_due_at(self, *, excluding: set[str]) -> datetime | None:
-        """Return when something is next to be done, leaving out deliveries under way."""
-        with self._lock:
-            moments = [self._orders[order_no].late_until for order_no in self._late_order_nos]
-            moments += [self._deliveries[i].due_at for i in self._waiting_delivery_ids - excluding]
-        return min((moment for moment in moments if moment is not None), default=None)
 
     def _settle(self, order: Order, *, now: datetime) -> Order:
         """Turn an order paid or declined, and put what is to be told on the agenda."""
@@ -252,7 +218,7 @@ class SandboxBooks:
         else:
             more = self.faults.take(order.order_no, Fault.OTHER_AMOUNT) is not None
             settled = {
-                "status": OrderStatus.PAID, "paid_at": _whole(now), "late_until": None,
+                "status": OrderStatus.PAID, "paid_at": whole(now), "late_until": None,
                 "extra_fen": 1 if more else order.extra_fen,
             }  # fmt: skip
         order = order.model_copy(update=settled)
@@ -262,56 +228,26 @@ class SandboxBooks:
         if order.choice is Choice.TWICE:
             again = f"{deliveries[0].delivery_id}-again"
             deliveries.append(deliveries[0].model_copy(update={"delivery_id": again}))
-        self._change(order=order, deliveries=deliveries)
+        self._change(order, deliveries=deliveries)
         return order
 
-    def _change(
-        self,
-        *,
-        order: Order | None = None,
-        refund: Refund | None = None,
-        deliveries: Iterable[Delivery] = (),
-    ) -> None:
-        """Remember new states of records: one line, so they land together or not at all."""
-        records = {
-            "order": order and order.model_dump(mode="json"),
-            "refund": refund and refund.model_dump(mode="json"),
-            "deliveries": [d.model_dump(mode="json") for d in deliveries],
-        }
-        self._journal.append({name: record for name, record in records.items() if record})
-        self._keep(order=order, refund=refund, deliveries=deliveries)
-        self.on_due()
+    def _keep(self, record: BaseModel) -> None:
+        match record:
+            case Order():
+                self._orders[record.order_no] = record
+                self._order_no_of[record.gateway_ref] = record.order_no
+                put(self._late_order_nos, record.order_no, record.late_until is not None)
+            case Refund():
+                self._refunds[record.refund_no] = record
+                self._refunds_of[record.order_no].append(record)
 
-    def _keep(
-        self, *, order: Order | None, refund: Refund | None, deliveries: Iterable[Delivery]
-    ) -> None:
-        if order is not None:
-            self._orders[order.order_no] = order
-            self._order_no_of[order.gateway_ref] = order.order_no
-            _put(self._late_order_nos, order.order_no, order.late_until is not None)
-        if refund is not None:
-            self._refunds[refund.refund_no] = refund
-            self._refunds_of[refund.order_no].append(refund)
-        for delivery in deliveries:
-            if delivery.delivery_id not in self._deliveries:
-                self._deliveries_of[delivery.order_no].append(delivery.delivery_id)
-            self._deliveries[delivery.delivery_id] = delivery
-            _put(self._waiting_delivery_ids, delivery.delivery_id, delivery.due_at is not None)
-
-
-def _put(agenda: set[str], name: str, wanted: bool) -> None:
-    """Have ``name`` on the agenda, or not."""
-    (agenda.add if wanted else agenda.discard)(name)
+    def _moments(self) -> Iterable[datetime | None]:
+        return [self._orders[order_no].late_until for order_no in self._late_order_nos]
 
 
 def _is_waiting(order: Order) -> bool:
     """Tell whether the payer may still choose."""
     return order.status is OrderStatus.OPEN and order.late_until is None
-
-
-def _whole(moment: datetime) -> datetime:
-    """Drop the part of a second the wire cannot carry, so every view agrees."""
-    return moment.replace(microsecond=0)
 
 
 def _told(order: Order, *, now: datetime, refund: Refund | None = None) -> Delivery:

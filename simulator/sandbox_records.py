@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from simulator.far_books import FarDelivery
 from simulator.wire import UtcMoment, WebAddress
 
 _FEE_PER_10_000 = 38
@@ -91,20 +92,13 @@ class Refund(RefundRequest):
     refunded_at: datetime
 
 
-class Delivery(BaseModel):
-    """One notification on its way; ``body`` never changes between attempts.
+class Delivery(FarDelivery):
+    """``body`` never changes between attempts; ``order_no`` is of an order or a mandate."""
 
-    ``order_no`` is what it is about, an order or a mandate. ``due_at`` is None once it was taken or
-    given up.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    delivery_id: str
     order_no: str
     event: str
-    url: str
     body: str
-    attempts: int = 0
-    delivered: bool = False
-    due_at: datetime | None
+
+    @property
+    def about(self) -> str:
+        return self.order_no

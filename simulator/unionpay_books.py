@@ -4,12 +4,13 @@ Source: docs/wire/unionpay.md.
 """
 
 import secrets
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from threading import RLock
+
+from pydantic import BaseModel
 
 from core.errors import NotFound
+from simulator.far_books import FarBooks, whole
 from simulator.journal import Journal
 from simulator.one_time_faults import OneTimeFaults
 from simulator.unionpay_records import (
@@ -24,14 +25,13 @@ from simulator.unionpay_records import (
     Status,
     cleared_on,
     stamp,
-    whole,
 )
 
 NOBODY = "http://www.specialUrl.com"
 
 
-class UnionPayBooks:
-    """The state. Thread-safe; each change is one journal line of whole records.
+class UnionPayBooks(FarBooks[Delivery]):
+    """The state.
 
     Args:
         journal: read through once here, appended to afterwards.
@@ -42,22 +42,14 @@ class UnionPayBooks:
     def __init__(
         self, journal: Journal, *, late_after: timedelta, retry_after: Sequence[timedelta]
     ) -> None:
+        kinds: dict[str, type[BaseModel]] = {"order": Order, "refund": Refund}
+        super().__init__(journal, kinds, Delivery, retry_after=retry_after)
         self.faults = OneTimeFaults[Fault]()
-        self.on_due: Callable[[], None] = lambda: None
-        self._journal = journal
-        self._late_after, self._retry_after = late_after, retry_after
-        self._lock = RLock()
+        self._late_after = late_after
         self._orders: dict[str, Order] = {}
         self._order_of: dict[str, str] = {}  # by token
         self._refunds: dict[str, Refund] = {}
-        self._deliveries: dict[str, Delivery] = {}
-        self._deliveries_of: defaultdict[str, list[str]] = defaultdict(list)
-        for change in journal.replay():
-            self._keep(
-                order=Order.model_validate(change["order"]) if "order" in change else None,
-                refund=Refund.model_validate(change["refund"]) if "refund" in change else None,
-                deliveries=[Delivery.model_validate(one) for one in change.get("deliveries", ())],
-            )
+        self._replay()
 
     def ask(self, asked: Order, *, now: datetime) -> Order:
         """Remember an order, once. Raises Failure."""
@@ -67,7 +59,7 @@ class UnionPayBooks:
             known = self._orders.get(asked.order_id)
             if known is None:
                 extra = self.faults.take(asked.order_id, Fault.OTHER_AMOUNT)
-                self._change(order=asked.model_copy(update={"extra_fen": 1 if extra else 0}))
+                self._change(asked.model_copy(update={"extra_fen": 1 if extra else 0}))
                 return self._orders[asked.order_id]
             known = self._now(known, now=now)
             same = (known.txn_time, known.amount_fen) == (asked.txn_time, asked.amount_fen)
@@ -102,7 +94,7 @@ class UnionPayBooks:
             if choice is Choice.NO:
                 order = order.model_copy(update={"status": Status.DECLINED})
             if choice in (Choice.LATE, Choice.NO):
-                self._change(order=order)
+                self._change(order)
                 return order
             return self._pay(order, now=now)
 
@@ -126,9 +118,9 @@ class UnionPayBooks:
             slow = self.faults.take(order.order_id, Fault.SLOW_REFUND) is not None
             if slow:
                 asked = asked.model_copy(update={"due_at": now + self._late_after})
-                self._change(refund=asked)
+                self._change(asked)
             else:
-                self._change(refund=asked, deliveries=_told_of_refund(asked, now=now))
+                self._change(asked, deliveries=_told_of_refund(asked, now=now))
             return asked
 
     def refunded_fen(self, order_id: str) -> int:
@@ -154,10 +146,7 @@ class UnionPayBooks:
         """Return the newest orders, each with its notifications."""
         with self._lock:
             newest = list(self._orders.values())[: -limit - 1 : -1]
-            return [
-                (one, [self._deliveries[i] for i in self._deliveries_of[one.order_id]])
-                for one in newest
-            ]
+            return [(one, self._told_of(one.order_id)) for one in newest]
 
     def settle_due(self, *, now: datetime) -> None:
         """Pay every order whose ``late`` is over, and make every slow refund that is due."""
@@ -168,36 +157,13 @@ class UnionPayBooks:
             for refund in [one for one in self._refunds.values() if one.due_at]:
                 if refund.due_at is not None and refund.due_at <= now:
                     made = refund.model_copy(update={"due_at": None, "refunded_at": whole(now)})
-                    self._change(refund=made, deliveries=_told_of_refund(made, now=now))
-
-    def due_deliveries(self, *, now: datetime) -> list[Delivery]:
-        """Return the notifications to attempt now."""
-        with self._lock:
-            return [one for one in self._deliveries.values() if one.due_at and one.due_at <= now]
-
-    def book_attempt(self, delivery: Delivery, *, taken: bool, now: datetime) -> None:
-        """Enter how an attempt went, and when the next is due if there is one."""
-        retries_left = self._retry_after[delivery.attempts :]
-        due_at = now + retries_left[0] if retries_left and not taken else None
-        tried = {"attempts": delivery.attempts + 1, "delivered": taken, "due_at": due_at}
-        with self._lock:
-            self._change(deliveries=[delivery.model_copy(update=tried)])
-
-    def next_due_at(self, *, excluding: set[str]) -> datetime | None:
-        """Return when something is next to be done, leaving out deliveries under way."""
-        with self._lock:
-            moments = [one.late_until for one in self._orders.values()]
-            moments += [one.due_at for one in self._refunds.values()]
-            moments += [
-                one.due_at for one in self._deliveries.values() if one.delivery_id not in excluding
-            ]
-        return min((moment for moment in moments if moment is not None), default=None)
+                    self._change(made, deliveries=_told_of_refund(made, now=now))
 
     def _now(self, order: Order, *, now: datetime) -> Order:
         """Return an order as it stands, ended first if its time has run out."""
         if order.waits and order.expires_at is not None and now >= order.expires_at:
             order = order.model_copy(update={"status": Status.OVER})
-            self._change(order=order)
+            self._change(order)
         return order
 
     def _pay(self, order: Order, *, now: datetime) -> Order:
@@ -213,38 +179,20 @@ class UnionPayBooks:
         deliveries = [
             _told_of_payment(order, now=now) for _ in range(times if order.back_url else 0)
         ]
-        self._change(order=order, deliveries=deliveries)
+        self._change(order, deliveries=deliveries)
         return order
 
-    def _change(
-        self,
-        *,
-        order: Order | None = None,
-        refund: Refund | None = None,
-        deliveries: Iterable[Delivery] = (),
-    ) -> None:
-        """Remember new states of records: one line, so they land together or not at all."""
-        records = {
-            "order": order and order.model_dump(mode="json"),
-            "refund": refund and refund.model_dump(mode="json"),
-            "deliveries": [one.model_dump(mode="json") for one in deliveries],
-        }
-        self._journal.append({name: record for name, record in records.items() if record})
-        self._keep(order=order, refund=refund, deliveries=deliveries)
-        self.on_due()
+    def _keep(self, record: BaseModel) -> None:
+        match record:
+            case Order():
+                self._orders[record.order_id] = record
+                self._order_of[record.token] = record.order_id
+            case Refund():
+                self._refunds[record.order_id] = record
 
-    def _keep(
-        self, *, order: Order | None, refund: Refund | None, deliveries: Iterable[Delivery]
-    ) -> None:
-        if order is not None:
-            self._orders[order.order_id] = order
-            self._order_of[order.token] = order.order_id
-        if refund is not None:
-            self._refunds[refund.order_id] = refund
-        for one in deliveries:
-            if one.delivery_id not in self._deliveries:
-                self._deliveries_of[one.order_id].append(one.delivery_id)
-            self._deliveries[one.delivery_id] = one
+    def _moments(self) -> Iterable[datetime | None]:
+        yield from (one.late_until for one in self._orders.values())
+        yield from (one.due_at for one in self._refunds.values())
 
 
 def new_query_id(now: datetime) -> str:

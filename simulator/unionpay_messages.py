@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from core.clock import BILLING_ZONE
+from simulator.far_books import whole
 from simulator.unionpay_bills import day_zip
 from simulator.unionpay_books import UnionPayBooks, money, new_query_id
 from simulator.unionpay_records import (
@@ -24,7 +25,6 @@ from simulator.unionpay_records import (
     Status,
     cleared_on,
     read_stamp,
-    whole,
 )
 
 _ECHOED = (

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.clock import BILLING_ZONE
 from core.errors import CityBillError
+from simulator.far_books import FarDelivery
 
 MER_ID = "777290058100001"
 _FEE_PER_1_000 = 6
@@ -35,11 +36,6 @@ def cleared_on(moment: datetime) -> date:
     """Return the day a moment is cleared on, which begins at 23:00 of the evening before."""
     local = moment.astimezone(BILLING_ZONE)
     return (local + timedelta(hours=24 - _CUT_OFF_HOUR)).date()
-
-
-def whole(moment: datetime) -> datetime:
-    """Drop the part of a second the wire cannot carry, so every view agrees."""
-    return moment.replace(microsecond=0)
 
 
 class Status(StrEnum):
@@ -148,15 +144,12 @@ class Refund(BaseModel):
     due_at: datetime | None = None
 
 
-class Delivery(BaseModel):
-    """One notification on its way; ``due_at`` is None once it was taken or given up."""
+class Delivery(FarDelivery):
+    """``order_id`` is of the order it is about, also where it tells of a refund."""
 
-    model_config = ConfigDict(frozen=True)
-
-    delivery_id: str
-    order_id: str  # of the order it is about, also where it tells of a refund
-    url: str
+    order_id: str
     told: Mapping[str, str]
-    attempts: int = 0
-    delivered: bool = False
-    due_at: datetime | None
+
+    @property
+    def about(self) -> str:
+        return self.order_id

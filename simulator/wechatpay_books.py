@@ -6,11 +6,13 @@ Source: docs/wire/wechatpay.md.
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from threading import RLock
+
+from pydantic import BaseModel
 
 from core.clock import BILLING_ZONE, billing_date
+from simulator.far_books import FarBooks, put, whole
 from simulator.journal import Journal
 from simulator.wechatpay_keys import Keys
 from simulator.wechatpay_records import (
@@ -31,7 +33,6 @@ from simulator.wechatpay_records import (
     holds,
     order_facts,
     refund_facts,
-    whole,
 )
 
 _SECONDS = (15, 15, 30, 180, 600, 1_200, 1_800, 1_800, 1_800, 3_600, 10_800, 10_800, 10_800,
@@ -39,32 +40,22 @@ _SECONDS = (15, 15, 30, 180, 600, 1_200, 1_800, 1_800, 1_800, 3_600, 10_800, 10_
 _REFUND_DAYS, _MOST_REFUNDS, _CLOSES_AFTER = 365, 50, timedelta(days=7)
 
 
-class WechatpayBooks:
-    """The state. Thread-safe; each change is one journal line of whole records.
-
-    ``on_due`` is called after anything was put on the agenda, so that a courier may wake.
-    """
+class WechatpayBooks(FarBooks[Delivery]):
+    """The state."""
 
     def __init__(self, options: WechatpayOptions, keys: Keys, journal: Journal) -> None:
-        self._options, self._keys, self._journal = options, keys, journal
-        self._retry_after = [timedelta(seconds=one) / options.hurry for one in _SECONDS]
+        kinds: dict[str, type[BaseModel]] = {"orders": Order, "refunds": Refund}
+        retry_after = [timedelta(seconds=one) / options.hurry for one in _SECONDS]
+        super().__init__(journal, kinds, Delivery, retry_after=retry_after)
+        self._options, self._keys = options, keys
         self.faults = Faults()
-        self.on_due: Callable[[], None] = lambda: None
-        self._lock = RLock()
         self._orders: dict[str, Order] = {}
         self._number_of: dict[str, str] = {}
         self._refunds: dict[str, Refund] = {}
         self._refunds_of: defaultdict[str, list[str]] = defaultdict(list)
-        self._deliveries: dict[str, Delivery] = {}
-        self._late: set[str] = set()  # the agenda: these three, and nothing else
+        self._late: set[str] = set()
         self._processing: set[str] = set()
-        self._waiting: set[str] = set()
-        for change in journal.replay():
-            self._keep(
-                orders=[Order.model_validate(one) for one in change.get("orders", ())],
-                refunds=[Refund.model_validate(one) for one in change.get("refunds", ())],
-                deliveries=[Delivery.model_validate(one) for one in change.get("deliveries", ())],
-            )
+        self._replay()
 
     def open_order(self, asked: OrderRequest, trade_type: str, *, now: datetime) -> Order:
         """Open an order, once. Raises Complaint."""
@@ -79,7 +70,7 @@ class WechatpayBooks:
                     transaction_id=f"42000{stamp}{secrets.randbelow(10**15):015d}",
                     openid=asked.payer.openid if asked.payer else f"o{secrets.token_hex(13)}",
                 )  # fmt: skip
-                self._change(orders=[order])
+                self._change(order)
                 return order
             known = self.get(asked.out_trade_no, now=now)
             if known.state is TradeState.SUCCESS:
@@ -99,7 +90,7 @@ class WechatpayBooks:
             ends_at = min(order.asked.time_expire, order.opened_at + _CLOSES_AFTER)
             if order.state is TradeState.NOTPAY and order.late_until is None and now >= ends_at:
                 order = order.model_copy(update={"state": TradeState.CLOSED})
-                self._change(orders=[order])
+                self._change(order)
             return order
 
     def by_reference(self, reference: str, *, now: datetime) -> Order:
@@ -114,7 +105,7 @@ class WechatpayBooks:
             if order.state is TradeState.SUCCESS:
                 raise Complaint(400, "ORDERPAID", "该订单已支付")
             order = order.model_copy(update={"state": TradeState.CLOSED, "late_until": None})
-            self._change(orders=[order])
+            self._change(order)
             return order
 
     def choose(self, prepay_id: str, choice: Choice, *, now: datetime) -> Order:
@@ -127,7 +118,7 @@ class WechatpayBooks:
             if choice is Choice.LATE:
                 order = order.model_copy(update={"late_until": now + self._options.late_after})
             if choice in {Choice.NO, Choice.LATE}:
-                self._change(orders=[order])
+                self._change(order)
                 return order
             return self._pay(order, now=now)
 
@@ -156,7 +147,7 @@ class WechatpayBooks:
                 ends_as=ends_as, asked_at=whole(now), due_at=now + self._options.refund_after,
                 fee_fen=share - sum(one.fee_fen for one in given_back),
             )  # fmt: skip
-            self._change(refunds=[refund])
+            self._change(refund)
             return refund
 
     def get_refund(self, number: str) -> Refund:
@@ -187,11 +178,7 @@ class WechatpayBooks:
         """Return the newest orders, each with its refunds and notifications."""
         with self._lock:
             newest = list(self._orders.values())[: -limit - 1 : -1]
-            told = list(self._deliveries.values())
-        return [
-            (one, self.refunds_of(one.number), [d for d in told if d.order_no == one.number])
-            for one in newest
-        ]
+            return [(one, self.refunds_of(one.number), self._told_of(one.number)) for one in newest]
 
     def settle_due(self, *, now: datetime) -> None:
         """Pay the orders whose ``late`` is over and end the refunds that are due."""
@@ -203,27 +190,12 @@ class WechatpayBooks:
                 if refund.due_at is not None and refund.due_at <= now:
                     self._end(refund, now=now)
 
-    def due_deliveries(self, *, now: datetime) -> list[Delivery]:
-        """Return the notifications to attempt now."""
-        with self._lock:
-            waiting = [self._deliveries[name] for name in self._waiting]
-        return [one for one in waiting if one.due_at is not None and one.due_at <= now]
+    def _moments(self) -> Iterable[datetime | None]:
+        yield from (self._orders[number].late_until for number in self._late)
+        yield from (self._refunds[number].due_at for number in self._processing)
 
-    def book_attempt(self, delivery: Delivery, *, taken: bool, now: datetime) -> None:
-        """Enter how an attempt went, and when the next is due if there is one."""
-        waits = [] if delivery.trick else self._retry_after[delivery.attempts :]
-        due_at = now + waits[0] if waits and not taken else None
-        tried = {"attempts": delivery.attempts + 1, "delivered": taken, "due_at": due_at}
-        with self._lock:
-            self._change(deliveries=[delivery.model_copy(update=tried)])
-
-    def next_due_at(self, *, excluding: set[str]) -> datetime | None:
-        """Return when something is next to be done, leaving out deliveries under way."""
-        with self._lock:
-            moments = [self._orders[number].late_until for number in self._late]
-            moments += [self._refunds[number].due_at for number in self._processing]
-            moments += [self._deliveries[name].due_at for name in self._waiting - excluding]
-        return min((moment for moment in moments if moment is not None), default=None)
+    def _waits(self, delivery: Delivery) -> Sequence[timedelta]:
+        return () if delivery.trick else self._retry_after
 
     def _check_merchant(self, mchid: str, appid: str | None = None) -> None:
         if mchid != self._options.mchid or appid not in {None, self._options.appid}:
@@ -271,7 +243,7 @@ class WechatpayBooks:
                 deliveries.insert(
                     0, deliveries[-1].model_copy(update={"delivery_id": name, "trick": trick})
                 )
-        self._change(orders=[order], deliveries=deliveries)
+        self._change(order, deliveries=deliveries)
         return order
 
     def _end(self, refund: Refund, *, now: datetime) -> None:
@@ -284,7 +256,7 @@ class WechatpayBooks:
         told["mchid"], told["refund_status"] = self._options.mchid, told.pop("status")
         event = f"REFUND.{refund.status}"
         delivery = self._told(order, event, told, now=now, url=refund.asked.notify_url)
-        self._change(refunds=[refund], deliveries=[delivery])
+        self._change(refund, deliveries=[delivery])
 
     def _told(
         self,
@@ -312,41 +284,15 @@ class WechatpayBooks:
             body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
         )  # fmt: skip
 
-    def _change(
-        self,
-        *,
-        orders: Iterable[Order] = (),
-        refunds: Iterable[Refund] = (),
-        deliveries: Iterable[Delivery] = (),
-    ) -> None:
-        """Remember new states of records: one line, so they land together or not at all."""
-        records = {
-            "orders": [one.model_dump(mode="json") for one in orders],
-            "refunds": [one.model_dump(mode="json") for one in refunds],
-            "deliveries": [one.model_dump(mode="json") for one in deliveries],
-        }
-        self._journal.append({name: kept for name, kept in records.items() if kept})
-        self._keep(orders=orders, refunds=refunds, deliveries=deliveries)
-        self.on_due()
-
-    def _keep(
-        self, *, orders: Iterable[Order], refunds: Iterable[Refund], deliveries: Iterable[Delivery]
-    ) -> None:
-        for order in orders:
-            self._orders[order.number] = order
-            self._number_of[order.prepay_id] = order.number
-            self._number_of[order.transaction_id] = order.number
-            _put(self._late, order.number, order.late_until is not None)
-        for refund in refunds:
-            if refund.number not in self._refunds:
-                self._refunds_of[refund.asked.out_trade_no].append(refund.number)
-            self._refunds[refund.number] = refund
-            _put(self._processing, refund.number, refund.due_at is not None)
-        for delivery in deliveries:
-            self._deliveries[delivery.delivery_id] = delivery
-            _put(self._waiting, delivery.delivery_id, delivery.due_at is not None)
-
-
-def _put(agenda: set[str], name: str, wanted: bool) -> None:
-    """Have ``name`` on the agenda, or not."""
-    (agenda.add if wanted else agenda.discard)(name)
+    def _keep(self, record: BaseModel) -> None:
+        match record:
+            case Order():
+                self._orders[record.number] = record
+                self._number_of[record.prepay_id] = record.number
+                self._number_of[record.transaction_id] = record.number
+                put(self._late, record.number, record.late_until is not None)
+            case Refund():
+                if record.number not in self._refunds:
+                    self._refunds_of[record.asked.out_trade_no].append(record.number)
+                self._refunds[record.number] = record
+                put(self._processing, record.number, record.due_at is not None)

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from core.clock import BILLING_ZONE
+from simulator.far_books import FarDelivery
 from simulator.wire import WebAddress
 
 LATE_AFTER = timedelta(seconds=20)
@@ -181,23 +182,17 @@ class Trick(StrEnum):
     UNKNOWN_SERIAL = "unknown_serial"
 
 
-class Delivery(BaseModel):
-    """One notification on its way; ``body`` never changes between attempts.
+class Delivery(FarDelivery):
+    """``body`` never changes between attempts."""
 
-    ``due_at`` is None once it was taken or given up.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    delivery_id: str
     order_no: str
     event: str
-    url: str
     body: str
     trick: Trick | None = None
-    attempts: int = 0
-    delivered: bool = False
-    due_at: datetime | None
+
+    @property
+    def about(self) -> str:
+        return self.order_no
 
 
 class Fault(StrEnum):
@@ -243,11 +238,6 @@ class Faults:
 def fee_of(taken_fen: int) -> int:
     """Return 0.6 % of an amount, half up."""
     return (taken_fen * _FEE_PER_1_000 + 500) // 1_000
-
-
-def whole(moment: datetime) -> datetime:
-    """Drop the part of a second the wire cannot carry, so every view agrees."""
-    return moment.replace(microsecond=0)
 
 
 def beijing_text(moment: datetime) -> str:

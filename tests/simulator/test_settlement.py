@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -106,3 +108,18 @@ def test_over_the_wire(tmp_path):
     assert cells(extra.content)[-1][1] == "1"
     assert (odd.status_code, later.status_code, nonsense.status_code) == (422, 404, 422)
     assert by_hand.content == empty.content
+
+
+def test_a_memory_of_before_whose_lines_held_one_record_of_a_kind_is_read_as_it_was(tmp_path):
+    path = tmp_path / "sandbox.jsonl"
+    with closing(Journal(path)) as journal:
+        paid_order(SandboxBooks(journal), "o1", 8_650, NOON)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    single = [line | {"order": line["order"][0]} for line in lines]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in single))
+
+    with closing(Journal(path)) as journal:
+        books = SandboxBooks(journal)
+
+        assert [one.order_no for one in books.paid_on(DAY)] == ["o1"]
+        assert len(books.due_deliveries(now=NOON)) == 1
