@@ -118,8 +118,8 @@ class Facts(Table):
         )  # fmt: skip
         return (
             same
-            and not (shape.multiline or shape.trim or shape.trailing_delimiter or shape.skip)
-            and not shape.excel_text
+            and not (shape.multiline or shape.trim or shape.trailing_delimiter or shape.excel_text)
+            and not (shape.skip or shape.skip_endings)
             and shape.escape is None
             and shape.quote == '"'
             and len(shape.delimiter or "|") == 1

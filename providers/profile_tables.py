@@ -86,6 +86,7 @@ class Shape(Table):
     trim: bool = False
     excel_text: bool = False  # ="0310", '0310 and `0310 are 0310
     skip: tuple[Name, ...] = Field(default=(), strict=False)
+    skip_endings: tuple[Name, ...] = Field(default=(), strict=False)
     row_bytes: int | None = Field(default=None, gt=0)
     widths: Literal["bytes", "characters"] = "bytes"
     short_rows: bool = False

@@ -56,7 +56,7 @@ class SpreadsheetReader:
             yield from self._rows(book, self._find(book))
 
     def _rows(self, book: Workbook, found: _Found) -> Iterator[BillRecord | Reject]:
-        bills = MappedBills(self._profile)
+        bills, shape = MappedBills(self._profile), self._profile.file
         trailer: tuple[int, list[str]] | None = None
         row_no, places = found.header_no, found.places
         rows = book.rows(found.sheet)
@@ -71,8 +71,10 @@ class SpreadsheetReader:
                 filling.stop()
             elif self._mark is not None and first == self._mark:
                 trailer = row_no, self._trailer_cells(values)
-            elif first.startswith(self._profile.file.skip) or (
-                first in found.names and self._is_repeated(row_no, values, found)
+            elif (
+                first.startswith(shape.skip)
+                or first.endswith(shape.skip_endings)
+                or (first in found.names and self._is_repeated(row_no, values, found))
             ):
                 filling.stop()
             elif trailer is not None:

@@ -31,7 +31,7 @@ from providers.formats.totals import (
     statement_of,
     summed,
 )
-from providers.profiles import Profile
+from providers.profiles import Profile, Shape
 
 _END_OF_FILE: Final = "\x1a"
 Lines = Iterator[tuple[int, Any]]
@@ -98,7 +98,7 @@ class TabularReader:
                 refuse_more(((no, source.text(more)) for no, more in lines), intake.totals)
                 return last_no
             said = mark if mark.strip(NOTHING) else self._first_said(line, line_no)
-            if not said or said.strip().startswith(profile.file.skip or (_END_OF_FILE,)):
+            if not said or _is_no_bill(said.strip(), profile.file):
                 intake.totals.passed += bool(said)
                 filling.stop()
                 continue
@@ -203,6 +203,11 @@ def _no_header(profile: Profile, seen: list[tuple[int, list[str]]]) -> BillFileE
     """Say what is wrong with the line that looks most like the row of names."""
     line_no, cells = max(seen or [(1, [])], key=lambda line: len(Columns.known(profile, line[1])))
     return Columns.refusal(profile, cells, line_no)
+
+
+def _is_no_bill(said: str, shape: Shape) -> bool:
+    """Tell what the profile passes over, or the mark that DOS ends a file with, from a bill."""
+    return said.startswith(shape.skip or (_END_OF_FILE,)) or said.endswith(shape.skip_endings)
 
 
 def _begins(mark: str, wanted: str, profile: Profile) -> bool:

@@ -219,6 +219,12 @@ def _members(file: BinaryIO) -> Iterator[BinaryIO]:
 
 def _only_file(names: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     files = [member for member in names[:_MEMBERS] if not _is_litter(member)]
+    if any(member.filename == "OFD.xml" for member in files):
+        raise BillFileError(
+            "the file is an OFD document, such as a tax invoice: have the company send its bills as"
+            " CSV, JSON or XML",
+            line_no=1,
+        )
     if len(files) != 1:
         listed = ", ".join(repr(member.filename[:40]) for member in files[:5])
         what = f"{len(files)} files ({listed})" if files else "no file"

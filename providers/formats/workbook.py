@@ -22,6 +22,11 @@ AS_XLSX: Final = (
     "the file is a workbook in the XML of Excel 2003, whatever its name says: open it in the"
     " spreadsheet program and save it as xlsx"
 )
+FLAT_ODS: Final = b"urn:oasis:names:tc:opendocument:xmlns:office"
+FLAT_AS_XLSX: Final = (
+    "the file is a flat workbook of OpenDocument (fods), whatever its name says: open it in the"
+    " spreadsheet program and save it as xlsx"
+)
 CellValue = str | int | Decimal | bool | dict[str, str]
 
 PACKED_LIMIT: Final = 128 * 1024 * 1024
@@ -153,6 +158,8 @@ def _no_workbook(opening: bytes) -> str:
         )
     if SPREADSHEET_ML in text:
         return AS_XLSX
+    if FLAT_ODS in text:
+        return FLAT_AS_XLSX
     return "the file is not a workbook (xlsx, xls or ods): save it as xlsx and send it again"
 
 

@@ -15,6 +15,14 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"\AEDI_DC"),
      "the file is an IDoc of SAP in fixed width, and where its fields stand is not in it: have it"
      " sent as XML"),
+    (re.compile(r"\A\s*+(?:UNA[\s\S]{6}\s*+)?UNB\W\s*+UNO[A-Z]"),
+     "the file is EDIFACT (such as INVOIC), which is not read: have it sent as UBL or CII, which"
+     " are XML, or the table exported as CSV"),
+    (re.compile(r"\A\s*+STX=\w"),
+     "the file is TRADACOMS, which is not read: have it sent as UBL or CII, which are XML, or the"
+     " table exported as CSV"),
+    (re.compile(r"\A\s*+(?:GS([*|~^])IN\1|ST([*|~^])810\2)"),
+     "the file is X12 without its ISA segment: have the whole interchange sent, from ISA to IEA"),
     (re.compile(r"(?m)^\*{5,} *[0-9]+\. row \*{5,}$"),
      f"every value stands on a line of its own, as mysql prints with \\G: {_AS_CSV}"),
     (re.compile(r"(?m)^-\[ (?:RECORD|记录) [0-9]+ \]"),

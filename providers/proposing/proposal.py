@@ -1,6 +1,6 @@
 """A profile proposed from a sample file; it is text, for somebody to read, and never in force."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
 
 from core.errors import BillFileError, Invalid
@@ -18,12 +18,14 @@ from providers.proposing.other_kinds import refuse_other_kind
 from providers.proposing.ruled import cut_ruled
 from providers.proposing.sheets import cut_sheet
 from providers.proposing.sniffing import Sample, take_sample
+from providers.proposing.standards import Seen, look
 from providers.proposing.words import meaning
 from providers.proposing.writing import write
 from providers.proposing.xml_documents import cut_xml
 
 _STAND_IN = {"code": "sample", "name": "样本", "name_en": "Sample", "service": "water",
              "phone": "000", "biller_no": "0000"}  # fmt: skip
+_NOTHING_SEEN = Seen()
 _OF_LINES = ("delimited", "fixed_width", "json_lines")
 _ABOVE = ("account_no", "holder_name", "address", "billing_month", "issued", "due")
 
@@ -103,7 +105,7 @@ def propose(stream: BinaryIO, company: Company | None = None) -> Proposal:
     company = company or Company()
     sample = take_sample(stream)
     if sample.format in STANDARDS:
-        return _proposal(company, sample, None, [], settled=True)
+        return _proposal(company, sample, None, [], settled=True, seen=look(sample, stream))
     if sample.format != "spreadsheet":
         refuse_other_kind(sample.text)
     grid = _grid(sample, stream)
@@ -116,11 +118,14 @@ def propose(stream: BinaryIO, company: Company | None = None) -> Proposal:
 
 
 def _proposal(
-    company: Company, sample: Sample, grid: Grid | None, guesses: list[Guess], *, settled: bool
-) -> Proposal:
-    text = write(company, sample, grid, guesses, settled=settled)
+    company: Company, sample: Sample, grid: Grid | None, guesses: list[Guess], *, settled: bool,
+    seen: Seen = _NOTHING_SEEN,
+) -> Proposal:  # fmt: skip
+    text = write(company, sample, grid, guesses, settled=settled, seen=seen)
     known = {key: said for key, said in company._asdict().items() if said}
-    tried = write(Company(**_STAND_IN | known), sample, grid, guesses, settled=settled)
+    stand_in = Company(**_STAND_IN | known)
+    assumed = replace(seen, currencies=())  # the sample is tried as if it were in yuan
+    tried = write(stand_in, sample, grid, guesses, settled=settled, seen=assumed)
     trial = None if _fault(tried) else parse_profile(tried, "the proposal")
     return Proposal(text, sample, grid, guesses, trial, _fault(text))
 

@@ -20,6 +20,11 @@ _REMARKS = re.compile(
     r"^(制表|製表|制单|审核|备注[:：]|注[:：]|说明[:：]|打印|导出|#|//|--|\+-"
     r"|[(（](?=[0-9]+ ?(?:rows?|行)))"
 )
+# As spreadsheet programs write below each group, and some below all: ``310001230 汇总``.
+_GROUP_SUMS = re.compile(
+    r"(?<=\S)\s+(?:小计|小計|合计|合計|汇总|彙總|计数|总计|sub-?total|total|count|ergebnis|somme)$",
+    re.IGNORECASE,
+)
 _MARK_LENGTH: Final = 4
 _KINDS: Final = 6
 
@@ -54,19 +59,37 @@ def _take_names(grid: Grid, rows: Sequence[Row], at: int, size: int) -> None:
     grid.above = [cell for row in rows[:at] for cell in row.cells if cell.strip()]
     grid.rows, ending = [], []
     skipped: set[str] = set()
+    of_groups: set[str] = set()
     again = [_plain(row) for row in rows[at : at + size]]
     below = [row for row in rows[at + size :] if _plain(row) not in again]
     always = _always_filled(below)
     for row in below:
-        first = _first(row)
-        found = _SUMS.match(first) or _REMARKS.match(first)
-        if found and not (always and _says_all(row, always)):
-            ending.append((row, found[0], bool(_SUMS.match(first))))
-            skipped.add(found[0])
-        else:
+        found = _aside(row)
+        if not found or (always and _says_all(row, always)):
             grid.rows.append(row)
+        elif found.re is _GROUP_SUMS:
+            of_groups.add(found[0])
+        else:
+            ending.append((row, found[0], found.re is _SUMS))
+            skipped.add(found[0])
+    if of_groups:
+        _note_groups(grid, of_groups)
     if ending:
         _take_footer(grid, ending, skipped, width)
+
+
+def _aside(row: Row) -> re.Match[str] | None:
+    """Return what a row begins or ends its first cell with, if sums and remarks do so."""
+    first = _first(row)
+    return _SUMS.match(first) or _REMARKS.match(first) or _GROUP_SUMS.search(first)
+
+
+def _note_groups(grid: Grid, endings: set[str]) -> None:
+    """Have the sums below each group passed over, and ask whether no bill looks like one."""
+    why = "rows whose first cell ends so are the sums of groups"
+    grid.shape["skip_endings"] = Said(sorted(endings), why)
+    told = ", ".join(ending.strip() for ending in sorted(endings))
+    grid.questions.append(f"may the first cell of a bill end in {told}? It is no bill")
 
 
 def _first(row: Row) -> str:
@@ -79,9 +102,7 @@ def _plain(row: Row) -> list[str]:
 
 def _always_filled(rows: Sequence[Row]) -> list[int]:
     """Return the cells that hardly a row lacks of those that begin as no sum or remark does."""
-    bills = [
-        row for row in rows if not (_SUMS.match(_first(row)) or _REMARKS.match(_first(row)))
-    ] or list(rows)
+    bills = [row for row in rows if not _aside(row)] or list(rows)
     filled = Counter(at for row in bills for at, cell in enumerate(row.cells) if cell.strip())
     return [at for at, count in filled.items() if 5 * count >= 4 * len(bills)]
 

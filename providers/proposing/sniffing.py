@@ -11,7 +11,7 @@ from providers.formats.encodings import DETECT, decodes, opened, settle, shown_e
 from providers.formats.json_relaxed import without_comments
 from providers.formats.text import refuse_not_text, unix_ends
 from providers.formats.unwrapping import unwrapped
-from providers.formats.workbook import AS_XLSX, SPREADSHEET_ML
+from providers.formats.workbook import AS_XLSX, FLAT_AS_XLSX, FLAT_ODS, SPREADSHEET_ML
 from providers.profile_tables import Format
 from providers.proposing.mainframes import (
     ENCODING_ASKED,
@@ -27,6 +27,7 @@ _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP: Final = b"PK\x03\x04"
 _ROOT = re.compile(r"<(?![?!])(?:([\w.-]+):)?([\w.-]+)([^<>]*)>")
 _DECLARED = re.compile(r"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})")
+_TAX_INVOICE = re.compile("EInvoiceData|EInvoiceTag|edrm\\.org\\.cn")
 _OPENING: Final = 8_192
 # Documents in an envelope, of an older edition or without their namespace.
 _WITHIN: Final[tuple[tuple[Format, re.Pattern[str], str], ...]] = (
@@ -215,8 +216,16 @@ def _xml_format(opening: str) -> tuple[Format, str]:
             " and save it as xlsx",
             line_no=1,
         )
+    if name.lower() == "einvoice" and _TAX_INVOICE.search(opening):
+        raise BillFileError(
+            "the file is a tax invoice, which names no account and no day to pay: have the company"
+            " send its bills",
+            line_no=1,
+        )
     if name == "Workbook" and SPREADSHEET_ML.decode() in opening:
         raise BillFileError(AS_XLSX, line_no=1)
+    if name == "document" and FLAT_ODS.decode() in opening:
+        raise BillFileError(FLAT_AS_XLSX, line_no=1)
     space = re.search(rf"xmlns{':' + prefix if prefix else ''}\s*=\s*[\"']([^\"']*)", inside)
     spaces = (space[1] if space else "").lower()
     everywhere = opening.lower()
@@ -227,7 +236,7 @@ def _xml_format(opening: str) -> tuple[Format, str]:
         return "cii", f"{why} of UN/CEFACT"
     if "pain.013" in spaces:
         return "pain_013", f"{why} of ISO 20022 pain.013"
-    if "naesb.org/espi" in spaces or (name == "feed" and "naesb.org/espi" in everywhere):
+    if "naesb.org/espi" in spaces or (name in ("feed", "entry") and "naesb.org/espi" in everywhere):
         return "espi", f"{why} with entries of ESPI (Green Button)"
     for form, sign, told in _WITHIN:
         if sign.search(everywhere):

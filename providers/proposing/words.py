@@ -120,6 +120,14 @@ _WORDS: Final[dict[str, Role]] = {
 }
 
 
+# Whose name, address or account it is: not the customer's.
+_OF_CUSTOMERS: Final = ("account_no", "holder_name", "address")
+_OF_COMPANIES: Final = (
+    "seller", "supplier", "vendor", "biller", "payee", "provider", "creditor", "remitto", "销方",
+    "销售方", "收款", "供方", "供应商", "供电单位", "供水单位", "供气单位", "收费单位",
+)  # fmt: skip
+
+
 def meaning(name: str) -> Meaning | None:
     """Return what a column's name says it holds, or None."""
     plain = bare(name)
@@ -134,6 +142,8 @@ def meaning(name: str) -> Meaning | None:
         return None
     # The end of a compound says what it is: 居民用电量 is a quantity, 电费发行日期 a date.
     best = max(inside, key=lambda word: (plain.endswith(word), len(word)))
+    if _WORDS[best] in _OF_CUSTOMERS and any(word in plain for word in _OF_COMPANIES):
+        return None
     return Meaning(_WORDS[best], False, best)
 
 

@@ -21,6 +21,7 @@ from providers.proposing.grids import Grid
 from providers.proposing.guesses import ASK, DAY_ROLES, Guess
 from providers.proposing.rules import constant_of, currency_lines, number_rules, status_lines
 from providers.proposing.sniffing import Sample
+from providers.proposing.standards import Seen, standard_lines
 from providers.proposing.toml_text import OPEN, remark, text
 from providers.proposing.totals import Sums, split_totals
 from providers.proposing.words import service_in, usage_unit_in
@@ -41,9 +42,7 @@ _DEFAULTS: Final = {
     "billing_month": ('billing_month = "period_end"', "which month is a bill for?"),
     "bill_no": ('bill_no = "account_month"', "is there a bill number? Else one bill a month"),
 }
-_CURRENCY = re.compile(
-    r'\b(?:currencyID|Ccy)="([A-Z]{3})"|CurrencyCode>([A-Z]{3})<|\nCUR\*[^*]*\*([A-Z]{3})'
-)
+_NOTHING_SEEN: Final = Seen()
 _MONEY: Final = ("amount", "charge", "early_amount", "late_amount", "minimum_amount")
 
 _STYLES: Final = {
@@ -58,18 +57,19 @@ class CompanyFacts(Protocol):
 
 def write(
     company: CompanyFacts, sample: Sample, grid: Grid | None, guesses: Sequence[Guess], *,
-    settled: bool,
+    settled: bool, seen: Seen = _NOTHING_SEEN,
 ) -> str:  # fmt: skip
-    """Write the profile; ``settled`` tells whether the layout of its days is."""
+    """Write the profile.
+
+    Args:
+        settled: whether the layout of its days is.
+        seen: of a standard.
+    """
     names = [] if grid is None else grid.names
     lines = _opening(sample, grid)
     lines += _company(company, service_in(names))
     if grid is None:
-        lines += _currency(sample)
-        lines += ["", "[file]", f"format = {text(sample.format)}  # {sample.why_format}"]
-        if sample.encoding not in ("", DETECT, "utf-8") and sample.format == "x12_810":
-            lines.append(f"encoding = {text(sample.encoding)}")
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *standard_lines(sample, seen)]) + "\n"
     amounts = unit_of(grid, guesses)
     lines += ["", *currency_lines(guesses), *_amounts(amounts), *_usage(guesses)]
     lines += rounding_lines(guesses)
@@ -121,15 +121,6 @@ def _company(company: CompanyFacts, service: str | None) -> list[str]:
         else:
             lines.append(f"# {key} = {text(example)}  {ASK}{key}: {words}")
     return lines
-
-
-def _currency(sample: Sample) -> list[str]:
-    """Ask about amounts of a standard's document that are in no yuan."""
-    found = _CURRENCY.search(sample.text)
-    code = next((code for code in found.groups() if code), "CNY") if found else "CNY"
-    if code == "CNY":
-        return []
-    return [f'# currency = "{code}"  {ASK}are all amounts in {code}, as those of the sample are?']
 
 
 def _amounts(amounts: AmountFacts) -> list[str]:

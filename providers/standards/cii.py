@@ -86,8 +86,9 @@ def read_invoice(element: Element, line_no: int) -> Invoice:
     """Read one document.
 
     Raises:
-        RowFault: a date or a number in it is none.
+        RowFault: a date or a number in it is none, or it is a test.
     """
+    _refuse_test(element)
     head = first(element, "ExchangedDocument", "HeaderExchangedDocument")
     trade = first(element, "SupplyChainTradeTransaction", "SpecifiedSupplyChainTradeTransaction")
     agreement = _part(trade, "TradeAgreement")
@@ -112,7 +113,7 @@ def read_invoice(element: Element, line_no: int) -> Invoice:
         accounts=_accounts(trade, agreement, settlement, party),
         holder_name=_holder(first(agreement, party)),
         address=_address(first(agreement, f"{party}/PostalTradeAddress")),
-        lines=[*map(_line, filter(_counts, lines)), *_extras(settlement)],
+        lines=[*map(_line, filter(_counts, lines)), *_extras(settlement)] if lines else [],
         tax_name=flat(text(settlement, "ApplicableTradeTax/TypeCode")),
         tax=_sum_in(totals, "TaxTotalAmount", currency),
         prepaid=_sum_in(totals, "TotalPrepaidAmount", currency),
@@ -120,6 +121,15 @@ def read_invoice(element: Element, line_no: int) -> Invoice:
         payable=_payable(totals, currency),
         places=_PLACES,
     )
+
+
+def _refuse_test(element: Element) -> None:
+    context = first(element, "ExchangedDocumentContext", "SpecifiedExchangedDocumentContext")
+    if text(context, "TestIndicator/Indicator", "TestIndicator").lower() in ("true", "1"):
+        raise RowFault(
+            "TestIndicator",
+            "the document says it is a test, which is asked of nobody: have it sent without",
+        )
 
 
 def _part(trade: Element | None, name: str) -> Element | None:

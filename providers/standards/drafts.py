@@ -38,7 +38,8 @@ class Draft:
         line_no: where in the file, from 1.
         raw: what a reject shows of it: short, never the whole document.
         accounts: ``(number, place it was found in)`` of all that may be the customer's, best first:
-            the first that is as ``[account_no]`` says is taken.
+            the first that is as ``[account_no]`` says is taken. A place whose number is "" is
+            only told of where none is.
         amount: in units of the currency, exact; or give ``amount_fen``.
         places: what the standard calls what plays a role here (``due``, ``amount`` …): the column
             of a reject.
@@ -275,12 +276,13 @@ class Judge:
         return from_on, to_on
 
     def _account_no(self, draft: Draft) -> str:
-        for number, _ in draft.accounts:
+        for number in (number for number, _ in draft.accounts if number):
             try:
                 return self._account(read_text(number))
             except Invalid:
                 continue
-        found = "; ".join(f"{place} {shown(number)}" for number, place in draft.accounts[:5])
+        told = draft.accounts[:5]
+        found = "; ".join(f"{place} {shown(number)}" if number else place for number, place in told)
         words = self._profile.account_no.words
         raise draft.fault(
             "account_no",

@@ -24,6 +24,8 @@ CORRECTIONS: Final = frozenset({"384", "472"})
 SELF_BILLED: Final = frozenset({"389", "500", "501"})
 _BACKWARDS: Final = frozenset({"261", "471", "473", "502", "527"})  # corrections of such
 NO_DEMAND: Final = {"310": "an offer", "325": "a pro-forma invoice"}
+# National lists, told apart by nothing in the document: one country's invoice is another's credit.
+_AMBIGUOUS: Final = frozenset({"02", "04", "11", "12", "13", "IADE", "TEVKIFATIADE"})
 
 # BT-9 may be absent. 30 days is what European law gives where nothing was agreed.
 _DUE_DAYS: Final = 30
@@ -166,6 +168,12 @@ def _sign(draft: Draft, invoice: Invoice) -> int:
         raise draft.fault(
             "type_code", f"type {code} is {NO_DEMAND[code]}, no demand for money: leave it out"
         )
+    if code in _AMBIGUOUS and not invoice.is_credit_note:
+        raise draft.fault(
+            "type_code",
+            f"type {code} is an invoice in one country and gives money back in another: write 380"
+            " for what is owed or 381 for what is given back",
+        )
     if not (invoice.is_credit_note or code in CREDIT_NOTES or code in SELF_BILLED):
         return 1
     if invoice.payable is not None and invoice.payable < 0:
@@ -225,8 +233,9 @@ def usage_of(profile: Profile, lines: list[Line]) -> tuple[Decimal | None, str]:
     """Return how much was used, and in what unit, as far as the lines tell.
 
     ``usage`` in the profile names the lines that count. Where it names none, all lines in a unit
-    of the company's service do, unless they are in two units or two state the same quantity:
-    energy and the grid's fee for it are two lines about one kilowatt hour.
+    of the company's service do, unless they are in two units, or two state the same quantity
+    (energy and the grid's fee for it are two lines about one kilowatt hour), or one is negative:
+    what solar cells fed in was not used less.
     """
     wanted = METERED[profile.service]
     found: list[tuple[str, Decimal]] = []
@@ -238,6 +247,7 @@ def usage_of(profile: Profile, lines: list[Line]) -> tuple[Decimal | None, str]:
             found.append((unit, line.quantity * factor))
     units = {unit for unit, _ in found}
     counts = Counter(quantity for _, quantity in found if quantity)
-    if len(units) != 1 or (not profile.usage and max(counts.values(), default=1) > 1):
+    unsure = max(counts.values(), default=1) > 1 or min(counts, default=0) < 0
+    if len(units) != 1 or (unsure and not profile.usage):
         return None, ""
     return sum((quantity for _, quantity in found), Decimal(0)), units.pop()

@@ -27,7 +27,7 @@ from providers.standards.espi_summary import (
     read_period,
     read_usage,
 )
-from providers.standards.espi_time import SHANGHAI
+from providers.standards.espi_time import SHANGHAI, days_anywhere
 from providers.standards.local_names import LocalNames
 from providers.standards.xml_guard import Element, documents, every, text
 
@@ -46,8 +46,10 @@ _PLACES: Final = {
 # Parts of a path that are followed by a number which may be the customer's.
 _NUMBERED: Final = (
     "CustomerAccount", "Account", "CustomerAgreement", "Customer", "UsagePoint", "RetailCustomer",
-    "Subscription",
+    "User", "Subscription",
 )  # fmt: skip
+# A place in somebody's list, such as UsagePoint/01: every customer has one, so it names nobody.
+_ORDINAL: Final = re.compile(r"0*[0-9]{1,2}")
 
 
 class EspiReader:
@@ -57,9 +59,9 @@ class EspiReader:
     through twice, over a copy of its own.
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, judge: Judge | None = None) -> None:
         self._profile = profile
-        self._judge = Judge(profile)
+        self._judge = judge or Judge(profile)
         self._fits = re.compile(profile.bill_no.pattern, re.ASCII).fullmatch
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
@@ -87,8 +89,10 @@ class EspiReader:
         nodes = known.around(links)
         self._check_service(nodes)
         start, end = read_period(summary)
-        local = known.local_time(links, nodes) or SHANGHAI
-        from_on, to_on = local.days(start, end)
+        stated_clock = known.local_time(links, nodes)
+        local = stated_clock or SHANGHAI
+        from_on, to_on = local.days(start, end) if stated_clock else days_anywhere(start, end)
+        accounts = _accounts(links, nodes)
         lines = read_lines(summary)
         amount = read_amount(summary, lines)
         usage = read_usage(summary)
@@ -97,8 +101,8 @@ class EspiReader:
         return Draft(
             line_no=line_no,
             raw=_raw(summary),
-            accounts=_accounts(links, nodes),
-            bill_no=self._bill_no(links, nodes, from_on),
+            accounts=accounts,
+            bill_no=self._bill_no(links, nodes, accounts, from_on),
             holder_name=next((node.name for node in reversed(nodes) if node.name), ""),
             address=next((node.address for node in nodes if node.address), ""),
             issued_on=_issued_on(stated, to_on),
@@ -123,7 +127,9 @@ class EspiReader:
                     f" {self._profile.service}: send it to the company it belongs to",
                 )
 
-    def _bill_no(self, links: Links, nodes: list[Node], from_on: date) -> str:
+    def _bill_no(
+        self, links: Links, nodes: list[Node], accounts: list[tuple[str, str]], from_on: date
+    ) -> str:
         """Return a number made of the summary's own path: the same whenever it is sent again."""
         parts = links.own.split("/")
         point = parts[parts.index("UsagePoint") + 1] if "UsagePoint" in parts[:-1] else ""
@@ -133,10 +139,13 @@ class EspiReader:
         point, own = (re.sub(r"[^0-9A-Za-z-]", "", name) for name in (point, own))
         if own == point:  # some feeds call every summary after its usage point
             own = ""
+        if not point or _ORDINAL.fullmatch(point):
+            whose = next((number for number, _ in accounts if number), "")
+            point = "-".join(filter(None, (re.sub(r"[^0-9A-Za-z-]", "", whose), point)))
         day = f"{from_on:%Y%m%d}"
         digest = hashlib.sha256((links.own or day).encode()).hexdigest().upper()
         made = [f"{point}-{own}"] if point and own else []
-        made += [own] if own else []
+        made += [own] if own and not _ORDINAL.fullmatch(own) else []
         made += [f"{point}-{day}"] if point else []
         made += [day, digest[:32], digest[:20], digest[:16], digest[:12]]
         return next((number for number in made if self._fits(number)), made[0])
@@ -186,8 +195,11 @@ def _accounts(links: Links, nodes: list[Node]) -> list[tuple[str, str]]:
     paths = [node.path.split("/") for node in upwards] + [links.own.split("/")]
     for name in _NUMBERED:
         for parts in paths:
-            if name in parts[:-1]:
-                found.append((parts[parts.index(name) + 1], f"the {name} of its path"))
+            number = parts[parts.index(name) + 1] if name in parts[:-1] else ""
+            if _ORDINAL.fullmatch(number):
+                found.append(("", f"{name}/{number} in its path, a place in a list"))
+            elif number:
+                found.append((number, f"the {name} of its path"))
     return list(dict.fromkeys(found))
 
 

@@ -55,6 +55,21 @@ class LocalTime(NamedTuple):
 
 UTC: Final = LocalTime(0)
 SHANGHAI: Final = LocalTime(8 * 3_600)
+_HOURS: Final = 2 * 3_600  # what summer time makes a period longer or shorter, at most
+
+
+def days_anywhere(start: int, end: int) -> tuple[date, date]:
+    """Return the first and the last day of a period of a place that says no clock.
+
+    It is taken for Shanghai's. A period of whole days that begins at midnight of another place has
+    as many days as it lasts, or it would share its last with the next.
+    """
+    first, last = SHANGHAI.days(start, end)
+    count = (end - start + _DAY // 2) // _DAY
+    elsewhere = start % _DAY and (start + SHANGHAI.offset) % _DAY
+    if elsewhere and count and abs(end - start - count * _DAY) <= _HOURS:
+        last = first + timedelta(days=count - 1)
+    return first, last
 
 
 def read_local_time(element: Element) -> LocalTime | None:

@@ -19,13 +19,13 @@ class InvoiceReader(ABC):
     roots: ClassVar[tuple[str, ...]]
     none_found: ClassVar[str]  # what is said of a file without any, and the remedy
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, judge: Judge | None = None) -> None:
         self._profile = profile
-        self._judge = Judge(profile)
+        self._judge = judge or Judge(profile)
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         found = False
-        for line_no, element in documents(self.xml_of(stream), self.roots):
+        for line_no, element in documents(self.xml_of(stream), frozenset(self.roots)):
             found = True
             yield self._bill(element, line_no)
         if not found:

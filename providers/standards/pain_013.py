@@ -39,9 +39,9 @@ _PARTS: Final = LocalNames({"GrpHdr", *_TRANSACTIONS, *SHARED})
 class Pain013Reader:
     """Reads a company's requests to pay; see `BillFileReader`."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, judge: Judge | None = None) -> None:
         self._profile = profile
-        self._judge = Judge(profile)
+        self._judge = judge or Judge(profile)
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         message: _Message | None = None

@@ -17,6 +17,13 @@ from providers.standards.xml_guard import Element, every, first, read_day, text
 
 _SPACE: Final = "urn:oasis:names:specification:ubl:schema:xsd:"
 _INVOICE, _CREDIT_NOTE = f"{{{_SPACE}Invoice-2}}Invoice", f"{{{_SPACE}CreditNote-2}}CreditNote"
+# They speak of money as well, and beside invoices none may go by without a word.
+_OTHERS: Final = tuple(
+    f"{{{_SPACE}{name}-2}}{name}"
+    for name in (
+        "DebitNote", "SelfBilledInvoice", "SelfBilledCreditNote", "FreightInvoice", "Reminder"
+    )
+)  # fmt: skip
 _PLACES: Final = {
     "bill_no": "ID",
     "type_code": "InvoiceTypeCode",
@@ -66,13 +73,19 @@ _DUE: Final = (
 class UblReader(InvoiceReader):
     """Reads a company's UBL invoices and credit notes."""
 
-    roots = (_INVOICE, _CREDIT_NOTE)
+    roots = (_INVOICE, _CREDIT_NOTE, *_OTHERS)
     none_found = (
         "there is no Invoice or CreditNote of UBL 2 in it: check that this is the bill"
         ' file; CrossIndustryInvoice is format = "cii" in the profile'
     )
 
     def invoice_of(self, element: Element, line_no: int) -> Invoice:
+        if element.tag in _OTHERS:
+            raise RowFault(
+                _root(element),
+                f"a {_root(element)} is not read: send an Invoice of what is owed or a CreditNote"
+                " of what is given back",
+            )
         return read_invoice(element, line_no)
 
     def title_of(self, element: Element) -> str:
@@ -116,7 +129,7 @@ def read_invoice(element: Element, line_no: int) -> Invoice:
 
 
 def _root(element: Element) -> str:
-    return "CreditNote" if element.tag == _CREDIT_NOTE else "Invoice"
+    return str(element.tag).rpartition("}")[2]
 
 
 def _day(element: Element, path: str, *, place: str | None = None) -> date | None:
@@ -254,10 +267,18 @@ def _lines(element: Element) -> list[Line]:
 
 
 def _tax(element: Element, currency: str) -> Decimal | None:
-    """Return the tax in the document's currency; it may be stated in another one beside it."""
+    """Return the tax in the document's currency; it may be stated in another one beside it.
+
+    A total without subtotals says again, for the books, what the others say.
+    """
+    stated = [
+        amount
+        for amount in every(element, "TaxTotal/TaxAmount")
+        if amount.get("currencyID", currency) == currency
+    ]
+    broken_down = [amount for amount in stated if every(amount.getparent(), "TaxSubtotal")]
     amounts = [
-        _number(one, ".", place="TaxTotal/TaxAmount") or Decimal(0)
-        for one in every(element, "TaxTotal/TaxAmount")
-        if one.get("currencyID", currency) == currency
+        _number(amount, ".", place="TaxTotal/TaxAmount") or Decimal(0)
+        for amount in broken_down or stated
     ]
     return sum(amounts, Decimal(0)) if amounts else None

@@ -15,6 +15,7 @@ from providers.formats.text import refuse_not_text
 _BLOCK: Final = 64 * 1024
 _LONGEST: Final = 64 * 1024  # characters of one segment
 _ISA_ELEMENTS: Final = 16
+_TEST_AT: Final = 15  # "T" for a test, "P" for production
 _ISA_LENGTH: Final = 256  # 106 as it should be; people trim its blanks, and pad them
 _CHARACTER: Final = 4  # bytes of the longest one
 _WESTERN: Final = ("utf-8", "detect", "ascii")
@@ -81,6 +82,8 @@ def segments(stream: BinaryIO, encoding: str) -> Iterator[Segment]:
                 line_no=1,
             )
         whole = source.cut(end, number + 1)
+        if not whole:  # two ends, one after the other
+            continue
         number += 1
         elements = tuple(whole.split(separator))
         yield Segment(number, elements[0], elements)
@@ -182,6 +185,7 @@ class _Envelope:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._isa: Segment | None = None
+        self._test: Segment | None = None
         self._gs: Segment | None = None
         self._st: Segment | None = None
         self._held: list[Segment] = []
@@ -209,6 +213,8 @@ class _Envelope:
         if name == "ISA":
             self._open(segment, self._isa is None, "IEA")
             self._isa, self._groups = segment, 0
+            if segment.get(_TEST_AT).upper() == "T":
+                self._test = self._test or segment
             yield Opened("-".join(segment.get(at) for at in (9, 10, 13)))
         elif name == "GS":
             self._open(segment, self._isa is not None and self._gs is None, "GE")
@@ -248,7 +254,7 @@ class _Envelope:
         """End the file.
 
         Raises:
-            BillFileError: an envelope is still open, or there never was one.
+            BillFileError: an envelope is still open, there never was one, or it is a test.
         """
         if not self._last:
             raise BillFileError("the file is empty: send it again with its bills", line_no=1)
@@ -260,6 +266,13 @@ class _Envelope:
                     " it again",
                     line_no=self._last,
                 )
+        if self._test is not None:  # last, so that a trial shows what would land
+            raise BillFileError(
+                "the interchange says it is a test (ISA15 is T), and its bills are asked of nobody:"
+                " have it sent with P",
+                line_no=self._test.number,
+                column="ISA15",
+            )
 
 
 def _misplaced(segment: Segment, missing: str) -> BillFileError:

@@ -21,9 +21,9 @@ _LIMIT: Final = 50_000  # segments of one invoice
 class X12Reader:
     """Reads a company's 810 interchanges; see `BillFileReader`."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, judge: Judge | None = None) -> None:
         self._profile = profile
-        self._judge = Judge(profile)
+        self._judge = judge or Judge(profile)
 
     def read(self, stream: BinaryIO) -> Iterator[Heading | BillRecord | Reject]:
         bills, others, opened = 0, set(), False

@@ -374,6 +374,10 @@ class TestDocuments:
         [
             ("<html><head><meta charset=utf-8></head><table><tr><td>1</table></html>", "web page"),
             ('<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"/>', "Excel 2003"),
+            (
+                '<o:document xmlns:o="urn:oasis:names:tc:opendocument:xmlns:office:1.0"/>',
+                "fods",
+            ),
         ],
     )  # fmt: skip
     def test_what_is_called_a_workbook_and_is_none_is_called_by_its_name(self, data, what):

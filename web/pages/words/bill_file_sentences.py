@@ -77,6 +77,8 @@ SENTENCES: Final = (
     "Oct-2026 or October 26",
     "the column names stand here again, in another order: send each table by itself",
     "a second document follows the first",
+    "the file is a flat workbook of OpenDocument (fods), whatever its name says: open it in the "
+    "spreadsheet program and save it as xlsx",
     "the file is a workbook in the XML of Excel 2003, whatever its name says: open it in the "
     "spreadsheet program and save it as xlsx",
     "the %(a)s %(b)s was written as a number, so that its digits are lost: format the column as "
@@ -250,6 +252,10 @@ SENTENCES: Final = (
     "%(a)s files (%(b)s)",
     "no file",
     "the zip archive holds %(a)s instead of one: send each bill file by itself",
+    "the interchange says it is a test (ISA15 is T), and its bills are asked of nobody: have it "
+    "sent with P",
+    "the file is an OFD document, such as a tax invoice: have the company send its bills as CSV, "
+    "JSON or XML",
     "the zip archive is locked with a password: send it without one",
     "the zip archive is packed in a way other than deflate: pack it as an ordinary zip",
     "the %(a)s archive is damaged, %(b)s: send it again",

@@ -31,6 +31,11 @@ SENTENCES: Final = (
     "type %(a)s corrects a self-billed document: send an invoice (380) of what is owed or a "
     "credit note (381) of what is given back",
     "type %(a)s is %(b)s, no demand for money: leave it out",
+    "type %(a)s is an invoice in one country and gives money back in another: write 380 for what "
+    "is owed or 381 for what is given back",
+    "%(a)s/%(b)s in its path, a place in a list",
+    "the document says it is a test, which is asked of nobody: have it sent without",
+    "a %(a)s is not read: send an Invoice of what is owed or a CreditNote of what is given back",
     "a credit of %(a)s says minus twice: give what is credited a positive amount, or send an "
     "invoice (380) of what is owed",
     "does not name the invoice it is for",
@@ -154,12 +159,15 @@ SENTENCES: Final = (
     "a file name has 1 to %(a)s bytes",
     'a file name has no blank at its ends, no control character and none of / \\ : * ? " < > |',
     "a file name of %(a)s characters is too long",
+    "%(a)s: its name is no UTF-8, or its size no size",
     "%(a)s bytes are more than the 4 GiB we take: send it in parts",
     "%(a)s is not ours alone: chmod 700 it, or set CITYBILL_FETCH_DIR to another folder",
     "%(a)s bytes came and %(b)s were listed: it is fetched again",
     "its SHA-256 is not the one listed: it is fetched again",
     "this file is being imported at this moment",
     "another file of this company is being imported: try again when it is done",
+    "an earlier file of this company comes first",
+    "an earlier announcement comes first",
     "rows %(a)s to %(b)s: %(c)s",
     "the amount is more than ten billion yuan: check its unit and its decimal point",
     "the usage has more than nine digits before its point: check its unit",

@@ -37,6 +37,7 @@ def found_by(locale: str, how: FoundBy) -> str:
         FoundBy.THEIR_NUMBER: look.say(locale, "The gateway’s number"),
         FoundBy.AMOUNT: look.say(locale, "Sum and time"),
         FoundBy.PARTS: look.say(locale, "One sum in parts"),
+        FoundBy.CANCELS: look.say(locale, "It went there and came back"),
     }[how]
 
 

@@ -38,6 +38,13 @@ SENTENCES: Final = (
     "names and texts stand in single quotation marks, as Python prints them: %(a)s",
     "the JSON stands in a call of a function (JSONP): %(a)s, and nothing around it",
     "the file is SQL that inserts rows: %(a)s",
+    "the file is EDIFACT (such as INVOIC), which is not read: have it sent as UBL or CII, which "
+    "are XML, or the table exported as CSV",
+    "the file is TRADACOMS, which is not read: have it sent as UBL or CII, which are XML, or the "
+    "table exported as CSV",
+    "the file is a tax invoice, which names no account and no day to pay: have the company send "
+    "its bills",
+    "the file is X12 without its ISA segment: have the whole interchange sent, from ISA to IEA",
     "the file is a program in JavaScript around its data: %(a)s, and nothing around it",
     "debit or credit? 'bill' where it is owed, 'credit' where it counts against",
     "it is records of one length",
@@ -129,6 +136,8 @@ SENTENCES: Final = (
     "do the bills always stand on the sheet of this name?",
     "the name %(a)s stands above two columns: rename one of them",
     "rows that begin so are no bills",
+    "rows whose first cell ends so are the sums of groups",
+    "may the first cell of a bill end in %(a)s? It is no bill",
     "may the first cell of a bill begin with %(a)s? It is no bill",
     "line %(a)s, the last, has other cells than a bill: what does it say?",
     "the file names no columns: hold each against the interface note",
@@ -190,12 +199,15 @@ SENTENCES: Final = (
     "which one currency are all amounts in? The sample says %(a)s",
     "yuan, fen, jiao or li? All amounts are whole numbers: 8650 may be 86.50",
     "are all amounts in %(a)s, as those of the sample are?",
+    "the file does not say in which currency its amounts are: which? CNY is yuan",
     "what is the usage counted in?",
     "cr_is_minus or dr_is_minus: which of CR and DR is less?",
     'is 1,234 one thousand or one and a bit? Then say thousands = "," or decimal = ","',
     "is the decimal mark a point or a comma? Both are there",
     "is 01/02/2026 the first of February (dd/mm/yyyy) or 2 January (mm/dd/yyyy)?",
     # What else the company is asked.
+    "which of these is the customer's number? %(a)s",
+    "what is it like? The first that fits is taken, whatever it is for",
     "how this system calls the company; never changes",
     "shown to residents",
     "the same in English",

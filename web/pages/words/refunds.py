@@ -61,6 +61,10 @@ def _about_transfers(locale: str) -> dict[str, str]:
         "transfer.has_payee": look.say(
             locale, "Another account is entered for this transfer: ask who entered it."
         ),
+        "refund.not_known": look.say(locale, "Say how you know that it was not sent."),
+        "refund.not_stuck": look.say(
+            locale, "This does not wait for a gateway that is gone: reload the page."
+        ),
         "transfer.no_payee": look.say(locale, "Enter first to whom the money goes."),
         "transfer.same_person": look.say(
             locale, "Who entered the account cannot confirm this amount: ask a colleague."

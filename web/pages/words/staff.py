@@ -65,6 +65,9 @@ def _of_looks(locale: str) -> dict[str, str]:
         Deed.CARRIER_PACED: look.say(locale, "Changed how fast a carrier is asked"),
         Deed.AUTOPAY_PAUSED: look.say(locale, "Paused autopay for a resident"),
         Deed.COMPLAINT_SEEN: look.say(locale, "Looked at a complaint"),
+        Deed.SENT_BY_BANK: look.say(
+            locale, "Had our bank send what a gateway that is gone had not"
+        ),
         Deed.PAYEE_SEEN: look.say(locale, "Looked at a payee’s whole account number"),
         Deed.LIST_EXPORTED: look.say(locale, "Took out a list"),
         Deed.PAPERS_SENT: look.say(locale, "Sent papers of bills"),
