@@ -43,6 +43,7 @@ class Deed(StrEnum):
     AUTOPAY_PAUSED = "autopay_paused"  # on a resident's behalf
     COMPLAINT_SEEN = "complaint_seen"  # subject: the complaint, by its number
     PAYEE_SEEN = "payee_seen"  # the whole account number of who gets a transfer
+    SENT_BY_BANK = "sent_by_bank"  # a refund whose gateway is gone; detail: how they know
     LIST_EXPORTED = "list_exported"  # subject: the list; detail: format and filter
     DOCUMENTS_ORDERED = "documents_ordered"  # papers in volumes; subject: the batch
     DOCUMENTS_CANCELLED = "documents_cancelled"

@@ -124,6 +124,7 @@ _EVENTS = (
         places=frozenset({"amount", "way", "why"}),
     ),
     Event("refund.requested", Subject.PAYMENTS, places=_MONEY, keeps=_MONTH),
+    Event("refund.came_back", Subject.PAYMENTS, places=frozenset({"amount"}), keeps=_MONTH),
     Event("refund.declined", Subject.PAYMENTS, places=_ITEM, keeps=_MONTH),
     *(
         Event(f"autopay.{state}", Subject.AUTOPAY, places=_AUTOPAY, keeps=timedelta(days=7))

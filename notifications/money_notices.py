@@ -9,7 +9,7 @@ from notifications import payment_facts
 from notifications.notices import payer_of, payers_of
 from notifications.telling import Telling, tell, tell_all
 from payments.applying import STRAY_REASON
-from payments.models import Payment
+from payments.models import Payment, Receipt, ReceiptState
 from payments.returns.models import Refund, RefundStatus
 from payments.states import Outcome
 
@@ -57,6 +57,25 @@ def tell_on_its_way(
     told = Telling(
         event="refund.requested", person=to.person, subject_ref=refund_no,
         facts=payment_facts.on_its_way(refund, to.seen),
+    )  # fmt: skip
+    tell(session, told, now=now)
+
+
+def tell_came_back(
+    session: Session, receipt_id: int, *, public_url: str, now: datetime, secret: str = ""
+) -> None:
+    """Tell the payer that what was sent back came back to us, and that we need an account.
+
+    Not once it went another way.
+    """
+    receipt = session.get_one(Receipt, receipt_id)
+    payment = session.get_one(Payment, receipt.payment_id)
+    to = payer_of(session, payment, public_url=public_url, secret=secret, now=now)
+    if to is None or receipt.state is not ReceiptState.SUSPENDED:
+        return
+    told = Telling(
+        event="refund.came_back", person=to.person, subject_ref=str(receipt_id),
+        facts=payment_facts.came_back(receipt, to.seen),
     )  # fmt: skip
     tell(session, told, now=now)
 

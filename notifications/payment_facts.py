@@ -15,7 +15,7 @@ from notifications.payment_words import item_facts, line, receipt_facts, returne
 from notifications.refund_words import why_back
 from notifications.wording.rendering import Facts
 from payments.autopay.mandates import CHANNEL
-from payments.models import Payment, PaymentItem
+from payments.models import Payment, PaymentItem, Receipt
 from payments.returns.models import Refund
 from payments.returns.transfers import find_transfer
 from payments.views import PaymentItemView, PaymentView
@@ -89,6 +89,11 @@ def returned(session: Session, refund: Refund, seen: Seen) -> Facts:
         refund.to_send_fen, why_back(refund, seen.locale), link=seen.link, locale=seen.locale,
         by_bank=transfer is not None and transfer.sent_at is not None,
     )  # fmt: skip
+
+
+def came_back(receipt: Receipt, seen: Seen) -> Facts:
+    """Return what is told of money that was sent back and came back to us."""
+    return Facts({"amount": format_yuan(receipt.to_send_fen)}, [], seen.link)
 
 
 def declined(refund: Refund, seen: Seen) -> Facts:

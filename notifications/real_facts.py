@@ -26,7 +26,7 @@ from notifications.refund_words import is_ours
 from notifications.wording.rendering import Facts
 from notifications.wording.samples import sample
 from notifications.words import bill_words, company_words, day_words, month_words
-from payments.models import Payment, PaymentItem
+from payments.models import Payment, PaymentItem, Receipt
 from payments.returns.models import Refund
 
 MANY: Final = 8
@@ -123,6 +123,11 @@ def _of_payment(event: str, subject_ref: str, look: Look) -> Facts | None:
             select(PaymentItem).where(PaymentItem.write_off_no == subject_ref)
         ).first()
         return payment_facts.not_taken(item, _seen(item.payment_id, look)) if item else None
+    if event == "refund.came_back":
+        receipt = look.session.get(Receipt, int(subject_ref))
+        return (
+            payment_facts.came_back(receipt, _seen(receipt.payment_id, look)) if receipt else None
+        )
     if event not in {"payment.receipt", "write_off.accepted"}:
         return _of_refund(event, look.session.get(Refund, subject_ref), look)
     if look.session.get(Payment, int(subject_ref)) is None:

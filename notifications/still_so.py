@@ -148,6 +148,11 @@ _ON_ITS_WAY = f"""
     FROM {_ASKED} JOIN refund r ON r.refund_no = n.ref
     WHERE r.status IN ('succeeded', 'charged_back')
 """  # noqa: S608  our own text
+_CAME_BACK = f"""
+    SELECT n.no, 'superseded'
+    FROM {_ASKED} JOIN receipt c ON c.id = n.ref::bigint
+    WHERE c.state = 'returned'
+"""  # noqa: S608  our own text
 _NOT_TAKEN = f"""
     SELECT n.no, 'superseded'
     FROM {_ASKED} JOIN payment_item i ON i.write_off_no = n.ref
@@ -170,6 +175,7 @@ _STATEMENTS: Mapping[str, HotStatement] = {
     "runs": HotStatement(_RUNS),
     "frozen": HotStatement(_FROZEN),
     "on_its_way": HotStatement(_ON_ITS_WAY),
+    "came_back": HotStatement(_CAME_BACK),
     "not_taken": HotStatement(_NOT_TAKEN),
     "outages": HotStatement(_OUTAGES),
     "offers": HotStatement(_OFFERS),
@@ -186,6 +192,7 @@ _ASKED_BY: Mapping[str, str] = {
     "sign_in.code": "codes",
     "mandate.frozen": "frozen",
     "refund.requested": "on_its_way",
+    "refund.came_back": "came_back",
     "write_off.refused": "not_taken",
     "outage.announced": "outages",
     "offer.made": "offers",

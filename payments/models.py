@@ -210,6 +210,7 @@ class Receipt(SQLModel, table=True):
             "(state = 'returned') = (returned_at IS NOT NULL)", name="return_says_when"
         ),
         CheckConstraint("charged_back_fen BETWEEN 0 AND amount_fen", name="charged_back_within"),
+        CheckConstraint("came_back_of IS NULL OR asked_at IS NULL", name="never_by_gateway"),
         UniqueConstraint("source", "source_ref"),
         Index("ix_receipt_suspended", "received_at", postgresql_where=text("state = 'suspended'")),
     )
@@ -222,6 +223,8 @@ class Receipt(SQLModel, table=True):
     )
     amount_fen: int = Field(sa_type=BigInteger)
     reason: str
+    # Of money that had gone back and came back to its gateway: the number it had been sent under.
+    came_back_of: str | None = Field(default=None, unique=True)
     state: ReceiptState = Field(
         default=ReceiptState.SUSPENDED, sa_column=Column(text_enum(ReceiptState), nullable=False)
     )
@@ -311,6 +314,6 @@ def list_items(session: Session, payment_id: int) -> list[PaymentItem]:
 
 
 def list_receipts(session: Session, payment_id: int) -> list[Receipt]:
-    """Return money that came for a payment and is on no bill, oldest first."""
+    """Return money that came for a payment, or came back, and is on no bill; oldest first."""
     wanted = select(Receipt).where(Receipt.payment_id == payment_id)
     return list(session.exec(wanted.order_by(col(Receipt.received_at), col(Receipt.id))).all())

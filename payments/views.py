@@ -15,7 +15,7 @@ from billing.rows import AccountRow, BillRow, columns_of
 from billing.views import BillView
 from core.db import HotStatement
 from payments.models import Payment, PaymentItem, list_receipts
-from payments.returns.suspense import return_no
+from payments.returns.receipts import return_no
 from payments.returns.transfers import find_transfer
 from payments.returns.views import RefundView, refund_views
 from payments.states import Outcome, PaymentStatus
@@ -62,7 +62,10 @@ class PaymentItemView(ItemProgress):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptView:
-    """Money of this payment that is on no bill and goes back by itself."""
+    """Money of this payment that is on no bill and goes back by itself.
+
+    ``came_back_of``: it had gone back under that number, and came back to the payment service.
+    """
 
     amount_fen: int
     reason: str
@@ -70,6 +73,7 @@ class ReceiptView:
     returned_at: datetime | None
     by_bank: bool  # to an account of the payer's, whom staff ask for it
     charged_back: bool  # their own bank has given it back already
+    came_back_of: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +131,14 @@ class _Item(NamedTuple):
 
 
 # Money beside came unasked, or goes back: of few payments, and none of these is read otherwise.
+# What was returned and came back is still on its way.
 _READ = """
     SELECT i.payment_id, i.account_id, i.bill_id, i.amount_fen, i.advance_fen, i.adjust_fen,
-           i.outcome, i.utility_ref, i.reason, i.outcome_at,
+           CASE WHEN i.outcome = 'returned' AND EXISTS (
+               SELECT FROM refund r JOIN receipt c ON c.came_back_of = r.refund_no
+               WHERE (r.payment_id, r.account_id, r.bill_id)
+                     = (i.payment_id, i.account_id, i.bill_id) AND c.state = 'suspended')
+           THEN 'returning' ELSE i.outcome END, i.utility_ref, i.reason, i.outcome_at,
            EXISTS (SELECT FROM receipt WHERE payment_id = i.payment_id)
            OR EXISTS (SELECT FROM refund WHERE payment_id = i.payment_id)
 """
@@ -193,6 +202,7 @@ def _receipts(session: Session, payment_id: int) -> tuple[ReceiptView, ...]:
                 returned_at=one.returned_at,
                 by_bank=transfer is not None and transfer.dropped_at is None,
                 charged_back=one.to_send_fen == 0,
+                came_back_of=one.came_back_of,
             )
         )
     return tuple(found)

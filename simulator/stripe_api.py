@@ -29,7 +29,8 @@ class StripeFault(StrEnum):
     SILENT = "silent"  # does it, and hangs up in the middle of the answer
     ERROR = "error"  # does it, and answers 500, then and to the same key again
     OTHER_AMOUNT = "other_amount"  # takes one fen more
-    REFUND_FAILS = "refund_fails"  # of the next refund: it fails after a while
+    REFUND_FAILS = "refund_fails"  # of the next refund: it is pending, and fails after a while
+    REFUND_COMES_BACK = "refund_comes_back"  # of the next refund: it succeeds, and fails later
     LAST = "last"  # the event that it is paid comes after those of what followed
 
 
@@ -207,8 +208,9 @@ def _debit(far: Stripe, form: Thing, _: Any, page: str, now: datetime) -> Thing:
 
 
 def _refund(far: Stripe, form: Thing, _: Any, page: str, now: datetime) -> Thing:
-    fault = far.take_fault(_order_no(form), StripeFault.REFUND_FAILS)
-    return far.money.refund(form, fails=fault is not None, now=now)
+    fault = far.take_fault(_order_no(form), StripeFault.REFUND_FAILS, StripeFault.REFUND_COMES_BACK)
+    comes_back = fault is StripeFault.REFUND_COMES_BACK
+    return far.money.refund(form, fails=fault is not None, comes_back=comes_back, now=now)
 
 
 def _add_endpoint(far: Stripe, form: Thing, _: Any, page: str, now: datetime) -> Thing:
@@ -287,6 +289,7 @@ _ROUTES: list[tuple[str, str, str, _Act]] = [
     ("POST", "payment_methods/([^/]+)/detach", "",
      lambda far, form, ids, page, now: far.orders.detach(ids[0], now=now)),
     ("GET", "balance_transactions", f"{_PAGED} payout", _list("balance_transaction")),
+    ("GET", "balance_transactions/([^/]+)", "", _one("balance_transaction")),
     ("GET", "payouts", _PAGED, _list("payout")),
     ("GET", "events/([^/]+)", "", _one("event")),
     ("GET", "reporting/report_types/([^/]+)", "",

@@ -51,8 +51,39 @@ class Money:
         self._post.tell("payment_intent.succeeded", intent, now=now, manner=manner_of(intent))
         return intent
 
-    def refund(self, asked: dict[str, Any], *, fails: bool, now: datetime) -> Thing:
-        """Give money of an intent back: at once by card, after a while to a wallet."""
+    def refund(
+        self, asked: dict[str, Any], *, fails: bool, comes_back: bool, now: datetime
+    ) -> Thing:
+        """Give money of an intent back: at once by card, after a while to a wallet.
+
+        Args:
+            fails: after a while, and the money is the shop's again.
+            comes_back: it had succeeded before it failed.
+        """
+        intent, charge, amount_fen = self._refundable(asked)
+        by_card = charge["payment_method_details"]["type"] == "card"
+        at_once = comes_back or (by_card and not fails)
+        due_ms = milliseconds(now + self._late_after) if fails or not at_once else None
+        refund = self._store.new(
+            "refund", now=now, amount=amount_fen, currency="cny", charge=charge["id"],
+            payment_intent=intent["id"], metadata=asked.get("metadata", {}),
+            reason=asked.get("reason"), status="succeeded" if at_once else "pending",
+            failure_balance_transaction=None,
+            far={"due_ms": due_ms, "fails": fails},
+        )  # fmt: skip
+        booked = self._book("refund", refund["id"], -amount_fen, 0, now=now)
+        refund["balance_transaction"] = booked["id"]
+        refunded_fen = charge["amount_refunded"] + amount_fen
+        charge = charge | {
+            "amount_refunded": refunded_fen, "refunded": refunded_fen == charge["amount"],
+        }  # fmt: skip
+        self._store.put(booked, charge, refund)
+        self._post.tell("refund.created", refund, now=now)
+        self._post.tell("charge.refunded", charge, now=now)
+        return refund
+
+    def _refundable(self, asked: dict[str, Any]) -> tuple[Thing, Thing, int]:
+        """Return an intent, its charge, and what of it is asked back. Raises StripeRefusal."""
         intent = self._store.get("payment_intent", str(asked.get("payment_intent")))
         if intent["status"] != "succeeded":
             raise StripeRefusal(
@@ -77,27 +108,10 @@ class Money:
                 f"Refund amount ({amount_fen}) is greater than unrefunded amount on charge"
                 f" ({left_fen})", kept=True, param="amount",
             )  # fmt: skip
-        at_once = charge["payment_method_details"]["type"] == "card" and not fails
-        due_ms = None if at_once else milliseconds(now + self._late_after)
-        refund = self._store.new(
-            "refund", now=now, amount=amount_fen, currency="cny", charge=charge["id"],
-            payment_intent=intent["id"], metadata=asked.get("metadata", {}),
-            reason=asked.get("reason"), status="succeeded" if at_once else "pending",
-            far={"due_ms": due_ms, "fails": fails},
-        )  # fmt: skip
-        booked = self._book("refund", refund["id"], -amount_fen, 0, now=now)
-        refund["balance_transaction"] = booked["id"]
-        refunded_fen = charge["amount_refunded"] + amount_fen
-        charge = charge | {
-            "amount_refunded": refunded_fen, "refunded": refunded_fen == charge["amount"],
-        }  # fmt: skip
-        self._store.put(booked, charge, refund)
-        self._post.tell("refund.created", refund, now=now)
-        self._post.tell("charge.refunded", charge, now=now)
-        return refund
+        return intent, charge, amount_fen
 
     def finish_refund(self, refund: Thing, *, now: datetime) -> None:
-        """Send a pending refund, or fail: the money is the shop's again."""
+        """Send a pending refund, or fail one: the money is the shop's again."""
         if not far(refund, "fails"):
             refund = with_far(refund, due_ms=None) | {"status": "succeeded"}
             self._store.put(refund)

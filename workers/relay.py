@@ -57,6 +57,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "refund.succeeded": ("notices.returned",),
     "receipt.suspended": ("payments.send_back",),
     "receipt.returned": (),
+    "receipt.came_back": ("notices.came_back",),
     "transfer.opened": (),
     "chargeback.opened": ("payments.dispute",),
     "chargeback.won": (),

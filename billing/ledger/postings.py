@@ -187,12 +187,7 @@ def suspended(receipt_id: int, gateway: str, amount_fen: int) -> list[Move]:
     """Money came that is on no bill: another amount than asked, or a second time."""
     return _moves(
         about(receipt_id),
-        (
-            f"suspense_in:{receipt_id}",
-            books.gateway(gateway),
-            books.suspense(gateway),
-            amount_fen,
-        ),
+        (f"suspense_in:{receipt_id}", books.gateway(gateway), books.suspense(gateway), amount_fen),
     )
 
 
@@ -347,6 +342,12 @@ def chargeback_borne(
         (f"chargeback_fee_tax:{chargeback_id}", books.FEE_TAX, books.CHARGEBACKS, tax_fen),
         (f"chargeback_borne:{chargeback_id}", books.LOSSES, books.CHARGEBACKS, loss_fen),
     )
+
+
+def loss_regained(chargeback_id: int, payment_id: int, number: str, fen: int) -> list[Move]:
+    """What had gone back before a dispute was lost came back, as ``number``: it is no loss."""
+    why = f"chargeback_regained:{chargeback_id}:{number}"
+    return _moves(about(payment_id), (why, books.CHARGEBACKS, books.LOSSES, fen))
 
 
 def difference_written_off(

@@ -31,7 +31,8 @@ from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.gateways.counter import CODE, agent_ref, cash_order_no, check_code, is_order_code
 from payments.models import Receipt, ReceiptState, lock_payment
 from payments.quotes import Quote
-from payments.returns.suspense import book_returned, return_no, suspend
+from payments.returns.receipts import return_no
+from payments.returns.suspense import book_returned, suspend
 from payments.settlement import book_reply, give_up
 from payments.states import PENDING, News, PaymentStatus
 

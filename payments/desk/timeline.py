@@ -69,8 +69,9 @@ _MONEY_BACK = """
            r.refund_no, r.amount_fen, r.status, NULL, NULL::date
     FROM refund r WHERE r.payment_id IN (SELECT id FROM theirs)
     UNION ALL
-    SELECT coalesce(c.returned_at, c.received_at), 'receipt', 'S' || c.id, c.amount_fen, c.state,
-           NULL, NULL
+    SELECT coalesce(c.returned_at, c.received_at),
+           CASE WHEN c.came_back_of IS NULL THEN 'receipt' ELSE 'came_back' END, 'S' || c.id,
+           c.amount_fen, c.state, NULL, NULL
     FROM receipt c WHERE c.payment_id IN (SELECT id FROM theirs)
     UNION ALL
     SELECT coalesce(d.decided_at, d.opened_at), 'chargeback', d.payment_id::text, d.amount_fen,

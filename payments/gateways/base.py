@@ -124,6 +124,7 @@ class RefundReply:
     refund_ref: str | None = None
     refunded_at: datetime | None = None  # as its settlement file will say
     reason: str | None = None  # of a REFUSED
+    came_back_at: datetime | None = None  # of a REFUSED that had been sent; as its file will say
 
 
 class CallbackKind(StrEnum):
@@ -153,7 +154,10 @@ class CallbackAnswer(NamedTuple):
 
 
 class SettlementRecord(NamedTuple):
-    """One row of a gateway's settlement file; a refund's or chargeback's amount is negative."""
+    """One row of a gateway's settlement file; a refund's or chargeback's amount is negative.
+
+    Of a refund that came back there is a second row, with a positive amount.
+    """
 
     line_no: int
     kind: str  # payment, refund; what else a file holds: chargeback, fee, payout, other

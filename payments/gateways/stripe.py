@@ -69,6 +69,7 @@ _METHODS: dict[str, list[Literal["card", "alipay", "wechat_pay"]]] = {
     "card": ["card"], "wallet": ["alipay", "wechat_pay"],
 }  # fmt: skip
 _CHARGE = "payment_intent.latest_charge.balance_transaction"
+_FAILURE = "failure_balance_transaction"
 
 
 class Stripe:
@@ -325,8 +326,18 @@ class Stripe:
         asked = {"payment_intent": intent, "expand": ["data.balance_transaction"]}
         for one in self._wire.pages(self._wire.api.refunds.list, asked):
             if at(one, "metadata.refund_no") == order.refund_no:
-                return of_refund(one, order)
+                return of_refund(self._with_failure(one), order)
         return None
+
+    def _with_failure(self, told: Told) -> Told:
+        """Return a refund with the movement by which its money came back, if it has."""
+        number, moves = text_at(told, _FAILURE), self._wire.api.balance_transactions
+        if number is None:
+            return told
+        try:
+            return told | {_FAILURE: self._wire.ask(lambda: moves.retrieve(number))}
+        except Refused:
+            return told
 
     def _is_signed(self, header: str, body: bytes, *, now: datetime) -> bool:
         """Tell whether one of a header's signatures is right and its one time is now.

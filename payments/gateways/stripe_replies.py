@@ -20,6 +20,7 @@ CURRENCY = "cny"
 DEBIT = "debit"  # metadata.kind of an intent that nobody pays on a page
 _CHARGE = "latest_charge"
 _WHEN_BOOKED = ("balance_transaction.created", "created")  # the first as its files say it
+_WHEN_BACK = "failure_balance_transaction.created"
 _FOR_GOOD = frozenset({
     "lost_card", "stolen_card", "pickup_card", "revocation_of_authorization",
     "revocation_of_all_authorizations", "stop_payment_order",
@@ -101,7 +102,10 @@ def of_refund(told: Told, order: RefundOrder) -> RefundReply:
             return RefundReply(state=RefundState.PENDING, refund_ref=ref)
         case "failed" | "canceled" as ended:
             reason = text_at(told, "failure_reason") or ended
-            return RefundReply(state=RefundState.REFUSED, refund_ref=ref, reason=reason)
+            came_back_at = moment_at(told, [_WHEN_BACK])
+            return RefundReply(
+                state=RefundState.REFUSED, refund_ref=ref, reason=reason, came_back_at=came_back_at
+            )
     return RefundReply(state=RefundState.UNKNOWN)
 
 

@@ -42,6 +42,7 @@ _NAMED = {
 _KINDS = {
     "charge": "payment", "payment": "payment",
     "refund": "refund", "partial_capture_reversal": "refund", "payment_refund": "refund",
+    "refund_failure": "refund",  # it came back: above zero
     "dispute": "chargeback", "dispute_reversal": "chargeback",
     "fee": "fee", "network_cost": "fee", "tax": "fee", "stripe_fee": "fee",
     "payout": "payout", "payout_reversal": "payout", "payout_cancel": "payout",

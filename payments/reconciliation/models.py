@@ -236,6 +236,7 @@ class FoundBy(StrEnum):
     THEIR_NUMBER = "their_number"
     AMOUNT = "amount"  # and time, and payer where the file says; and nothing else it could be
     PARTS = "parts"  # all that is left of a day is one sum in parts
+    CANCELS = "cancels"  # a refund we never heard was sent: it went from there and came back
 
 
 class GatewayMatch(SQLModel, table=True):

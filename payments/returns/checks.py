@@ -9,8 +9,8 @@ _OF_CHARGEBACKS = """
     FROM ledger_transfer
     WHERE split_part(entry_key, ':', 1) IN (
         'chargeback', 'chargeback_won', 'chargeback_lost', 'chargeback_advance', 'taken_back',
-        'chargeback_fee', 'chargeback_fee_tax', 'chargeback_borne', 'dispute_fee',
-        'dispute_fee_returned')
+        'chargeback_fee', 'chargeback_fee_tax', 'chargeback_borne', 'chargeback_regained',
+        'dispute_fee', 'dispute_fee_returned')
 """
 
 INVARIANTS: dict[str, str] = {
@@ -86,6 +86,27 @@ INVARIANTS: dict[str, str] = {
               (r.amount_fen, r.charged_back_fen, w.fen, w.fen)
            OR coalesce(l.ways, w.way) <> w.way
     """,
+    "money that came back had been sent by its gateway, as much, and goes by it no more": """
+        SELECT format('receipt %s of %s fen is %s and came back of %s: %s fen were sent by %s',
+                      c.id, c.amount_fen, c.state, c.came_back_of, coalesce(o.fen, 0), o.source)
+        FROM receipt c
+        LEFT JOIN bank_transfer b ON b.number = 'S' || c.id
+        LEFT JOIN (
+            SELECT r.refund_no AS number, r.payment_id, r.amount_fen - r.charged_back_fen AS fen,
+                   p.gateway AS source
+            FROM refund r JOIN payment p ON p.id = r.payment_id WHERE r.status = 'succeeded'
+            UNION ALL
+            SELECT 'S' || id, payment_id, amount_fen - charged_back_fen, source
+            FROM receipt WHERE state = 'returned') o
+            ON (o.number, o.payment_id, o.fen, o.source)
+               = (c.came_back_of, c.payment_id, c.amount_fen, c.source)
+        LEFT JOIN bank_transfer s ON s.number = o.number
+        WHERE c.came_back_of IS NOT NULL
+          AND (o.number IS NULL OR s.sent_at IS NOT NULL
+               OR (c.state = 'returned' AND c.charged_back_fen < c.amount_fen
+                   AND b.sent_at IS NULL)
+               OR (c.state = 'suspended' AND (b.number IS NULL OR b.dropped_at IS NOT NULL)))
+    """,
     "a transfer from our bank is of a refund or receipt that waits for it, or went by it": """
         SELECT format('transfer %s of %s fen, sent %s: it is of %s fen, which is %s', t.number,
                       t.amount_fen, coalesce(t.sent_at::text, 'never'), o.fen, o.status)
@@ -119,7 +140,9 @@ INVARIANTS: dict[str, str] = {
                    coalesce(sum(t.fen) FILTER (WHERE act = 'taken_back'), 0) AS waiting,
                    coalesce(sum(t.fen) FILTER (WHERE act = 'chargeback_fee'), 0) AS fee,
                    coalesce(sum(t.fen) FILTER (WHERE act = 'chargeback_fee_tax'), 0) AS tax,
-                   coalesce(sum(t.fen) FILTER (WHERE act = 'chargeback_borne'), 0) AS borne,
+                   coalesce(sum(CASE WHEN act = 'chargeback_regained' THEN -t.fen ELSE t.fen END)
+                            FILTER (WHERE act IN ('chargeback_borne', 'chargeback_regained')), 0)
+                       AS borne,
                    coalesce(sum(t.fen) FILTER (WHERE act = 'dispute_fee'), 0) AS cost,
                    coalesce(sum(t.fen) FILTER (WHERE act = 'dispute_fee_returned'), 0) AS cost_back,
                    (SELECT coalesce(sum(amount_fen), 0) FROM chargeback_part p

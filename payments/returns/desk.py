@@ -11,8 +11,9 @@ from sqlmodel import Session, col, select
 from core.clock import billing_date
 from payments.gateways.base import Gateway
 from payments.models import Payment, Receipt, ReceiptState, list_receipts
+from payments.returns import came_back
 from payments.returns.models import BankTransfer, Refund, RefundStatus, list_refunds
-from payments.returns.suspense import receipt_of, return_no
+from payments.returns.receipts import receipt_of, return_no
 from payments.returns.transfers import find_transfer, is_waiting, list_waiting
 from payments.returns.ways_back import is_about_to_shut, shuts_at
 from providers.registry import PROVIDERS
@@ -99,6 +100,12 @@ class Case(NamedTuple):
     since: datetime
     shuts_on: date | None
     shuts_soon: bool  # within seven days, and it was not asked for yet (rule 46)
+    back: Receipt | None = None  # what came back of it after it was sent, which goes on by itself
+
+    @property
+    def pill(self) -> str:
+        """How far it has come, as lists show it."""
+        return self.status.value if self.back is None else "came_back"
 
 
 class Desk(NamedTuple):
@@ -163,9 +170,10 @@ def case_of(
 ) -> Case:
     """Return how far money has come, and whether its gateway's window is about to shut."""
     if isinstance(row, Refund):
-        return _of_refund(row, payment, gateways, now=now)
-    transfer = find_transfer(session, return_no(row))
-    return _of_receipt(row, transfer, gateways, now=now)
+        case = _of_refund(row, payment, gateways, now=now)
+    else:
+        case = _of_receipt(row, find_transfer(session, return_no(row)), gateways, now=now)
+    return case._replace(back=came_back.find(session, case.number))
 
 
 def _of_refund(

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, func, literal_column, text, tuple_
 from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import Select, SelectOfScalar
+from sqlmodel.sql.expression import SelectOfScalar
 
 from core.clock import day_bounds
 from core.errors import NotFound
-from payments.models import Payment
+from payments.models import Payment, Receipt
 from payments.returns.models import Chargeback, ChargebackState, Refund, RefundStatus
 
 PAGE = 50
@@ -25,13 +25,21 @@ class RefundFilter(NamedTuple):
     last_on: date | None = None
 
 
+class Listed(NamedTuple):
+    """A refund in the list; ``came_back_at`` of one that came back after it was sent."""
+
+    refund: Refund
+    payment: Payment
+    came_back_at: datetime | None
+
+
 # Since when there is a refund: it never changes, so that a page goes on where the last one ended.
 _began_at: ColumnElement[datetime] = func.coalesce(Refund.proposed_at, Refund.requested_at)
 
 
 def find_refunds(
     session: Session, wanted: RefundFilter, *, after: str | None = None, limit: int = PAGE
-) -> list[tuple[Refund, Payment]]:
+) -> list[Listed]:
     """Return refunds with their payments, the newest first.
 
     Args:
@@ -47,18 +55,20 @@ def find_refunds(
             raise NotFound("there is no such refund")
         began_at = last.proposed_at or last.requested_at
         found = found.where(tuple_(_began_at, col(Refund.refund_no)) < (began_at, after))
-    return list(session.exec(found.limit(limit)))
+    return [Listed(*row) for row in session.exec(found.limit(limit))]
 
 
-def every_refund(session: Session, wanted: RefundFilter) -> Iterator[tuple[Refund, Payment]]:
+def every_refund(session: Session, wanted: RefundFilter) -> Iterator[Listed]:
     """Yield all of them, the newest first."""
-    yield from session.exec(_refunds(wanted).execution_options(yield_per=1_000))
+    for row in session.exec(_refunds(wanted).execution_options(yield_per=1_000)):
+        yield Listed(*row)
 
 
-def _refunds(wanted: RefundFilter) -> Select[Refund, Payment]:
+def _refunds(wanted: RefundFilter) -> Any:
     found = (
-        select(Refund, Payment)
+        select(Refund, Payment, col(Receipt.received_at))
         .join(Payment, col(Payment.id) == col(Refund.payment_id))
+        .outerjoin(Receipt, col(Receipt.came_back_of) == col(Refund.refund_no))
         .order_by(_began_at.desc(), col(Refund.refund_no).desc())
     )
     if wanted.status is not None:

@@ -19,7 +19,7 @@ from payments.models import (
     list_items,
     list_receipts,
 )
-from payments.returns import suspense, transfers
+from payments.returns import transfers
 from payments.returns.models import (
     UNDER_WAY,
     Chargeback,
@@ -28,6 +28,7 @@ from payments.returns.models import (
     RefundStatus,
     list_refunds,
 )
+from payments.returns.receipts import return_no
 from payments.returns.refunds import end_item
 from payments.returns.staff_refunds import advance_left_fen, decline, owe_again, taken_back_whole
 from payments.states import Outcome, PaymentStatus
@@ -48,7 +49,7 @@ def is_unsettled(session: Session, payment: Payment) -> bool:
         or any(
             one.state is ReceiptState.SUSPENDED
             and one.asked_at is not None
-            and transfers.find_transfer(session, suspense.return_no(one)) is None
+            and transfers.find_transfer(session, return_no(one)) is None
             for one in list_receipts(session, payment.id)
         )
     )
@@ -89,7 +90,7 @@ class _Waiting(NamedTuple):
 
 def _waiting(session: Session, payment: Payment) -> list[_Waiting]:
     receipts = [
-        _Waiting(suspense.return_no(one), one, postings.about(one.id), books.suspense(one.source))
+        _Waiting(return_no(one), one, postings.about(one.id), books.suspense(one.source))
         for one in list_receipts(session, payment.id)
         if one.state is ReceiptState.SUSPENDED
     ]

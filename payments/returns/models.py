@@ -216,6 +216,7 @@ class TransferReason(StrEnum):
     REFUSED = "refused"  # it said no, for good
     NO_GATEWAY = "no_gateway"  # it is not installed any more
     UNKNOWN = "unknown"  # it came into our bank, and nobody knows what for
+    CAME_BACK = "came_back"  # it had been sent, and came back to the gateway
 
 
 class BankTransfer(SQLModel, table=True):

@@ -10,7 +10,7 @@ from core.db import transaction
 from core.errors import NotFound
 from payments.gateways.base import Gateway, RefundReply
 from payments.models import Payment, PaymentItem, list_items, lock_payment, refund_no_of
-from payments.returns import suspense, transfers
+from payments.returns import came_back, suspense, transfers
 from payments.returns.models import (
     UNDER_WAY,
     BankTransfer,
@@ -20,6 +20,7 @@ from payments.returns.models import (
     TransferReason,
     is_disputed,
 )
+from payments.returns.receipts import receipt_of
 from payments.returns.ways_back import (
     Question,
     count_asked,
@@ -153,7 +154,7 @@ def look(refund_no: str, gateway: Gateway, now: datetime) -> bool:
         NotFound: no such refund, or not this gateway's.
         UpstreamUnavailable: the gateway could not be reached; try again later.
     """
-    receipt_id = suspense.receipt_of(refund_no)
+    receipt_id = receipt_of(refund_no)
     if receipt_id is not None:
         return suspense.look(receipt_id, gateway, now)
     with transaction() as session:
@@ -177,11 +178,12 @@ def book(session: Session, refund_no: str, reply: RefundReply, *, now: datetime)
     A gateway that refused before and has sent it after all is believed: the transfer is dropped.
 
     Raises:
-        Conflict: it went back another way already, or may have: a person must look.
+        Conflict: it went back another way already, or may have, or came back: a person must look.
     """
     payment, refund = lock_refund(session, refund_no)
     taken_by_bank = refund.status is RefundStatus.CHARGED_BACK
     transfers.give_way(session, refund_no, taken_by_bank=taken_by_bank, now=now)
+    came_back.check_not_back(session, refund_no)
     if refund.status is RefundStatus.SUCCEEDED:
         return
     refund.gateway_ref = reply.refund_ref
@@ -192,16 +194,14 @@ def book(session: Session, refund_no: str, reply: RefundReply, *, now: datetime)
 
 
 def book_refused(session: Session, refund_no: str, reply: RefundReply, *, now: datetime) -> None:
-    """Enter that a gateway will never send a refund, once: staff send it from our bank.
-
-    Raises:
-        Conflict: it had said that it sent it: a person must look.
-    """
+    """Enter that a gateway will never send a refund, or that it came back: our bank sends it."""
     payment, refund = lock_refund(session, refund_no)
     if refund.status is RefundStatus.PENDING:
         _by_transfer(session, payment, refund, TransferReason.REFUSED, said=reply.reason, now=now)
     elif refund.status is RefundStatus.SUCCEEDED:
-        transfers.check_sent_here(session, refund_no)
+        came_back.book(
+            session, payment, refund_no, payment.gateway, refund.to_send_fen, reply, now=now
+        )
 
 
 def _book_unheard(session: Session, refund_no: str, _reply: RefundReply, *, now: datetime) -> None:

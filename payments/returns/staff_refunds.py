@@ -31,6 +31,7 @@ from payments.returns.models import (
     RefundStatus,
     check_undisputed,
 )
+from payments.returns.receipts import receipt_of
 from payments.returns.refunds import lock_refund
 from payments.states import ItemNews, Outcome
 
@@ -320,7 +321,7 @@ def confirm_sent(
         return known
     transfer = transfers.lock_waiting(session, number)
     transfers.mark_sent(session, transfer, bank_ref=bank_ref.strip(), by=by, now=now)
-    if suspense.receipt_of(number) is not None:
+    if receipt_of(number) is not None:
         suspense.book_transferred(session, transfer, now=now)
     elif bank_acts.suspense_of(number) is not None:
         bank_acts.book_transferred(session, transfer, now=now)

@@ -5,19 +5,15 @@ Two kinds: another amount than we asked for (rule 32), and a second payment of t
 (rules 38, 39).
 """
 
-import re
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlmodel import Session
 
 from billing.ledger import books, postings
 from core import outbox
-from core.clock import billing_date, month_start
 from core.db import transaction
 from core.errors import AmountMismatch, Conflict, NotFound
-from core.keys import month_key
 from payments.gateways.base import Gateway, GatewayReply, RefundOrder, RefundReply
 from payments.models import (
     Payment,
@@ -27,8 +23,9 @@ from payments.models import (
     list_receipts,
     lock_payment,
 )
-from payments.returns import transfers
+from payments.returns import came_back, transfers
 from payments.returns.models import BankTransfer, TransferReason, is_disputed
+from payments.returns.receipts import keep, receipt_of, return_no
 from payments.returns.ways_back import (
     Question,
     count_asked,
@@ -37,8 +34,6 @@ from payments.returns.ways_back import (
     return_pause_seconds,
     why_by_transfer,
 )
-
-_RETURN_NO = re.compile(r"S([0-9]{1,18}|[1-8][0-9]{18})")
 
 
 def suspend(
@@ -68,16 +63,10 @@ def suspend(
         known.source_ref = reply.gateway_ref or known.source_ref
         session.flush()
         return
-    number = session.execute(text("SELECT nextval('payment_no')")).scalar_one()
-    receipt = Receipt(
-        id=month_key(month_start(billing_date(now)), number), source=source,
-        source_ref=reply.gateway_ref or payment.order_no, payment_id=payment.id,
-        amount_fen=reply.amount_fen, reason=reason, received_at=reply.paid_at or now,
+    receipt = keep(
+        session, payment.id, source, reply.gateway_ref or payment.order_no, reply.amount_fen,
+        reason=reason, received_at=reply.paid_at or now, now=now,
     )  # fmt: skip
-    session.add(receipt)
-    session.flush()
-    moves = postings.suspended(receipt.id, receipt.source, receipt.amount_fen)
-    books.post(session, moves, now=now)
     outbox.emit(session, "receipt.suspended", receipt.id, now=now)
     session.flush()
 
@@ -88,9 +77,13 @@ def _find_known(
     """Return the receipt of money told of before; the payment is locked.
 
     What a source tells of without its number may be any money of the order, and is kept under the
-    order's number; told of with its own later, it is the same money.
+    order's number; told of with its own later, it is the same money. What had been sent and came
+    back is none that a payer has paid.
     """
-    known = [one for one in list_receipts(session, payment.id) if one.source == source]
+    known = [
+        one for one in list_receipts(session, payment.id)
+        if one.source == source and one.came_back_of is None
+    ]  # fmt: skip
     if reply.gateway_ref is None:
         same = [one for one in known if one.amount_fen == reply.amount_fen]
         return next(iter(same or known), None)
@@ -104,17 +97,6 @@ def _check_same(known: Receipt, reply: GatewayReply) -> None:
             "the gateway told of this money before, with another amount",
             code="receipt.amount_differs", before_fen=known.amount_fen, now_fen=reply.amount_fen,
         )  # fmt: skip
-
-
-def return_no(receipt: Receipt) -> str:
-    """Return the number under which a gateway sends suspended money back."""
-    return f"S{receipt.id}"
-
-
-def receipt_of(number: str) -> int | None:
-    """Return the receipt a return number is of; None: it is none of ours."""
-    found = _RETURN_NO.fullmatch(number)
-    return int(found[1]) if found else None
 
 
 def send_back(receipt_id: int, gateways: dict[str, Gateway], *, now: datetime) -> bool:
@@ -224,11 +206,7 @@ def _book_sent(session: Session, receipt_id: int, reply: RefundReply, *, now: da
 def _book_refused(
     session: Session, receipt_id: int, reply: RefundReply, *, now: datetime
 ) -> None:  # fmt: skip
-    """Enter that the gateway will never send it back, once: staff send it from our bank.
-
-    Raises:
-        Conflict: it had said that it sent it: a person must look.
-    """
+    """Enter that the gateway will never send it back, or that it came back: our bank sends it."""
     payment, receipt = lock_receipt(session, receipt_id)
     if receipt.state is ReceiptState.SUSPENDED:
         transfers.open_transfer(
@@ -236,7 +214,10 @@ def _book_refused(
             gateway_said=reply.reason, now=now,
         )  # fmt: skip
     elif receipt.to_send_fen:
-        transfers.check_sent_here(session, return_no(receipt))
+        came_back.book(
+            session, payment, return_no(receipt), receipt.source, receipt.to_send_fen, reply,
+            now=now,
+        )  # fmt: skip
 
 
 def _book_unheard(
@@ -260,10 +241,11 @@ def book_returned(
     """Enter that the money went back the way it came, by its gateway or an agent, once.
 
     Raises:
-        Conflict: it went back another way already, or may have: a person must look.
+        Conflict: it went back another way already, or may have, or came back: a person must look.
     """
     _, receipt = lock_receipt(session, receipt_id)
     transfers.give_way(session, return_no(receipt), taken_by_bank=receipt.to_send_fen == 0, now=now)
+    came_back.check_not_back(session, return_no(receipt))
     if receipt.state is ReceiptState.RETURNED:
         return
     receipt.asked_at = receipt.asked_at or now

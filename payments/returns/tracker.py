@@ -25,13 +25,15 @@ class Stage(StrEnum):
     NEEDS_ACCOUNT = "needs_account"  # it cannot go the way it came: whose account?
     AT_BANK = "at_bank"  # staff transfer it to an account they were given
     SENT = "sent"
+    CAME_BACK = "came_back"  # after it was sent: it goes another way, under a number of its own
     SHOULD_BE_THERE = "should_be_there"  # sent, and the longest it may take is over
     DECLINED = "declined"
     CHARGED_BACK = "charged_back"  # the payer's own bank had given it back already
 
     @property
     def is_over(self) -> bool:
-        return self in {Stage.SHOULD_BE_THERE, Stage.DECLINED, Stage.CHARGED_BACK}
+        over = {Stage.SHOULD_BE_THERE, Stage.DECLINED, Stage.CHARGED_BACK, Stage.CAME_BACK}
+        return self in over
 
 
 class MoneyBack(NamedTuple):
@@ -52,6 +54,8 @@ class MoneyBack(NamedTuple):
     sent_at: datetime | None
     arrives_by_on: date | None
     declined_at: datetime | None
+    came_back_at: datetime | None = None
+    goes_on_as: str | None = None  # of what came back: the number it is sent under now
 
 
 # Refunds, and money that came for a payment and was on no bill; what staff took back before
@@ -80,8 +84,10 @@ _LIST = HotStatement(f"""
     WITH back AS ({_BACK})
     SELECT b.number, b.payment_id, b.account_id, b.bill_id, a.provider_code, b.amount_fen,
            b.reason_code, b.reason, b.status, b.taken, b.mode, b.asked_at, b.decided_at,
-           b.at_gateway_at, b.sent_at, b.declined_at, t.number IS NOT NULL, t.payee_at
+           b.at_gateway_at, b.sent_at, b.declined_at, t.number IS NOT NULL, t.payee_at,
+           c.received_at, 'S' || c.id
     FROM back b
+    LEFT JOIN receipt c ON c.came_back_of = b.number
     LEFT JOIN utility_account a ON a.id = b.account_id
     LEFT JOIN bank_transfer t ON t.number = b.number AND t.dropped_at IS NULL
     WHERE (:after = '' OR (b.asked_at, b.number)
@@ -115,13 +121,17 @@ def _one(
     provider_code: str | None, amount_fen: int, reason_code: str | None, why: str, status: str,
     taken: bool, mode: str, asked_at: datetime, decided_at: datetime | None,
     at_gateway_at: datetime | None, sent_at: datetime | None, declined_at: datetime | None,
-    by_bank: bool, payee_at: datetime | None, *, today: date,
+    by_bank: bool, payee_at: datetime | None, came_back_at: datetime | None,
+    goes_on_as: str | None, *, today: date,
 ) -> MoneyBack:  # fmt: skip
-    arrives_on = arrives_by(billing_date(sent_at), mode, by_bank=by_bank) if sent_at else None
+    arrives_on = None
+    if sent_at and came_back_at is None:
+        arrives_on = arrives_by(billing_date(sent_at), mode, by_bank=by_bank)
     facts: dict[str, Any] = {
         "taken": taken, "declined": status == "declined", "proposed": status == "proposed",
         "at_gateway": at_gateway_at is not None, "by_bank": by_bank,
         "has_payee": payee_at is not None, "arrives_on": arrives_on,
+        "came_back": came_back_at is not None,
     }  # fmt: skip
     bill = None if account_id is None or bill_id is None else format_ref((account_id, bill_id))
     return MoneyBack(
@@ -129,18 +139,21 @@ def _one(
         amount_fen=amount_fen, reason=RefundReason(reason_code) if reason_code else None, why=why,
         stage=_stage(**facts, today=today), by_bank=by_bank, asked_at=asked_at,
         decided_at=decided_at, at_gateway_at=at_gateway_at, sent_at=sent_at,
-        arrives_by_on=arrives_on, declined_at=declined_at,
+        arrives_by_on=arrives_on, declined_at=declined_at, came_back_at=came_back_at,
+        goes_on_as=goes_on_as,
     )  # fmt: skip
 
 
 def _stage(
     *, taken: bool, declined: bool, proposed: bool, at_gateway: bool, by_bank: bool,
-    has_payee: bool, arrives_on: date | None, today: date,
+    has_payee: bool, arrives_on: date | None, came_back: bool, today: date,
 ) -> Stage:  # fmt: skip
     if taken:
         return Stage.CHARGED_BACK
     if declined:
         return Stage.DECLINED
+    if came_back:
+        return Stage.CAME_BACK
     if arrives_on is not None:
         return Stage.SHOULD_BE_THERE if today > arrives_on else Stage.SENT
     if proposed:

@@ -256,21 +256,6 @@ def give_way(session: Session, number: str, *, taken_by_bank: bool, now: datetim
         session.flush()
 
 
-def check_sent_here(session: Session, number: str) -> None:
-    """See that money which a gateway says it cannot send went back from our bank.
-
-    Raises:
-        Conflict: the gateway had said that it sent it: it came back, and a person must look.
-    """
-    transfer = find_transfer(session, number)
-    if transfer is None or transfer.sent_at is None:
-        raise Conflict(
-            "the gateway says that what it had sent came back to it: its payer has nothing yet,"
-            " send it another way",
-            code="refund.came_back",
-        )
-
-
 def lessen(session: Session, number: str, amount_fen: int, *, now: datetime) -> None:
     """Let a transfer that waits send so much only; of nothing it is dropped."""
     transfer = find_transfer(session, number)

@@ -9,7 +9,8 @@ from sqlmodel import Session
 
 from billing.bills import format_ref
 from core.clock import billing_date
-from payments.models import Payment
+from payments.models import Payment, Receipt
+from payments.returns import came_back
 from payments.returns.models import Refund, RefundReason, RefundStatus, list_refunds
 from payments.returns.transfers import find_transfer
 
@@ -20,6 +21,7 @@ class RefundStep(StrEnum):
     REQUESTED = "requested"
     APPROVED = "approved"
     SENT = "sent"
+    CAME_BACK = "came_back"  # after it was sent: it goes on as money beside the payment
     DECLINED = "declined"
     CHARGED_BACK = "charged_back"  # their bank has given it back already
 
@@ -54,6 +56,7 @@ class RefundView:
     sent_at: datetime | None
     arrives_by_on: date | None
     declined_at: datetime | None
+    came_back_at: datetime | None
 
     @property
     def under_way(self) -> bool:
@@ -62,25 +65,28 @@ class RefundView:
 
 def refund_views(session: Session, payment: Payment) -> tuple[RefundView, ...]:
     """Return a payment's refunds; what staff took back before anybody decided is not shown."""
-    return tuple(
-        _view(session, payment, one)
-        for one in list_refunds(session, payment.id)
+    shown = [
+        one for one in list_refunds(session, payment.id)
         if one.declined_by is None or one.declined_by != one.proposed_by
-    )
+    ]  # fmt: skip
+    back = came_back.found_of(session, [one.refund_no for one in shown])
+    return tuple(_view(session, payment, one, back.get(one.refund_no)) for one in shown)
 
 
-def _view(session: Session, payment: Payment, refund: Refund) -> RefundView:
+def _view(
+    session: Session, payment: Payment, refund: Refund, back: Receipt | None
+) -> RefundView:  # fmt: skip
     transfer = find_transfer(session, refund.refund_no)
     by_bank = transfer is not None and transfer.dropped_at is None
     started_at = refund.proposed_at or refund.requested_at
     assert started_at is not None
     sent_at = refund.succeeded_at
-    sent_on = billing_date(sent_at) if sent_at else None
+    sent_on = billing_date(sent_at) if sent_at and back is None else None
     return RefundView(
         refund_no=refund.refund_no,
         bill_ref=format_ref((refund.account_id, refund.bill_id)),
         amount_fen=refund.to_send_fen or refund.amount_fen,
-        step=_step(refund),
+        step=_step(refund) if back is None else RefundStep.CAME_BACK,
         reason=refund.reason_code,
         by_bank=by_bank,
         requested_at=started_at,
@@ -88,6 +94,7 @@ def _view(session: Session, payment: Payment, refund: Refund) -> RefundView:
         sent_at=sent_at,
         arrives_by_on=arrives_by(sent_on, payment.mode, by_bank=by_bank) if sent_on else None,
         declined_at=refund.declined_at,
+        came_back_at=None if back is None else back.received_at,
     )
 
 

@@ -5,16 +5,20 @@ from sqlmodel import select
 
 from core.db import transaction
 from notifications import money_notices
+from notifications.real_facts import Look, facts_told
 from notifications.still_so import over
 from payments import write_offs
-from payments.gateways.base import GatewayStatus
-from payments.models import PaymentItem
+from payments.gateways.base import GatewayStatus, RefundReply, RefundState
+from payments.models import PaymentItem, list_receipts
+from payments.returns import refunds
 from payments.returns.models import Refund, RefundStatus
+from payments.returns.receipts import return_no
 from providers.base import WriteOffReply
 from tests.conftest import NOW
 from tests.factories import (
     ACCEPTED,
     REFUSED,
+    FarGateway,
     Home,
     a_home,
     a_paid_payment,
@@ -23,6 +27,16 @@ from tests.factories import (
     items_of,
 )
 from tests.notifications.events import URL, events, one_by_one, told
+from tests.payments.returns.returning import (
+    a_confirmed_payment,
+    a_wish,
+    approve,
+    confirm_sent,
+    enter_payee,
+    propose,
+    send,
+    staff,
+)
 from workers import tasks
 from workers.relay import FOLLOWS
 
@@ -124,3 +138,71 @@ class TestOnItsWay:
 
         with transaction() as session:
             assert set(over(session, told()).values()) == {"superseded"}
+
+
+class TestCameBack:
+    """What was sent back and came back to us: the payer is asked for an account, once."""
+
+    @staticmethod
+    def a_refund() -> tuple[int, str]:
+        payment, (one, other) = a_confirmed_payment(8_650), staff()
+        refund = approve(propose(a_wish(payment), one), other)
+        send(payment)
+        back = RefundReply(state=RefundState.REFUSED, reason="closed")
+        refunds.look(refund.refund_no, FarGateway(refund_replies=[back]), NOW)
+        with transaction() as session:
+            (receipt,) = list_receipts(session, payment.id)
+        return receipt.id, return_no(receipt)
+
+    @staticmethod
+    def tell(receipt_id: int) -> None:
+        with transaction() as session:
+            money_notices.tell_came_back(session, receipt_id, public_url=URL, now=NOW)
+
+    def test_it_is_told_once_with_what_we_need(self):
+        receipt_id, _ = self.a_refund()
+        one_by_one()
+
+        self.tell(receipt_id)
+        self.tell(receipt_id)
+
+        (notice,) = told(like="refund.came_back")
+        assert "¥86.50" in notice.title
+        assert "a bank account in your own name" in notice.body
+        assert "notices.came_back" in FOLLOWS["receipt.came_back"]
+
+    def test_once_it_went_another_way_it_is_not_told_any_more(self):
+        receipt_id, number = self.a_refund()
+        one_by_one()
+        self.tell(receipt_id)
+        (notice,) = told(like="refund.came_back")
+        one, other = staff()
+        enter_payee(number, one)
+        confirm_sent(number, other)
+
+        with transaction() as session:
+            assert list(over(session, [notice]).values()) == ["superseded"]
+
+    def test_nor_when_it_went_before_anybody_was_told(self):
+        receipt_id, number = self.a_refund()
+        one_by_one()
+        one, other = staff()
+        enter_payee(number, one)
+        confirm_sent(number, other)
+
+        self.tell(receipt_id)
+
+        assert told(like="refund.came_back") == []
+
+    def test_its_words_can_be_looked_at_with_what_somebody_was_told(self):
+        receipt_id, _ = self.a_refund()
+        one_by_one()
+        self.tell(receipt_id)
+        (notice,) = told(like="refund.came_back")
+        assert notice.id is not None
+
+        with transaction() as session:
+            look = Look(session, "en", NOW.date(), lambda *_: None)
+            shown = facts_told("refund.came_back", notice.id, look)
+
+        assert shown.values == {"amount": "¥86.50"}

@@ -93,12 +93,15 @@ def staff_and_banks_send_back() -> None:
     (one, other), far = staff(), Disputed()
     part = a_confirmed_payment(8_650)
     decline(propose(a_wish(part, 7_000), one), other)
+    numbers = []
     for amount_fen, reply in ((1_000, SENT), (900, RefundReply(state=RefundState.REFUSED))):
         far.refund_replies = [reply]
-        number = propose(a_wish(part, amount_fen), one).refund_no
-        refunds.send(number, {"sandbox": far}, now=NOW)
-    enter_payee(number, one)
-    confirm_sent(number, other)
+        numbers.append(propose(a_wish(part, amount_fen), one).refund_no)
+        refunds.send(numbers[-1], {"sandbox": far}, now=NOW)
+    enter_payee(numbers[1], one)
+    confirm_sent(numbers[1], other)
+    far.refund_replies = [RefundReply(state=RefundState.REFUSED)]
+    refunds.look(numbers[0], far, NOW)  # it came back
     refunds.send(propose(a_wish(part, 800), one).refund_no, {}, now=NOW)
     propose(a_wish(part, 700), one)
     propose(a_wish(part), one)
@@ -130,6 +133,7 @@ SUM = "a payment's amount is the sum of its bills and its fee"
 SUSPENDED = "suspended money is what stands in suspense"
 CLEARED = "credits pass through their clearing accounts and leave nothing there"
 UNTIED = "ALTER TABLE ledger_transfer DROP CONSTRAINT ck_ledger_transfer_its_own_day;"
+CAME_BACK = "money that came back had been sent by its gateway, as much, and goes by it no more"
 STATE = "every payment's state is what its transfers say"
 OUTCOME = "every paid bill's outcome is what its transfers say"
 REFUNDS = "refunds wait in the ledger until they are sent"
@@ -215,6 +219,11 @@ WAYS = [
     (SUM, "UPDATE payment SET fee_fen = 1"),
     (SUSPENDED, "UPDATE receipt SET state = 'returned', returned_at = now()"),
     (SUSPENDED, "UPDATE receipt SET amount_fen = amount_fen + 1"),
+    (CAME_BACK, "UPDATE receipt SET came_back_of = 'R0' WHERE came_back_of IS NOT NULL"),
+    (CAME_BACK, "UPDATE receipt SET source = 'other' WHERE came_back_of IS NOT NULL"),
+    (CAME_BACK, "UPDATE refund SET amount_fen = amount_fen + 1 WHERE status = 'succeeded'"),
+    (CAME_BACK, "UPDATE bank_transfer SET dropped_at = now() WHERE why = 'came_back'"),
+    (CAME_BACK, "UPDATE receipt SET state = 'returned', returned_at = now()"),
     (SUSPENDED, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'suspense_in:%'"),
     (CLEARED, "UPDATE ledger_account SET code = 'credits:water' WHERE code = 'returns'"),
     (STATE, "UPDATE payment SET status = 'expired', paid_at = NULL WHERE status = 'paid'"),

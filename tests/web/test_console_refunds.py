@@ -19,7 +19,7 @@ from payments.gateways.base import (
 from payments.models import Payment, Receipt, get_payment, list_receipts
 from payments.returns import chargebacks, refunds, suspense
 from payments.returns.models import RefundStatus
-from payments.returns.suspense import return_no
+from payments.returns.receipts import return_no
 from tests.factories import a_home, a_paid_payment, a_person, book, items_of, violations
 from tests.payments.returns.returning import (
     Disputed,

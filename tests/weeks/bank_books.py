@@ -158,7 +158,7 @@ class BankBooks:
 
 def _mandate(one: FarMandate | None) -> httpx.Response:
     if one is None:
-        return httpx.Response(404)
+        return httpx.Response(404, json={"code": "debtor.unknown", "message": "no such debtor"})
     facts = {
         "mandate_no": one.mandate_no, "mandate_ref": one.ref, "state": one.state.value,
         "sign_url": f"https://bank.example/{one.ref}",

@@ -61,7 +61,8 @@ def _check_jobs(week: Week) -> set[str]:
     """Every job is done; returns the numbers of returns that wait for staff.
 
     The world makes a person necessary in three cases only. A gateway refuses a refund for good, or
-    never pays out (cash, a bank that collects): it is among the transfers that staff have to send.
+    never pays out (cash, a bank that collects), or what it had sent comes back: it is among the
+    transfers that staff have to send.
     A gateway speaks of an order that nobody here knows: the callback's job is dead, with its
     reason. Both are where staff look.
     """
@@ -71,8 +72,14 @@ def _check_jobs(week: Week) -> set[str]:
         one.refund_no for books in week.books.values() for one in books.refunds.values()
         if one.state is RefundState.REFUSED
     }  # fmt: skip
-    asked = set(_column("SELECT t.number FROM bank_transfer t JOIN payment p ON p.id = payment_id "
-                        "WHERE p.gateway NOT IN ('counter', 'bank_debit')"))  # fmt: skip
+    asked = set(
+        _column("""
+        SELECT coalesce(c.came_back_of, t.number)
+        FROM bank_transfer t JOIN payment p ON p.id = payment_id
+        LEFT JOIN receipt c ON 'S' || c.id = t.number
+        WHERE p.gateway NOT IN ('counter', 'bank_debit')
+        UNION SELECT came_back_of FROM receipt WHERE came_back_of IS NOT NULL""")
+    )
     if asked != refused:
         week.complain(f"staff were to send {sorted(asked)}; refused are {sorted(refused)}")
     unknown_orders = 0
@@ -260,6 +267,7 @@ def _check_payment(week: Week, told: tuple[PaymentView, str, str | None], stuck:
     if not kept and any(item.outcome != "not_paid" for item in shown.items):
         week.complain(f"{order_no} is {shown.public_status}, its bills are not")
     waits = any(number.startswith(f"R{order_no[2:]}-") for number in stuck)
+    waits |= any(one.came_back_of and one.returned_at is None for one in shown.receipts)
     for item in shown.items:
         if item.outcome not in _FINAL_ITEMS and not (item.outcome == "returning" and waits):
             week.complain(f"{order_no}: {item.bill.ref} is left {item.outcome}")
@@ -273,6 +281,10 @@ def _check_payment(week: Week, told: tuple[PaymentView, str, str | None], stuck:
         "WHERE p.order_no = :order_no", order_no=order_no,
     )}  # fmt: skip
     others_fen = sum(one.amount_fen for one in takings if one.ref in known)
+    others_fen += sum(
+        one.amount_fen for one in books.refunds.values()
+        if one.order_no == order_no and one.back_at is not None and one.refund_no in known
+    )  # fmt: skip
     if others_fen != suspended_fen:
         week.complain(f"{order_no}: {others_fen} fen came beside, {suspended_fen} are shown")
 
@@ -290,6 +302,12 @@ def _check_notices(week: Week) -> None:
         WHERE r.status = 'succeeded' AND p.payer_id IS NOT NULL AND NOT EXISTS (
             SELECT FROM notice n WHERE n.event = 'payment.returned'
               AND n.subject_ref = r.refund_no AND n.channel = 'inbox')
+        UNION ALL
+        SELECT 'word that ' || c.came_back_of || ' came back'
+        FROM receipt c JOIN payment p ON p.id = c.payment_id
+        WHERE c.came_back_of IS NOT NULL AND c.state = 'suspended' AND NOT EXISTS (
+            SELECT FROM notice n WHERE n.event = 'refund.came_back'
+              AND n.subject_ref = c.id::text AND n.channel = 'inbox')
         UNION ALL
         SELECT 'delivery of notice ' || n.id FROM notice n
         WHERE n.state = 'created' AND n.due_at IS NOT NULL  -- of those behind another, its turn

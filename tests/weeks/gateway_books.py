@@ -34,6 +34,7 @@ class Manner:
     tries_again: bool = False  # a refused payer may pay after all
     unknown_until_arrival: bool = False  # an order exists once its payer came (a signed page link)
     slow_refunds: bool = False  # PENDING first, then sent or refused
+    brings_back: bool = False  # a refund that was sent may come back days later
     takes_late: bool = False  # money on its way when an order closes comes all the same
     takes_twice: bool = False  # an impatient payer can pay one order twice
     takes_other_amounts: bool = False  # a coupon, a rounding: not what we asked for
@@ -42,14 +43,15 @@ class Manner:
 
 
 MANNERS = (
-    Manner(code="wallet", takes_twice=True, takes_late=True, debits=True),
-    Manner(code="card", tries_again=True, slow_refunds=True),
-    Manner(code="page", unknown_until_arrival=True, takes_late=True),
+    Manner(code="wallet", takes_twice=True, takes_late=True, debits=True, brings_back=True),
+    Manner(code="card", tries_again=True, slow_refunds=True, brings_back=True),
+    Manner(code="page", unknown_until_arrival=True, takes_late=True, brings_back=True),
     Manner(
         code="coupon",
         takes_other_amounts=True,
         slow_refunds=True,
         takes_late=True,
+        brings_back=True,
     ),
 )
 
@@ -91,6 +93,8 @@ class FarRefund:
     ref: str
     state: RefundState
     decided_at: datetime
+    back_due_at: datetime | None = None  # it will come back: the payer's account is closed
+    back_at: datetime | None = None  # it has
 
 
 @dataclass
@@ -210,10 +214,20 @@ class GatewayBooks:
             state = RefundState.REFUSED  # the payer's bank has it already
         elif self.manner.slow_refunds and self.dice.random() < 0.7:
             state, at = RefundState.PENDING, at + timedelta(minutes=self.dice.randint(1, 2_500))
-        return FarRefund(
+        made = FarRefund(
             asked.refund_no, asked.paid.order_no, named[0].ref, asked.amount_fen,
             self._number("r"), state, at,
         )  # fmt: skip
+        if state is not RefundState.REFUSED and self.manner.brings_back:
+            self._bring_back_later(made)
+        return made
+
+    def _bring_back_later(self, refund: FarRefund) -> None:
+        """Now and then, let a refund come back after it is sent; we may not have heard of that."""
+        if self.dice.random() < 0.5:
+            longest = self.dice.choice((1, 60, 4_000))
+            after = timedelta(minutes=self.dice.randint(1, longest))
+            refund.back_due_at = refund.decided_at + after
 
     def refund_told(self, refund: FarRefund) -> RefundReply:
         sent = refund.state is RefundState.SENT
@@ -222,6 +236,7 @@ class GatewayBooks:
             state=refund.state, refund_ref=refund.ref,
             refunded_at=refund.decided_at if sent else None,
             reason="the payer's account is closed" if refused else None,
+            came_back_at=refund.back_at,
         )  # fmt: skip
 
     # --- what payers do, and time
@@ -302,6 +317,12 @@ class GatewayBooks:
                 refund.decided_at = self.now()
                 self.tell(CallbackKind.REFUND, refund.refund_no)
                 told.append(f"{refund.refund_no}: {refund.state}")
+        for refund in self.refunds.values():
+            due_at = refund.back_due_at
+            if refund.state is RefundState.SENT and due_at is not None and due_at <= self.now():
+                refund.state, refund.back_at = RefundState.REFUSED, self.now()
+                self.tell(CallbackKind.REFUND, refund.refund_no)
+                told.append(f"{refund.refund_no}: came back")
         return told + self.disputes.decide_due()
 
     def next_due(self) -> datetime | None:
@@ -310,6 +331,10 @@ class GatewayBooks:
         waiting += [
             one.decided_at for one in self.refunds.values() if one.state is RefundState.PENDING
         ]
+        waiting += [
+            one.back_due_at for one in self.refunds.values()
+            if one.state is RefundState.SENT and one.back_due_at is not None
+        ]  # fmt: skip
         return min(waiting + self.disputes.waiting(), default=None)
 
     # --- what it tells us
@@ -345,8 +370,12 @@ class GatewayBooks:
         ]
         rows += [
             ("refund", one.refund_no, one.ref, -one.amount_fen, one.decided_at)
-            for one in self.sent()
-        ]
+            for one in self.refunds.values() if one.state is RefundState.SENT or one.back_at
+        ]  # fmt: skip
+        rows += [
+            ("refund", one.refund_no, one.ref, one.amount_fen, one.back_at)
+            for one in self.refunds.values() if one.back_at is not None
+        ]  # fmt: skip
         rows += self.disputes.moved()
         rows.sort(key=lambda row: row[4])
         return [

@@ -33,6 +33,9 @@ _COUNTS = text("""
     UNION ALL SELECT 'debits tried again', count(*) FROM autopay_run WHERE tries > 1
     UNION ALL SELECT 'collected ' || state, count(*) FROM collection_entry GROUP BY 1
     UNION ALL SELECT 'batches ' || state, count(*) FROM collection_batch GROUP BY 1
+    UNION ALL SELECT 'came back', count(*) FROM receipt WHERE came_back_of IS NOT NULL
+    UNION ALL SELECT 'losses regained', count(*)
+              FROM ledger_transfer WHERE entry_key LIKE 'chargeback_regained:%'
     UNION ALL SELECT 'sent by our bank', count(*) FROM bank_transfer WHERE sent_at IS NOT NULL
 """)
 

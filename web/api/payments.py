@@ -136,7 +136,11 @@ class ItemOut(BaseModel):
 
 
 class ReceiptOut(BaseModel):
-    """Money that came for a payment and is on no bill: it goes back by itself."""
+    """Money that came for a payment and is on no bill: it goes back by itself.
+
+    `came_back_of`: it had gone back under that number, a refund's as a rule, and came back to the
+    payment service: staff ask its payer for an account.
+    """
 
     amount_fen: int
     reason: str
@@ -144,6 +148,7 @@ class ReceiptOut(BaseModel):
     returned_at: datetime | None
     by_bank: bool  # by transfer: its payer must name an account
     charged_back: bool  # their own bank has given it back already
+    came_back_of: str | None
 
 
 class PaymentOut(BaseModel):
@@ -352,6 +357,7 @@ def _out(session: Session, payment: Payment) -> PaymentOut:
             ReceiptOut(
                 amount_fen=one.amount_fen, reason=one.reason, received_at=one.received_at,
                 returned_at=one.returned_at, by_bank=one.by_bank, charged_back=one.charged_back,
+                came_back_of=one.came_back_of,
             )
             for one in shown.receipts
         ],

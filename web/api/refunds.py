@@ -56,6 +56,7 @@ class RefundOut(BaseModel):
     sent_at: datetime | None
     arrives_by_on: date | None
     declined_at: datetime | None
+    came_back_at: datetime | None  # it was sent and came back: it goes on among `receipts`
 
 
 def refund_out(one: RefundView) -> RefundOut:
@@ -64,7 +65,7 @@ def refund_out(one: RefundView) -> RefundOut:
         refund_no=one.refund_no, bill_id=one.bill_ref, amount_fen=one.amount_fen, step=one.step,
         reason=one.reason, by_bank=one.by_bank, requested_at=one.requested_at,
         approved_at=one.approved_at, sent_at=one.sent_at, arrives_by_on=one.arrives_by_on,
-        declined_at=one.declined_at,
+        declined_at=one.declined_at, came_back_at=one.came_back_at,
     )  # fmt: skip
 
 

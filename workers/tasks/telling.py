@@ -152,6 +152,16 @@ def all_confirmed(write_off_nos: Sequence[str], _over: Over) -> Ends:
     return dict.fromkeys(write_off_nos)
 
 
+@job("notices.came_back")
+def came_back(receipt_id: str) -> None:
+    """Tell the payer that money which was sent back came back to us."""
+    with transaction() as session:
+        money_notices.tell_came_back(
+            session, int(receipt_id), public_url=settings().public_url, now=utc_now(),
+            secret=settings().secret_key.get_secret_value(),
+        )  # fmt: skip
+
+
 @job("notices.on_its_way")
 def on_its_way(refund_no: str) -> None:
     """Tell the payer that money is on its way back."""

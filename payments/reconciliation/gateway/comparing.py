@@ -72,8 +72,9 @@ _REGAINED = _MOVED.format(
 )
 
 # What the gateway says it took or sent back that day beside payments of bills: refunds, money that
-# is suspended (sent back under ``suspense.return_no``), and what payers' banks took back and gave
-# again. An order may be taken twice, and disputed in parts.
+# is suspended (sent back under ``receipts.return_no``), and what payers' banks took back and gave
+# again. An order may be taken twice, and disputed in parts. What was sent back and came back to the
+# gateway is a second row of that refund, with the other sign.
 _OTHER = f"""
     SELECT 'refund' AS kind, r.refund_no AS reference, r.charged_back_fen - r.amount_fen AS fen,
            -({_REFUNDED}) AS ledger_fen, r.succeeded_at AS happened_at
@@ -82,7 +83,8 @@ _OTHER = f"""
       AND NOT EXISTS (SELECT FROM bank_transfer t
                       WHERE t.number = r.refund_no AND t.sent_at IS NOT NULL)
     UNION ALL
-    SELECT 'payment', p.order_no, m.amount_fen, ({_SUSPENDED}), m.received_at
+    SELECT CASE WHEN m.came_back_of IS NULL THEN 'payment' ELSE 'refund' END,
+           coalesce(m.came_back_of, p.order_no), m.amount_fen, ({_SUSPENDED}), m.received_at
     FROM receipt m JOIN payment p ON p.id = m.payment_id
     WHERE m.source = :source AND m.received_at >= :started AND m.received_at < :ended
     UNION ALL

@@ -151,6 +151,21 @@ BY_THEIR_NUMBER = f"""
     WHERE {_NOT_BARRED.format(source="f.source", parts="f.parts")}
 """  # noqa: S608  our own texts
 
+# Theirs alone: a refund that went and came back before we heard that it was sent; of ours, nothing
+# has moved.
+CANCELS = f"""
+    {_INSERT}
+    SELECT * FROM (
+        SELECT source, source AS their_source, row_kind,
+               {_PARTS.format(kind="row_kind", ours="CAST('{}' AS text[])", theirs="keys")}
+               AS parts, 'cancels', CAST('{{}}' AS text[]), keys, CAST(0 AS bigint),
+               CAST(0 AS bigint), CAST(NULL AS bigint)
+        FROM (SELECT source, row_kind, reference, their_ref, array_agg(key ORDER BY key) AS keys
+              FROM {OPEN_THEIRS} x WHERE row_kind = 'refund' AND their_ref <> ''
+              GROUP BY 1, 2, 3, 4 HAVING sum(fen) = 0) t) f
+    WHERE {_NOT_BARRED.format(source="f.source", parts="f.parts")}
+"""  # noqa: S608  our own texts
+
 # What stands before and behind the stars is all that a masked name tells.
 _FITS = """
     starts_with({known}, split_part({{payer}}, '*', 1))
@@ -266,6 +281,9 @@ _OURS_TO_COME = f"""EXISTS (
                  UNION ALL
                  SELECT succeeded_at FROM refund
                  WHERE l.row_kind = 'refund' AND refund_no = l.reference
+                 UNION ALL
+                 SELECT received_at FROM receipt
+                 WHERE l.row_kind = 'refund' AND came_back_of = l.reference
                  UNION ALL
                  SELECT unnest(ARRAY[c.opened_at, c.decided_at])
                  FROM payment q JOIN chargeback c ON c.payment_id = q.id

@@ -22,8 +22,8 @@ MOST_PARTS = 50  # in which one sum may come
 # so many steps at most. What lies further away changes nothing of a day.
 _STEPS = 8
 _STEPS_WAYS = (
-    left_ways.BY_PERSON, left_ways.BY_DAY, left_ways.BY_THEIR_NUMBER, left_ways.BY_AMOUNT,
-    left_ways.BY_PARTS,
+    left_ways.BY_PERSON, left_ways.BY_DAY, left_ways.BY_THEIR_NUMBER, left_ways.CANCELS,
+    left_ways.BY_AMOUNT, left_ways.BY_PARTS,
 )  # fmt: skip
 _TABLES = "left_ours, left_theirs, left_found, left_taken, left_route, left_verdict"
 

@@ -169,7 +169,7 @@ def _match(
 
 # Of what has to be looked at. An order may be taken twice, and one taking be told in parts: both
 # sides sum up, and ``refs`` tells that from one taking that is listed twice. A dispute that was won
-# is one number in two rows, there and back.
+# is one number in two rows, there and back; so is a refund that came back.
 _MATCH = text(f"""
     CREATE TEMPORARY TABLE matching ON COMMIT DROP AS
     WITH theirs AS (
@@ -190,6 +190,7 @@ _MATCH = text(f"""
            coalesce(t.happened_at, o.happened_at) AS happened_at,
            CASE WHEN o.fen IS NULL THEN 'theirs'
                 WHEN t.fen IS NULL THEN 'ours'
+                WHEN kind = 'refund' AND t.fen = 0 AND o.fen <> 0 THEN 'amount_differs'
                 WHEN t.times > t.refs OR t.times > o.times AND t.fen <> o.fen THEN 'duplicate'
                 WHEN o.fen <> t.fen THEN 'amount_differs'
                 WHEN o.fen <> o.ledger_fen THEN 'ledger_differs'

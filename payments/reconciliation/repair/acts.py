@@ -10,7 +10,7 @@ from core import outbox
 from core.db import HotStatement
 from core.errors import Conflict, Invalid, NotFound
 from payments.gateways.base import GatewayReply, GatewayStatus
-from payments.models import PaymentItem, find_payment_by_order, list_items, lock_payment
+from payments.models import PaymentItem, Receipt, find_payment_by_order, list_items, lock_payment
 from payments.reconciliation.bank import acts as bank_acts
 from payments.reconciliation.bank.statements import lock_bank
 from payments.reconciliation.gateway.leftovers import lock_leftovers, match_leftovers
@@ -19,6 +19,7 @@ from payments.reconciliation.repair import joining, reversing
 from payments.reconciliation.repair.models import Act, BreakAct
 from payments.returns import staff_refunds, suspense
 from payments.returns.models import Refund, RefundReason, RefundStatus
+from payments.returns.receipts import receipt_of
 from payments.states import PENDING, Outcome, PaymentStatus
 
 _OF_THE_BANK = frozenset({
@@ -122,8 +123,9 @@ def payment_id_of(session: Session, found: ReconciliationBreak) -> int:
     """
     if found.row_kind == "refund":
         refund = session.get(Refund, found.reference)
-        if refund is not None:
-            return refund.payment_id
+        receipt = session.get(Receipt, receipt_of(found.reference) or 0)
+        if refund is not None or receipt is not None:
+            return (refund or receipt).payment_id  # type: ignore[union-attr]
     payment = find_payment_by_order(session, found.reference)
     if payment is None:
         raise NotFound("this order is none of ours: find out who paid", code="break.not_ours")

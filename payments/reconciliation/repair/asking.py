@@ -1,4 +1,4 @@
-"""Asking a gateway once more about an order that a difference is about: a person wants to know."""
+"""Asking a gateway once more about what a difference is about: a person wants to know."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,19 +10,22 @@ from core.errors import NotFound
 from core.money import format_yuan
 from payments.gateways import gateway_named
 from payments.gateways.base import Gateway, GatewayReply, GatewayStatus
-from payments.models import Payment, find_payment_by_order
+from payments.models import find_payment_by_order
 from payments.pauses import pause_seconds
 from payments.reconciliation.models import ReconciliationBreak
 from payments.reconciliation.repair.models import BreakAct
+from payments.returns import came_back, refunds, suspense
+from payments.returns.models import Refund
+from payments.returns.receipts import receipt_of
 from payments.settlement import book_reply
 from payments.states import PENDING
 
 
 def ask(act_id: int, gateways: Mapping[str, Gateway], *, now: datetime) -> bool:
-    """Ask what became of an order, keep the answer with the act, and book money we did not know of.
+    """Ask what became of an order, or of money sent back; book the answer and keep it with the act.
 
-    What came too late, twice or in another amount goes back by itself, as always. No transaction
-    is open while we wait.
+    What came too late, twice or in another amount goes back by itself, as always; what came back
+    after it had been sent is sent again. No transaction is open while we wait.
 
     Returns:
         Whether the gateway has answered; otherwise ask again later.
@@ -32,17 +35,53 @@ def ask(act_id: int, gateways: Mapping[str, Gateway], *, now: datetime) -> bool:
         UpstreamUnavailable: the gateway could not be reached; try again later.
     """
     with transaction() as session:
-        act, payment = _subject(session, act_id)
+        act, found = _subject(session, act_id)
     if act.answered_at is not None:
         return True
-    reply = gateway_named(dict(gateways), payment.gateway).query(payment.asked())
-    if reply.status is GatewayStatus.UNKNOWN:
+    if found.row_kind == "refund":
+        gateway = gateway_named(dict(gateways), found.source)
+        answer = _look_at_refund(found.reference, gateway, now)
+    else:
+        answer = _look_at_order(found.reference, gateways, now)
+    if answer is None:
         return False
     with transaction() as session:
-        if reply.status is GatewayStatus.PAID or payment.status in PENDING:
-            book_reply(session, payment.id, reply, now=now)
-        keep_answer(session, act_id, _words(reply), now=now)
+        keep_answer(session, act_id, answer, now=now)
     return True
+
+
+def _look_at_order(order_no: str, gateways: Mapping[str, Gateway], now: datetime) -> str | None:
+    """Ask about an order and book the answer; returns it in words once there is one."""
+    with transaction() as session:
+        payment = find_payment_by_order(session, order_no)
+    if payment is None:
+        raise NotFound("this order is none of ours", code="break.not_ours")
+    reply = gateway_named(dict(gateways), payment.gateway).query(payment.asked())
+    if reply.status is GatewayStatus.UNKNOWN:
+        return None
+    if reply.status is GatewayStatus.PAID or payment.status in PENDING:
+        with transaction() as session:
+            book_reply(session, payment.id, reply, now=now)
+    return _words(reply)
+
+
+def _look_at_refund(number: str, gateway: Gateway, now: datetime) -> str | None:
+    """Ask about a refund, or suspended money that went back, as above."""
+    if not refunds.look(number, gateway, now):
+        return None
+    with transaction() as session:
+        back = came_back.find(session, number)
+        receipt_id = receipt_of(number)
+        row = (
+            refunds.get_refund(session, number) if receipt_id is None
+            else suspense.get_receipt(session, receipt_id)
+        )  # fmt: skip
+    if back is not None:
+        return f"came_back {format_yuan(back.amount_fen)}"
+    if row.asked_at is None:
+        return "never_asked"
+    sent_at = row.succeeded_at if isinstance(row, Refund) else row.returned_at
+    return "refused" if sent_at is None else f"sent {format_yuan(row.to_send_fen)}"
 
 
 def keep_answer(session: Session, act_id: int, answer: str, *, now: datetime) -> None:
@@ -56,15 +95,11 @@ _ANSWERED = HotStatement("""
 """)
 
 
-def _subject(session: Session, act_id: int) -> tuple[BreakAct, Payment]:
+def _subject(session: Session, act_id: int) -> tuple[BreakAct, ReconciliationBreak]:
     act = session.get(BreakAct, act_id)
     if act is None:
         raise NotFound("there is no such act")
-    found = session.get_one(ReconciliationBreak, act.break_id)
-    payment = find_payment_by_order(session, found.reference)
-    if payment is None:
-        raise NotFound("this order is none of ours", code="break.not_ours")
-    return act, payment
+    return act, session.get_one(ReconciliationBreak, act.break_id)
 
 
 def _words(reply: GatewayReply) -> str:

@@ -28,7 +28,7 @@ HELPS: Mapping[Act, frozenset[BreakKind]] = {
     Act.WRITE_OFF_DIFFERENCE: frozenset({_K.AMOUNT_DIFFERS}),
     Act.QUERY_AGAIN: frozenset({
         _K.MISSING_HERE, _K.MISSING_AT_GATEWAY, _K.AMOUNT_DIFFERS, _K.DUPLICATE, _K.LATE,
-        _K.OTHER_ROUTE,
+        _K.OTHER_ROUTE, _K.REFUND_UNMATCHED,
     }),
     Act.RESEND_WRITE_OFF: frozenset({_K.PAID_NOT_WRITTEN_OFF}),
     Act.REVERSE_WRITE_OFF: frozenset({_K.WRITTEN_OFF_UNPAID}),
@@ -41,10 +41,11 @@ _LEGS: Mapping[Act, frozenset[Leg]] = {
     Act.REMATCH: _GATEWAY, Act.QUERY_AGAIN: _GATEWAY, Act.REFUND: _GATEWAY, Act.SUSPEND: _BANK,
     Act.WRITE_OFF_DIFFERENCE: _GATEWAY | _BANK, Act.RETURN_MONEY: _GATEWAY | _BANK,
 }  # fmt: skip
-_OF_PAYMENTS = frozenset({Act.QUERY_AGAIN, Act.REFUND, Act.RETURN_MONEY})  # no refund's rows
+_OF_PAYMENTS = frozenset({Act.QUERY_AGAIN, Act.REFUND, Act.RETURN_MONEY})
+_OF_REFUNDS = frozenset({Act.QUERY_AGAIN})  # it may have come back, and nobody told us
 _OF_SUMS = frozenset({DueKind.NET, DueKind.PAYOUT})  # what a bank's difference is written off of
 # Wherever it stands in ``HELPS``, for these it is better to ask first, or to wait.
-_ASK_FIRST = frozenset({_K.MISSING_HERE, _K.MISSING_AT_GATEWAY})
+_ASK_FIRST = frozenset({_K.MISSING_HERE, _K.MISSING_AT_GATEWAY, _K.REFUND_UNMATCHED})
 
 
 class Shown(NamedTuple):
@@ -95,7 +96,8 @@ def acts_for(found: ReconciliationBreak, limits: Limits, *, is_ours: bool = True
 def _why_no_help(found: ReconciliationBreak, act: Act, limits: Limits) -> CityBillError | None:
     fits = act in HELPS and found.kind in HELPS[act] and found.leg in _LEGS.get(act, {*Leg})
     if found.leg is Leg.GATEWAY and act in _OF_PAYMENTS:
-        fits = fits and found.row_kind == "payment"
+        asked = act in _OF_REFUNDS and found.row_kind == "refund"
+        fits = fits and (found.row_kind == "payment" or asked)
     if found.leg is Leg.BANK and act is Act.WRITE_OFF_DIFFERENCE:
         fits = fits and found.row_kind in _OF_SUMS
     if act is Act.REMATCH:

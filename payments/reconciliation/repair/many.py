@@ -65,6 +65,12 @@ _ACCEPT_MANY = text(f"""
 _ORDERS = """
     SELECT s.id, NULL::text AS subject FROM same s JOIN payment p ON p.order_no = s.reference
     WHERE s.leg = 'gateway' AND s.row_kind = 'payment'
+    UNION ALL
+    SELECT s.id, NULL FROM same s JOIN refund r ON r.refund_no = s.reference
+    WHERE s.leg = 'gateway' AND s.row_kind = 'refund'
+    UNION ALL
+    SELECT s.id, NULL FROM same s JOIN receipt m ON 'S' || m.id = s.reference
+    WHERE s.leg = 'gateway' AND s.row_kind = 'refund'
 """
 _WRITE_OFFS = """
     SELECT s.id, s.reference AS subject

@@ -7,6 +7,8 @@ Each yields rows of: what, at or on (a day), fen, reference, note.
 PAYMENT = """
     SELECT id FROM payment WHERE order_no = :reference
     UNION SELECT payment_id FROM refund WHERE refund_no = :reference
+    UNION SELECT payment_id FROM receipt
+          WHERE id = CASE WHEN :reference ~ '^S[0-9]{1,18}$' THEN substr(:reference, 2)::bigint END
     UNION SELECT payment_id FROM payment_item WHERE write_off_no = :reference
     UNION SELECT p.id FROM break_act a JOIN payment p ON p.order_no = a.target
           WHERE a.break_id = :break_id AND a.undone_at IS NULL
@@ -43,8 +45,14 @@ OF_PAYMENT = """
     SELECT outcome, outcome_at, NULL, amount_fen, write_off_no, reason FROM payment_item
     WHERE payment_id = :payment_id AND outcome IN ('written_off', 'returning', 'returned')
     UNION ALL
-    SELECT 'suspended', received_at, NULL, amount_fen, source_ref, NULL FROM receipt
-    WHERE payment_id = :payment_id
+    SELECT CASE WHEN came_back_of IS NULL THEN 'suspended' ELSE 'came_back' END, received_at,
+           NULL, amount_fen, source_ref, NULL
+    FROM receipt WHERE payment_id = :payment_id
+    UNION ALL
+    SELECT 'sent_back', returned_at, NULL, amount_fen - charged_back_fen,
+           coalesce(return_ref, 'S' || id), NULL
+    FROM receipt WHERE payment_id = :payment_id AND returned_at IS NOT NULL
+      AND charged_back_fen < amount_fen AND came_back_of IS NOT NULL
     UNION ALL
     SELECT 'refunded', succeeded_at, NULL, amount_fen, refund_no, NULL FROM refund
     WHERE payment_id = :payment_id AND succeeded_at IS NOT NULL

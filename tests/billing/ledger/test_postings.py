@@ -76,6 +76,7 @@ EXAMPLES = (
         "chargeback borne",
         postings.chargeback_borne(PAPER, PAYMENT, fee_fen=50, tax_fen=3, loss_fen=1_000),
     ),
+    ("loss regained", postings.loss_regained(PAPER, PAYMENT, "S31", 1_000)),
     ("difference written off", postings.difference_written_off(8, PAYMENT, "sandbox", 2)),
     ("difference written off", postings.difference_written_off(9, PAYMENT, "sandbox", -2)),
     (

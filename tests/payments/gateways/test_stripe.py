@@ -542,7 +542,7 @@ class TestReport:
         [
             ("charge", "payment", "CB1"), ("refund", "refund", "R1"),
             ("dispute", "chargeback", "CB1"), ("dispute_reversal", "chargeback", "CB1"),
-            ("refund_failure", "other", "CB1"), ("fee", "fee", "CB1"), ("new word", "other", "CB1"),
+            ("refund_failure", "refund", "R1"), ("fee", "fee", "CB1"), ("new word", "other", "CB1"),
         ],
     )  # fmt: skip
     def test_what_each_row_is(self, far, category, kind, reference):

@@ -32,6 +32,7 @@ from payments.reconciliation.gateway.matching import (
 )
 from payments.reconciliation.models import BreakKind, ReconciliationBreak
 from payments.returns import refunds, suspense
+from payments.returns.receipts import return_no
 from tests.conftest import as_owner
 from tests.factories import (
     NOW,
@@ -363,7 +364,7 @@ def sent_back(payment: Payment) -> list[str]:
             suspense.book_returned(
                 session, receipt.id, f"rf-S{receipt.id}", NOW + timedelta(hours=1), now=NOW
             )
-        return [suspense.return_no(receipt) for receipt in kept]
+        return [return_no(receipt) for receipt in kept]
 
 
 @pytest.mark.usefixtures("city")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from core.db import transaction
-from core.errors import Conflict, NotFound, UpstreamUnavailable
+from core.errors import NotFound, UpstreamUnavailable
 from payments import write_offs
 from payments.gateways.base import RefundOrder, RefundReply, RefundState
 from payments.models import Payment
@@ -130,19 +130,6 @@ class TestSend:
         assert {item.outcome for item in items_of(payment)} == {Outcome.RETURNING}
         assert balances()["returns"] == -8_650
         assert topics(like="transfer.%") == ["transfer.opened"]
-        assert violations() == []
-
-    def test_what_comes_back_to_the_gateway_after_it_was_sent_needs_a_person(self):
-        """A card may be closed days later, and its payer has nothing."""
-        _, number = a_refund(8_650)
-        far = FarGateway(refund_replies=[SENT, RefundReply(state=RefundState.REFUSED)])
-        refunds.send(number, {"sandbox": far}, now=NOW)
-
-        with pytest.raises(Conflict) as refused:
-            refunds.look(number, far, NOW)
-
-        assert refused.value.code == "refund.came_back"
-        assert the_refund(number).status is RefundStatus.SUCCEEDED
         assert violations() == []
 
     def test_a_number_nobody_made_is_not_found(self):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from core.db import transaction
-from core.errors import AmountMismatch, Conflict, NotFound
+from core.errors import AmountMismatch, NotFound
 from payments.gateways.base import GatewayStatus, RefundReply, RefundState
 from payments.models import Payment, Receipt, ReceiptState
 from payments.returns import refunds, suspense, transfers
@@ -227,17 +227,6 @@ class TestSendingBack:
         assert receipts()[0].state is ReceiptState.RETURNED
         with pytest.raises(NotFound):
             refunds.look("S7", far, NOW)
-
-    def test_what_comes_back_to_the_gateway_after_it_was_sent_needs_a_person(self):
-        _, number = self.a_receipt()
-        far = FarGateway(refund_replies=[SENT, RefundReply(state=RefundState.REFUSED)])
-        suspense.send_back(number, {"sandbox": far}, now=NOW)
-
-        with pytest.raises(Conflict) as refused:
-            refunds.look(f"S{number}", far, NOW)
-
-        assert refused.value.code == "refund.came_back"
-        assert violations() == []
 
     def test_a_number_nobody_made_is_not_found(self):
         with pytest.raises(NotFound):

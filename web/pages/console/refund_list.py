@@ -1,6 +1,7 @@
 """The staff console: refunds of all time, by how far they have come and when they began."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -59,24 +60,25 @@ def show_refunds(
     locale, paid_with = locale_of(request), gateway_of(request)
     found = find_refunds(db, asked.wanted, after=after, limit=PAGE + 1)
     shown = found[:PAGE]
-    names = names_of(db, [refund.proposed_by for refund, _ in shown])
+    names = names_of(db, [one.refund.proposed_by for one in shown])
     return page(
         request,
         "console/refund_list.html",
         rows=[
             {
-                "refund": refund,
-                "order_no": payment.order_no,
-                "gateway_name": paid_with(payment.gateway),
-                "proposer": names.get(refund.proposed_by or 0),
+                "refund": one.refund,
+                "order_no": one.payment.order_no,
+                "gateway_name": paid_with(one.payment.gateway),
+                "proposer": names.get(one.refund.proposed_by or 0),
+                "came_back_at": one.came_back_at,
             }
-            for refund, payment in shown
+            for one in shown
         ],
         statuses=[(one.value, _status(locale, one)) for one in RefundStatus],
         asked=asked,
         filtered=any(asked.typed.values()),
         paged=after is not None,
-        next_no=shown[-1][0].refund_no if len(found) > PAGE else None,
+        next_no=shown[-1].refund.refund_no if len(found) > PAGE else None,
     )
 
 
@@ -98,12 +100,13 @@ def export_refunds(
     locale, paid_with = locale_of(request), gateway_of(request)
     audit.note_export(db, caller.id, "refunds", kind, asked.query(), now=utc_now())
 
-    def row(refund: Refund, payment: Payment) -> list[Cell]:
+    def row(refund: Refund, payment: Payment, came_back_at: datetime | None) -> list[Cell]:
         return [
             refund.refund_no, payment.order_no, paid_with(payment.gateway),
             refund.gateway_ref, Yuan(refund.amount_fen), Yuan(refund.to_send_fen),
             _status(locale, refund.status), _reason(locale, refund), refund.proposed_at,
             refund.approved_at, refund.requested_at, refund.succeeded_at, refund.declined_at,
+            came_back_at,
         ]  # fmt: skip
 
     def read(session: Session) -> Iterator[list[Cell]]:
@@ -115,6 +118,6 @@ def export_refunds(
         look.say(locale, "Their reference"), look.say(locale, "Amount"),
         look.say(locale, "To send"), look.say(locale, "State"), look.say(locale, "Reason"),
         look.say(locale, "Proposed"), look.say(locale, "Approved"), look.say(locale, "Requested"),
-        look.say(locale, "Sent"), look.say(locale, "Declined"),
+        look.say(locale, "Sent"), look.say(locale, "Declined"), look.say(locale, "Came back to us"),
     ]  # fmt: skip
     return export(kind, name="refunds", head=head, rows=read_rows(read))

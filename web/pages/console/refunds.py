@@ -19,12 +19,13 @@ from identity.audit import Deed, Subject
 from identity.people import get_person
 from payments.models import Payment, Receipt, get_payment, list_items
 from payments.reconciliation.bank import acts as bank_acts
-from payments.returns import staff_refunds, transfers
+from payments.returns import gone_gateways, staff_refunds, transfers
 from payments.returns.desk import case_of, cases_of, desk, find_payments
 from payments.returns.models import BankTransfer, Refund, RefundReason, is_disputed
+from payments.returns.receipts import receipt_of
 from payments.returns.refunds import get_refund
 from payments.returns.staff_refunds import Wish
-from payments.returns.suspense import get_receipt, receipt_of
+from payments.returns.suspense import get_receipt
 from payments.states import Outcome
 from payments.views import view as payment_view
 from web.access import Caller, Db, Service
@@ -180,6 +181,19 @@ def decline(
     return _do(request, db, number, caller, act)
 
 
+@router.post("/{number}/by-bank")
+def send_by_bank(
+    request: Request, number: Number, db: Db, caller: Service, csrf: Csrf, reason: Words
+) -> Response:
+    """Have our bank send what a gateway that is not installed any more was asked for."""
+    check_form(request, csrf)
+    act = partial(
+        gone_gateways.send_by_bank, gateways=request.app.state.gateways, reason=reason,
+        by=caller.id, now=utc_now(),
+    )  # fmt: skip
+    return _do(request, db, number, caller, act)
+
+
 @router.post("/{number}/payee")
 def enter_payee(
     request: Request,
@@ -267,6 +281,7 @@ def _refund_page(
         case=case_of(session, row, payment, request.app.state.gateways, now=utc_now()),
         transfer=transfer,
         waits=transfers.is_waiting(transfer),
+        stuck=gone_gateways.is_stuck(session, row, payment, request.app.state.gateways),
         account=account,
         names=_names(session, refund, transfer),
         may=_may(payment, refund, transfer, caller),
