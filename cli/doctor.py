@@ -87,7 +87,8 @@ def _redis() -> Finding:
 
 def _endpoints() -> list[Finding]:
     chosen = settings()
-    urls = {"sandbox gateway": chosen.sandbox_url}
+    gateways = load_gateways(chosen)
+    urls = {"sandbox gateway": chosen.sandbox_url} if "sandbox" in gateways else {}
     urls |= {f"utility {code}": api.base_url for code, api in chosen.utilities.items()}
     urls |= {"mail server": f"smtp://{chosen.smtp_host}:{chosen.smtp_port}"}
     found = [_reach(name, url) for name, url in sorted(urls.items())]
@@ -97,7 +98,7 @@ def _endpoints() -> list[Finding]:
         found.append(
             (Health.WRONG, "utilities", f"no live API configured for {', '.join(missing)}")
         )
-    found.append((Health.WELL, "gateways", ", ".join(load_gateways(chosen)) or "none"))
+    found.append((Health.WELL, "gateways", ", ".join(gateways) or "none"))
     return found
 
 

@@ -114,7 +114,11 @@ class ComplaintDays(BaseModel, frozen=True, extra="forbid"):
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="CITYBILL_", env_nested_delimiter="__", env_file=".env", extra="ignore"
+        env_prefix="CITYBILL_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        hide_input_in_errors=True,  # it holds secrets
     )
 
     environment: Environment = Environment.DEMO
@@ -309,10 +313,7 @@ class Settings(BaseSettings):
     def _production_has_its_own_secrets(self) -> Self:
         if self.environment is not Environment.PRODUCTION:
             return self
-        secrets = {
-            "CITYBILL_SECRET_KEY": self.secret_key,
-            "CITYBILL_SANDBOX_SECRET": self.sandbox_secret,
-        } | {
+        secrets = {"CITYBILL_SECRET_KEY": self.secret_key} | {
             f"CITYBILL_UTILITIES__{code}__SECRET": api.secret
             for code, api in self.utilities.items()
         }

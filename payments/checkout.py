@@ -85,7 +85,7 @@ def create_payment(
         Conflict: the key served another request; a bill is held (until when), or not as shown.
     """
     check_choice(wanted)
-    digest = request_digest(wanted, sum_fen, gateway, return_url)
+    digest = request_digest(wanted, sum_fen, gateway, return_url, shown_total_fen)
     begun = _begin(session, payer_id, wanted, idempotency_key, digest, now=now)
     if isinstance(begun, int):
         return Made(session.get_one(Payment, begun), new=False)

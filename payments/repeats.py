@@ -46,11 +46,15 @@ def served(rows: Sequence[tuple[str, int]], digest: str) -> int | None:
 
 
 def request_digest(
-    wanted: Sequence[Wanted], sum_fen: int | None, gateway: str, return_url: str
+    wanted: Sequence[Wanted],
+    sum_fen: int | None,
+    gateway: str,
+    return_url: str,
+    shown_total_fen: int | None,
 ) -> str:
-    """Return what tells one request from another."""
+    """Return what tells one request from another: nobody is given a total they were not shown."""
     bills = sorted(
         [*want.ref, want.shown_fen, want.option_code, want.amount_fen] for want in wanted
     )
-    request = json.dumps([gateway, return_url, sum_fen, bills])
+    request = json.dumps([gateway, return_url, sum_fen, bills, shown_total_fen])
     return hashlib.sha256(request.encode()).hexdigest()

@@ -18,7 +18,7 @@ from core.clock import billing_date
 from core.db import Asked, HotStatement, acting, looking, together
 from core.errors import IllegalTransition, NotFound, UpstreamUnavailable
 from core.keys import month_of
-from payments.models import Payment, PaymentItem, get_payment
+from payments.models import PaymentItem, get_payment
 from payments.pauses import pause_seconds
 from payments.returns.refunds import request_refund
 from payments.settlement import ask_locks
@@ -43,7 +43,7 @@ _HEARD = {  # where the same answer again finds an item
 
 _ORDERS = HotStatement("""
     SELECT i.write_off_no, p.id, a.provider_code, a.account_no, b.bill_no, b.id, i.amount_fen,
-           p.paid_at
+           p.paid_at, i.outcome_at
     FROM payment_item i
     JOIN payment p ON p.id = i.payment_id
     JOIN utility_account a ON a.id = i.account_id
@@ -54,10 +54,14 @@ _ORDERS = HotStatement("""
 
 
 class Prepared(NamedTuple):
-    """What to tell a company, of which payment."""
+    """What to tell a company, of which payment.
+
+    ``since`` is when it could first be told: what a bank took days ago is heard of only now.
+    """
 
     payment_id: int
     provider_code: str
+    since: datetime
     order: WriteOffOrder
 
 
@@ -67,6 +71,7 @@ def _prepare(session: Session, write_off_nos: Sequence[str]) -> list[Prepared]:
         Prepared(
             payment_id,
             provider_code,
+            since,
             WriteOffOrder(
                 write_off_no=write_off_no,
                 account_no=account_no,
@@ -78,7 +83,7 @@ def _prepare(session: Session, write_off_nos: Sequence[str]) -> list[Prepared]:
         )
         for (
             write_off_no, payment_id, provider_code, account_no, bill_no, bill_id, amount_fen,
-            paid_at,
+            paid_at, since,
         ) in rows
     ]  # fmt: skip
 
@@ -113,7 +118,7 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
         terms = terms_of(session, [code], billing_date(now))[code]
     if code not in clients:
         raise NotFound(f"no live API is configured for {code}", code="utility.no_api")
-    reply = _ask(clients[code], prepared.order, terms, now=now)
+    reply = _ask(clients[code], prepared, terms, now=now)
     if reply.outcome is WriteOffOutcome.UNKNOWN:
         return False
     with acting() as session:
@@ -122,11 +127,12 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
 
 
 def _ask(
-    client: UtilityClient, order: WriteOffOrder, terms: Terms, *, now: datetime
+    client: UtilityClient, prepared: Prepared, terms: Terms, *, now: datetime
 ) -> WriteOffReply:
+    order = prepared.order
     if order.amount_fen == 0:  # nothing to tell: a bill of zero is closed as it came (rule 7)
         return WriteOffReply(outcome=WriteOffOutcome.ACCEPTED)
-    if now < order.paid_at + timedelta(hours=terms.write_off.hours):
+    if now < prepared.since + timedelta(hours=terms.write_off.hours):
         return client.write_off(order)
     return client.query(order.write_off_no) or NEVER_SEEN
 
@@ -158,25 +164,23 @@ def send_all(
             break
         if code not in away:
             try:
-                heard.append((one, _ask(clients[code], one.order, terms[code], now=now)))
+                heard.append((one, _ask(clients[code], one, terms[code], now=now)))
             except UpstreamUnavailable:
                 away.add(code)
     known = [(one, said) for one, said in heard if said.outcome is not WriteOffOutcome.UNKNOWN]
     with acting() as session:
         _book_all(session, known, now=now)
-    again = {one.order.write_off_no: _pause(one.order.paid_at, now=now) for one, _ in heard}
+    again = {one.order.write_off_no: _pause(one.since, now=now) for one, _ in heard}
     return again | {one.order.write_off_no: None for one, _ in known}
 
 
 def send_again_seconds(session: Session, write_off_no: str, *, now: datetime) -> int:
     """Tell when to try again: half a minute at first (rule 28), then minutes, then hours."""
-    payment = session.get_one(Payment, _get_item(session, write_off_no).payment_id)
-    assert payment.paid_at is not None
-    return _pause(payment.paid_at, now=now)
+    return _pause(_get_item(session, write_off_no).outcome_at, now=now)
 
 
-def _pause(paid_at: datetime, *, now: datetime) -> int:
-    return max(30, pause_seconds(now - paid_at))
+def _pause(since: datetime, *, now: datetime) -> int:
+    return max(30, pause_seconds(now - since))
 
 
 def book(session: Session, write_off_no: str, reply: WriteOffReply, *, now: datetime) -> None:

@@ -66,7 +66,8 @@ def create_app() -> FastAPI:
     app.state.carriers = load_carriers(settings())
     app.add_middleware(Uploads)
     errors.install(app)
-    app.state.pay_origins = frozenset({pay_origin(settings().sandbox_url)})
+    sandbox = {settings().sandbox_url} if "sandbox" in app.state.gateways else set[str]()
+    app.state.pay_origins = frozenset(map(pay_origin, sandbox))
     app.add_middleware(
         Edge, pay_origins=sorted(app.state.pay_origins), secure=not settings().demo
     )  # fmt: skip

@@ -56,11 +56,8 @@ def gather(
     most: int = MOST_ENTRIES,
 ) -> int:
     """Put orders that wait into the open batch until it is full, each once; returns how many."""
-    silent_until = _silent_until(_collect_on(billing_date(now)), silence_days)
-    _, ends_at = day_bounds(silent_until)
-    values = {
-        "gateway": gateway.code, "now": now, "expires_at": ends_at + _MARGIN, "most": most,
-    }  # fmt: skip
+    expires_at = _expires_at(_silent_until(billing_date(now), silence_days))
+    values = {"gateway": gateway.code, "now": now, "expires_at": expires_at, "most": most}
     session.execute(_OPEN_BATCH, values)
     return count_changed(session.execute(_GATHER, values))
 
@@ -69,8 +66,32 @@ def _collect_on(cut_on: date) -> date:
     return add_working_days(CALENDAR, cut_on, COLLECT_AFTER)
 
 
-def _silent_until(collect_on: date, silence_days: int) -> date:
-    return add_working_days(CALENDAR, collect_on, silence_days)
+def _silent_until(given_on: date, silence_days: int) -> date:
+    """Return the last day on which silence is no yes yet about a file the bank got on a day."""
+    return add_working_days(CALENDAR, _collect_on(given_on), silence_days)
+
+
+_WAIT = text("""
+    UPDATE payment SET expires_at = greatest(expires_at, :expires_at)
+    FROM collection_entry e
+    WHERE e.batch_id = :batch_id AND e.state = 'waiting' AND payment.id = e.payment_id
+""")
+
+
+def begin_silence(
+    session: Session, batch: CollectionBatch, *, silence_days: int, now: datetime
+) -> None:
+    """Have a batch's payments wait for as long as silence takes from when the bank got its file.
+
+    Handed over days after it was cut, it is collected later, too.
+    """
+    batch.silent_until = _silent_until(billing_date(now), silence_days)
+    values = {"batch_id": batch.id, "expires_at": _expires_at(batch.silent_until)}
+    session.execute(_WAIT, values)
+
+
+def _expires_at(silent_until: date) -> datetime:
+    return day_bounds(silent_until)[1] + _MARGIN
 
 
 def cut(
@@ -111,7 +132,7 @@ def cut(
         debits=tuple(Debit(*row) for row in rows),
     )  # fmt: skip
     batch.batch_no, batch.collect_on = made.batch_no, made.collect_on
-    batch.silent_until = _silent_until(made.collect_on, silence_days)
+    batch.silent_until = _silent_until(day, silence_days)
     batch.entries, batch.total_fen = len(made.debits), made.total_fen
     batch.content = gateway.write_batch(made)
     batch.state, batch.cut_at, batch.state_at = BatchState.CUT, now, now

@@ -19,7 +19,7 @@ from sqlmodel import Session, col, select
 from core.clock import BILLING_ZONE, billing_date
 from core.db import transaction
 from core.errors import Conflict, SettlementFileError
-from payments.autopay.batches import cut, gather
+from payments.autopay.batches import begin_silence, cut, gather
 from payments.autopay.collection_models import (
     BatchState,
     CollectionBatch,
@@ -57,12 +57,12 @@ def advance(gateway: Collecting, *, cut_off: time, silence_days: int, now: datet
             gather(session, gateway, silence_days=silence_days, now=now)
             made = cut(session, gateway, cut_off=cut_off, silence_days=silence_days, now=now)
         was_cut = made is not None
-    hand_over(gateway, now=now)
+    hand_over(gateway, silence_days=silence_days, now=now)
     if take_in_returns(gateway, now=now) is not None:
         end_silence(gateway, now=now)
 
 
-def hand_over(gateway: Collecting, *, now: datetime) -> int:
+def hand_over(gateway: Collecting, *, silence_days: int, now: datetime) -> int:
     """Give the bank what is cut, each file until it says yes or no; returns how many it took.
 
     No transaction is open while we wait.
@@ -78,14 +78,16 @@ def hand_over(gateway: Collecting, *, now: datetime) -> int:
         assert batch.content is not None
         reply = gateway.hand_over(batch.batch_no, batch.content)
         with transaction() as session:
-            taken += _book_answer(session, batch_id, reply, now=now)
+            taken += _book_answer(session, batch_id, reply, silence_days=silence_days, now=now)
     no = GatewayReply(status=GatewayStatus.REFUSED, reason=reason_of(_WHOLE_BATCH))
     for batch_id in _batch_ids(gateway, BatchState.REFUSED):
         _end_entries(batch_id, EntryState.RETURNED, no, now=now)
     return taken
 
 
-def _book_answer(session: Session, batch_id: int, reply: HandOverReply, *, now: datetime) -> bool:
+def _book_answer(
+    session: Session, batch_id: int, reply: HandOverReply, *, silence_days: int, now: datetime
+) -> bool:
     """Enter what the bank says of a file; tells whether it has taken it just now."""
     row = session.get_one(CollectionBatch, batch_id, with_for_update=True)
     if row.state is not BatchState.CUT:
@@ -94,6 +96,7 @@ def _book_answer(session: Session, batch_id: int, reply: HandOverReply, *, now: 
     match reply.outcome:
         case HandOver.TAKEN:
             row.state, row.state_at = BatchState.TAKEN, now
+            begin_silence(session, row, silence_days=silence_days, now=now)
         case HandOver.REFUSED:
             row.state, row.state_at = BatchState.REFUSED, now
     return reply.outcome is HandOver.TAKEN

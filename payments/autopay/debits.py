@@ -33,6 +33,7 @@ from payments.gateways.collecting import Collecting
 from payments.models import Payment, get_payment
 from payments.opening import open_at_gateway
 from payments.quotes import Quote, Wanted, preview
+from payments.routing import Way, route
 from payments.settlement import book_reply
 from payments.states import PaymentStatus
 
@@ -145,6 +146,7 @@ def _make_payment(
 ) -> Payment | NotPaid:
     """Make the payment of a run, held to the rules and to what was announced; or say why not."""
     mode = gateways[mandate.gateway].capabilities.modes[0]
+    way = Way(mode, mandate.gateway)
     try:
         wanted, asked = _asked(session, mandate, run, mode=mode, now=now)
         part = wanted.amount_fen is not None
@@ -158,6 +160,7 @@ def _make_payment(
             return_url=return_url, mode=mode, channel=CHANNEL,
             idempotency_key=f"autopay {run.id}.{run.tries + 1}",
             shown_total_fen=asked.amount_fen, now=now,
+            pick=lambda fen: route(gateways, way, channel=CHANNEL, amount_fen=fen)[0],
         )  # fmt: skip
     except NotFound:
         return NotPaid.NOT_ALLOWED

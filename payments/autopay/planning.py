@@ -38,6 +38,7 @@ from payments.autopay.states import RunState, runs_before
 from payments.gateways.base import Gateway
 from payments.gateways.collecting import COLLECT_AFTER, Collecting
 from payments.quotes import Standing, Wanted, quote, standing
+from payments.routing import Way, route
 
 BATCH = 500
 ASK_BATCH = 20_000
@@ -249,21 +250,6 @@ _TO_TELL = text("""
 """)
 
 _TELL = text("""
-    SELECT r.id, r.tell_on, r.account_id, r.bill_id, r.first, b.issued_on, b.due_on,
-           a.provider_code, m.gateway, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill,
-           m.first_factor, m.pay_day, m.pay_day_n, m.in_parts
-    FROM autopay_run r
-    JOIN mandate m ON m.id = r.mandate_id
-    JOIN bill b ON b.account_id = r.account_id AND b.id = r.bill_id AND b.version = r.version
-    JOIN utility_account a ON a.id = r.account_id
-    WHERE r.state = 'planned' AND r.tell_on <= :today
-      AND (r.tell_on, r.id) > (:after_on, :after_id)
-      AND m.status = 'active' AND b.held_by IS NULL AND b.cancelled_at IS NULL
-    ORDER BY r.tell_on, r.id LIMIT :limit
-    FOR UPDATE OF r SKIP LOCKED
-""")
-
-_TELL = text("""
     UPDATE autopay_run r
     SET state = n.state, reason = n.reason, amount_fen = n.amount_fen, debit_on = n.debit_on,
         first_debit_on = n.debit_on, pay_by_on = n.pay_by_on, announced_at = :now, state_at = :now
@@ -364,6 +350,10 @@ def _tell(
         asked = quote(
             wanted, found, terms, mode=mode, channel=CHANNEL, now=debit_moment(day)
         )  # fmt: skip
+        if row.gateway in gateways:  # some take no small amounts
+            route(
+                gateways, Way(mode, row.gateway), channel=CHANNEL, amount_fen=asked.amount_fen
+            )  # fmt: skip
     except (Invalid, Conflict):
         return Told(row.id, NotPaid.NOT_TAKEN, None, day, pay_by_on)
     reason = rules_of(row).why_not(asked.amount_fen, first=row.first)

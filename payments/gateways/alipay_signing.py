@@ -27,13 +27,17 @@ _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Our private key and Alipay's public one; the serials are of certificate mode."""
+    """Our private key and Alipay's public one; the serials are of certificate mode.
+
+    Args:
+        alipay: by the serial of its certificate, of which there are two while Alipay changes it;
+            plain: one, and no serial.
+    """
 
     private: rsa.RSAPrivateKey
-    alipay: rsa.RSAPublicKey
+    alipay: Mapping[str, rsa.RSAPublicKey]
     app_cert_sn: str = ""
     root_cert_sn: str = ""
-    alipay_cert_sn: str = ""
 
     def sign(self, params: Mapping[str, str]) -> str:
         """Sign a request's parameters."""
@@ -41,21 +45,12 @@ class Keys:
         raw = self.private.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
         return base64.b64encode(raw).decode()
 
-    def alipay_signed(self, text: str, signature: str) -> bool:
-        """Tell whether Alipay signed this text."""
-        try:
-            raw = base64.b64decode(signature, validate=True)
-            self.alipay.verify(raw, text.encode(), padding.PKCS1v15(), hashes.SHA256())
-        except (binascii.Error, ValueError, InvalidSignature):
-            return False
-        return True
-
     def notified(self, params: Mapping[str, str]) -> bool:
         """Tell whether Alipay signed a notification; ``sign_type`` is no part of what it signs."""
         kept = sorted((k, v) for k, v in params.items() if k not in {"sign", "sign_type"})
         text = "&".join(f"{name}={value}" for name, value in kept)
-        return params.get("sign_type") == "RSA2" and self.alipay_signed(
-            text, params.get("sign", "")
+        return params.get("sign_type") == "RSA2" and any(
+            _signed(key, text, params.get("sign", "")) for key in self.alipay.values()
         )
 
     def answered(self, text: str, node: str) -> dict[str, Any] | None:
@@ -71,9 +66,10 @@ class Keys:
             serial = json.loads(spans.get("alipay_cert_sn", '""'))
         except (ValueError, KeyError, RecursionError):
             return None
-        if not isinstance(told, dict) or not isinstance(signature, str):
+        if not all(isinstance(one, str) for one in (signature, serial)):
             return None
-        if serial != self.alipay_cert_sn or not self.alipay_signed(raw, signature):
+        key = self.alipay.get(serial)
+        if key is None or not isinstance(told, dict) or not _signed(key, raw, signature):
             return None
         return told
 
@@ -84,7 +80,7 @@ def plain_keys(private_pem: bytes, public_pem: bytes) -> Keys:
     Raises:
         Invalid: not a PEM file with an RSA key of 2048 bits or more.
     """
-    return Keys(_private(private_pem), _public(public_pem))
+    return Keys(_private(private_pem), {"": _public(public_pem)})
 
 
 def certified_keys(
@@ -96,13 +92,34 @@ def certified_keys(
         Invalid: not PEM files, not RSA keys, or the application's certificate is of another key.
     """
     private = _private(private_pem)
-    ours, theirs = _certificate(app_cert), _certificate(alipay_cert)
+    ours = _certificate(app_cert)
     if ours.public_key() != private.public_key():
         raise Invalid("the application's certificate is not of our private key")
-    alipay = theirs.public_key()
-    if not isinstance(alipay, rsa.RSAPublicKey):
-        raise Invalid("Alipay's certificate holds no RSA key")
-    return Keys(private, alipay, cert_sn(ours), root_cert_sn(root_cert), cert_sn(theirs))
+    return Keys(private, _alipay_keys(alipay_cert), cert_sn(ours), root_cert_sn(root_cert))
+
+
+def _alipay_keys(pem: bytes) -> dict[str, rsa.RSAPublicKey]:
+    try:
+        certificates = x509.load_pem_x509_certificates(pem)
+    except ValueError as wrong:
+        raise Invalid("Alipay's certificate is no PEM file") from wrong
+    found = {}
+    for one in certificates:
+        key = one.public_key()
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise Invalid("Alipay's certificate holds no RSA key")
+        found[cert_sn(one)] = key
+    return found
+
+
+def _signed(key: rsa.RSAPublicKey, text: str, signature: str) -> bool:
+    """Tell whether a text was signed with a key of Alipay's."""
+    try:
+        raw = base64.b64decode(signature, validate=True)
+        key.verify(raw, text.encode(), padding.PKCS1v15(), hashes.SHA256())
+    except (binascii.Error, ValueError, InvalidSignature):
+        return False
+    return True
 
 
 def cert_sn(certificate: x509.Certificate) -> str:

@@ -19,7 +19,7 @@ import httpx
 from core import crypto
 from core.clock import utc_now
 from core.errors import Invalid, UpstreamUnavailable
-from core.settings import Settings
+from core.settings import Environment, Settings
 from payments.gateways.as_written import yuan
 from payments.gateways.bank_files import (
     ENDS_MANDATE,
@@ -163,7 +163,9 @@ class BankDebit:
         self, answer: httpx.Response | None, expected: frozenset[int] | set[int] = frozenset({200})
     ) -> MandateReply:
         if answer is not None and answer.status_code == httpx.codes.NOT_FOUND:
-            return MandateReply(state=MandateState.NOT_FOUND)
+            # A broken way there answers so, too, and would end everybody's mandates for good.
+            by_bank = isinstance(_json(answer, {404}).get("code"), str)
+            return MandateReply(state=MandateState.NOT_FOUND if by_bank else MandateState.UNKNOWN)
         told = _json(answer, expected)
         ref, url = told.get("mandate_ref"), told.get("sign_url")
         return MandateReply(
@@ -182,7 +184,8 @@ class BankDebit:
             return HandOverReply(HandOver.UNKNOWN)
         told = _json(answer, {200, 201, 409, 422})
         complaint = str(told.get("message", ""))[:500]
-        if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and complaint:
+        refused = answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and told.get("code")
+        if refused and complaint:  # in the bank's own words: others are on the way, too
             return HandOverReply(HandOver.REFUSED, complaint)
         if answer.status_code == httpx.codes.CONFLICT:  # what is in the file it has, we cannot know
             return HandOverReply(HandOver.UNKNOWN, complaint)
@@ -280,9 +283,16 @@ def _json(answer: httpx.Response | None, expected: frozenset[int] | set[int]) ->
 
 
 def from_settings(settings: Settings) -> BankDebit | None:
-    """Make the gateway, if the city has a bank that collects."""
+    """Make the gateway, if the city has a bank that collects.
+
+    Raises:
+        Invalid: it would be spoken to in the open, in production: the bank signs nothing.
+    """
     if not settings.bank_debit_url:
         return None
+    in_the_open = not settings.bank_debit_url.startswith("https://")
+    if settings.environment is Environment.PRODUCTION and in_the_open:
+        raise Invalid("CITYBILL_BANK_DEBIT_URL must be an https address in production")
     creditor = Creditor(settings.bank_debit_creditor, settings.bank_debit_account)
     return BankDebit(
         settings.bank_debit_url, settings.bank_debit_secret.get_secret_value(), creditor,

@@ -18,7 +18,7 @@ from core.clock import utc_now
 from core.errors import Invalid, NotAllowed, SettlementFileError, UpstreamUnavailable
 from core.money import yuan_text
 from core.progress import tell
-from core.settings import Settings
+from core.settings import Environment, Settings
 from payments.gateways import sandbox_bulk
 from payments.gateways.as_written import moment, yuan
 from payments.gateways.base import (
@@ -223,8 +223,10 @@ class Sandbox:
             return None
 
 
-def from_settings(settings: Settings) -> Sandbox:
-    """Make the gateway from this process's configuration."""
+def from_settings(settings: Settings) -> Sandbox | None:
+    """Make the gateway; production has none: its money is play money, and it costs nothing."""
+    if settings.environment is Environment.PRODUCTION:
+        return None
     return Sandbox(settings.sandbox_url, settings.sandbox_secret.get_secret_value())
 
 

@@ -264,6 +264,18 @@ class TestDeadline:
         )
         assert water.told == []
 
+    def test_money_we_hear_of_days_late_is_told_of_from_then_on(self):  # rules 14, 28
+        late = NOW + timedelta(days=3)
+        payment = book(a_payment(a_home(8_650)), GatewayStatus.PAID, now=late)
+        number, water = only_item(payment).write_off_no, FarUtility([NO_WORD, ACCEPTED])
+
+        assert not write_offs.send(number, {"water": water}, now=late)
+        with transaction() as session:
+            assert write_offs.send_again_seconds(session, number, now=late) == 30
+        assert write_offs.send(number, {"water": water}, now=late + timedelta(hours=47))
+
+        assert only_item(payment).outcome is Outcome.WRITTEN_OFF
+
 
 class TestPaidElsewhere:
     """Rule 37: a bill that was paid another way is nobody's to pay any more."""

@@ -192,6 +192,15 @@ class TestPaying:
         assert again.json()["id"] == first.json()["id"]
         assert (other.status_code, other.json()["code"]) == (409, "idempotency.other_request")
 
+    def test_the_same_key_with_another_total_shown_is_409(self, app):  # rule 30
+        home = a_due_home(1_000)
+        browser, ref = signed_in(app, home.owner_id), format_ref(home.refs[0])
+        paid(browser, bill_ids=[ref], shown_total_fen=1_000)
+
+        other = paid(browser, bill_ids=[ref], shown_total_fen=900)
+
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency.other_request")
+
 
 class TestWhatIsTold:
     def test_a_bill_tells_its_amounts_and_its_options(self, app):

@@ -129,7 +129,7 @@ def test_a_batch_the_bank_refuses_is_asked_for_again_the_day_after(bank):  # rul
     home, mandate, at = asked(bank)
     bank.said = HandOverReply(HandOver.REFUSED, "the totals are wrong")
     cut(bank, at)
-    collections.hand_over(bank, now=at)
+    collections.hand_over(bank, silence_days=3, now=at)
 
     after(bank, at)
 
@@ -145,7 +145,7 @@ def test_a_file_the_bank_knows_otherwise_is_neither_taken_nor_refused(bank):
     batch = cut(bank, at)
     assert batch is not None
 
-    collections.hand_over(bank, now=at)
+    collections.hand_over(bank, silence_days=3, now=at)
 
     with transaction() as session:
         kept = session.get_one(type(batch), batch.id)

@@ -33,7 +33,9 @@ from payments.models import Payment, get_payment
 from payments.states import PaymentStatus
 from providers.base import WriteOffOutcome, WriteOffReply
 from tests.factories import (
+    ACCEPTED,
     NOW,
+    FarUtility,
     Home,
     a_home,
     a_payment,
@@ -135,7 +137,7 @@ def sent(bank: Bank, *payments: Payment) -> CollectionBatch:
     gather(bank)
     batch = cut(bank)
     assert batch is not None
-    collections.hand_over(bank, now=CUT_AT)
+    collections.hand_over(bank, silence_days=3, now=CUT_AT)
     return batch
 
 
@@ -273,11 +275,11 @@ class TestCutting:
         gather(bank)
         cut(bank)
         bank.said = HandOverReply(HandOver.UNKNOWN)
-        collections.hand_over(bank, now=CUT_AT)
+        collections.hand_over(bank, silence_days=3, now=CUT_AT)
         bank.said = HandOverReply(HandOver.TAKEN)
 
-        collections.hand_over(bank, now=CUT_AT)
-        collections.hand_over(bank, now=CUT_AT)
+        collections.hand_over(bank, silence_days=3, now=CUT_AT)
+        collections.hand_over(bank, silence_days=3, now=CUT_AT)
 
         assert len(bank.handed) == 2
         assert len(set(bank.handed)) == 1
@@ -314,6 +316,36 @@ class TestSilence:
         assert the_bill(home.refs[0]).open_fen == 0
         assert balances()["gateway:bank_debit"] == 8_650
         assert states() == [BatchState.CLOSED]
+        assert violations() == []
+
+    def test_it_begins_when_the_bank_has_the_file_however_late_that_is(self, bank):
+        payment = a_debit()
+        gather(bank)
+        cut(bank)
+        monday = CUT_AT + timedelta(days=10)  # the bank could not be reached for a week
+        collections.hand_over(bank, silence_days=3, now=monday)
+
+        collections.end_silence(bank, now=monday)
+        assert now_of(payment).status is PaymentStatus.OPEN
+        last = monday + timedelta(days=4)
+        collections.end_silence(bank, now=last)
+        checkout.resolve(payment.id, bank, notify_url="http://127.0.0.1:9", now=last)
+        assert now_of(payment).status is PaymentStatus.OPEN
+        collections.end_silence(bank, now=monday + timedelta(days=5))
+        assert now_of(payment).status is PaymentStatus.PAID
+
+    def test_the_company_is_told_of_it_although_it_was_collected_days_ago(self, bank):  # rule 28
+        home = a_home()
+        payment = a_debit(home)
+        sent(bank)
+        collections.end_silence(bank, now=OVER)
+        (item,), water = items_of(payment), FarUtility([ACCEPTED], answers=[None])
+
+        assert write_offs.send(item.write_off_no, {"water": water}, now=OVER)
+
+        assert [told.amount_fen for told in water.told] == [8_650]
+        assert the_bill(home.refs[0]).written_off_fen == 8_650
+        assert topics(like="refund.%") == []
         assert violations() == []
 
     def test_what_came_back_before_is_refused_and_the_rest_is_paid(self, bank):
@@ -442,7 +474,7 @@ def test_an_autopay_debit_goes_the_same_way_and_its_bounce_freezes_the_mandate(b
 
     gather(bank, asked_at)
     cut(bank, asked_at + timedelta(days=1))
-    collections.hand_over(bank, now=asked_at + timedelta(days=1))
+    collections.hand_over(bank, silence_days=3, now=asked_at + timedelta(days=1))
     assert bank.written[0].debits[0].debtor_ref == "agreed-1"
     collections.end_silence(bank, now=asked_at + timedelta(days=12))
     after(bank, asked_at + timedelta(days=12))

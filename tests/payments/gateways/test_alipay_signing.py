@@ -173,6 +173,22 @@ class TestCertificates:
         assert keys.answered(f'{{{sign},"alipay_cert_sn":"other"}}', "x_response") is None
         assert keys.answered(f"{{{sign}}}", "x_response") is None
 
+    def test_while_alipay_changes_its_certificate_both_are_believed(self, files):
+        new = KeyPair.make()
+        both = files["cert"] + a_certificate(new, "Alipay", 8)
+        keys = certified_keys(*(files | {"cert": both}).values())
+        inner = '{"code":"10000"}'
+
+        for key, number in ((THEIRS, 7), (new, 8)):
+            sign, serial = key.sign(inner), serial_of("Alipay", number)
+            text = f'{{"x_response":{inner},"sign":"{sign}","alipay_cert_sn":"{serial}"}}'
+            told = {"a": "1", "sign_type": "RSA2", "sign": key.sign("a=1")}
+            assert keys.answered(text, "x_response") == {"code": "10000"}
+            assert keys.notified(told)
+            assert not keys.notified(told | {"a": "2"})
+        swapped = f'"sign":"{new.sign(inner)}","alipay_cert_sn":"{serial_of("Alipay", 7)}"'
+        assert keys.answered(f'{{"x_response":{inner},{swapped}}}', "x_response") is None
+
     def test_a_request_carries_both_serials(self, files):
         keys = certified_keys(*files.values())
         opened = Alipay("https://a.example", US, keys).open_order(an_order(scene=Scene.PHONE))

@@ -18,7 +18,7 @@ from lxml import etree
 
 from core.clock import billing_date, utc_now
 from core.errors import Invalid, SettlementFileError, UpstreamUnavailable
-from core.settings import Settings
+from core.settings import Environment, Settings
 from payments.gateways.bank_debit import BankDebit, from_settings
 from payments.gateways.bank_files import Creditor, read_returns, write_fixed, write_pain_008
 from payments.gateways.base import (
@@ -115,6 +115,20 @@ class TestBankDebit(GatewayContract, MandateContract):
 
         assert reply.status is GatewayStatus.REFUSED
         assert (reply.reason or "").startswith("mandate_ended")
+
+    @pytest.mark.parametrize("body", [b"Not Found", b"[]", b'{"detail": "Not Found"}'])
+    def test_a_not_found_that_is_not_the_banks_own_ends_no_mandate(self, far, body):
+        answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        with saying(answer) as url:
+            lost = far.at(url).debit(an_order(), mandate_ref="bm1")
+
+        assert lost.status is GatewayStatus.UNKNOWN
+
+    def test_a_refusal_that_is_not_the_banks_own_is_no_word_on_a_batch(self, far):
+        body = b'{"message": "Request blocked"}'
+        answer = b"HTTP/1.1 422 X\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        with saying(answer) as url:
+            assert far.at(url).hand_over("2026112000000001", b"H").outcome is HandOver.UNKNOWN
 
     def test_when_it_is_down_or_mute_or_mad_nothing_is_known(self, far):
         for call in calls(far.at(f"http://127.0.0.1:{free_port()}")):
@@ -372,6 +386,13 @@ class TestSettings:
     def test_it_is_offered_only_when_it_is_set_up(self):
         assert from_settings(Settings(_env_file=None)) is None
         assert isinstance(from_settings(Settings(_env_file=None, **self.WHOLE)), BankDebit)
+
+    def test_production_speaks_to_no_bank_in_the_open(self):
+        chosen = Settings(_env_file=None, **self.WHOLE).model_copy(
+            update={"environment": Environment.PRODUCTION, "bank_debit_url": "http://bank.example"}
+        )
+        with pytest.raises(Invalid, match="CITYBILL_BANK_DEBIT_URL must be an https address"):
+            from_settings(chosen)
 
     @pytest.mark.parametrize("left_out", sorted(WHOLE))
     def test_set_up_by_half_nothing_starts(self, left_out):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from core.clock import billing_date, utc_now
+from core.settings import Environment, Settings
 from payments.gateways.base import (
     Asked,
     Gateway,
@@ -14,7 +15,7 @@ from payments.gateways.base import (
     MandateReply,
     Order,
 )
-from payments.gateways.sandbox import Sandbox
+from payments.gateways.sandbox import Sandbox, from_settings
 from tests.payments.gateways.contract import FarSide, GatewayContract, saying
 from tests.payments.gateways.mandate_contract import MandateContract
 from tests.simulator.conftest import SECRET, Simulator
@@ -52,6 +53,14 @@ def far(simulator: Simulator) -> Iterator[FarSide]:
     )  # fmt: skip
     for one in made:
         one.hang_up()
+
+
+def test_production_takes_no_play_money():
+    chosen = Settings(_env_file=None, environment=Environment.TEST)
+    assert from_settings(chosen) is not None
+
+    chosen.environment = Environment.PRODUCTION
+    assert from_settings(chosen) is None
 
 
 class TestSandbox(GatewayContract, MandateContract):

@@ -11,7 +11,7 @@ from payments.gateways.stripe import from_settings
 
 KEY, WEBHOOK = "rk_live_0123456789abcdef", "whsec_0123456789abcdef"
 PRODUCTION = {
-    "environment": "production", "secret_key": KEY, "sandbox_secret": KEY[::-1],
+    "environment": "production", "secret_key": KEY,
     "database_url": "postgresql://db/citybill", "redis_url": "redis://cache",
 }  # fmt: skip
 
