@@ -124,14 +124,16 @@ _JUDGE = text(f"""
           WHEN b.id IS NULL AND c.kind = 'correct' THEN 'nothing_to_correct'
           WHEN b.id IS NULL THEN 'no_such_bill'
           WHEN b.bill_no <> c.bill_no THEN 'key_collision'
-          WHEN c.kind = 'cancel' AND b.cancelled_at IS NOT NULL THEN 'unchanged'
+          WHEN c.kind = 'cancel' AND b.cancelled_at IS NOT NULL AND c.version <= b.version
+            THEN 'unchanged'
           WHEN c.version < b.version AND (c.kind = 'cancel' OR NOT EXISTS (
                  SELECT FROM bill_version v
                  WHERE (v.account_id, v.id, v.version) = (b.account_id, b.id, c.version)))
             THEN 'stale'
           WHEN c.version < b.version THEN 'unchanged'
           WHEN c.kind <> 'cancel' AND c.version = b.version AND {_SAME_CONTENT}
-            THEN CASE WHEN b.cancelled_at IS NULL THEN 'unchanged' ELSE 'was_cancelled' END
+            THEN CASE WHEN b.cancelled_at IS NULL OR b.paid_elsewhere_at IS NOT NULL
+                      THEN 'unchanged' ELSE 'was_cancelled' END
           WHEN c.kind <> 'cancel' AND c.version = b.version THEN 'same_version'
           WHEN b.paid_fen > 0 OR b.credited_fen <> 0 THEN 'frozen'
           WHEN b.held_by IS NOT NULL THEN 'waiting'
@@ -166,7 +168,9 @@ _KEEP_OLD = text("""
     SELECT b.account_id, b.id, b.version, b.bill_file_id, b.amount_fen, b.due_on, b.usage,
            b.items, :now
     FROM bill b JOIN verdict v ON v.account_id = b.account_id AND v.id = b.id
-    WHERE v.verdict IN ('superseded', 'cancelled') AND b.cancelled_at IS NULL
+    WHERE v.verdict IN ('superseded', 'cancelled')
+      AND (b.cancelled_at IS NULL
+           OR v.verdict = 'superseded' AND b.paid_elsewhere_at IS NOT NULL)
 """)
 
 # The counter-posting of the version that goes, unless a cancellation has made it already; a credit

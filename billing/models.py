@@ -156,6 +156,8 @@ class BillFile(SQLModel, table=True):
         default=BillFileStatus.RECEIVED, sa_column=Column(text_enum(BillFileStatus), nullable=False)
     )
     status_at: datetime = Field(sa_type=UtcDateTime)
+    # By which profile its rows were counted: another counts them otherwise.
+    profile_sha256: str | None = None
     rows: int = 0
     rows_done: int = 0
     created: int = 0

@@ -137,7 +137,8 @@ def take_in(
 
 def _entries(name: str, stream: BinaryIO, opened: ExitStack) -> Iterator[_Entry]:
     if not name.lower().endswith(".zip"):
-        yield _Entry(name, partial(stream.read, MOST_BYTES + 1))
+        plain = name.replace("\0", "?")  # which no column holds
+        yield _Entry(plain, partial(stream.read, MOST_BYTES + 1))
         return
     try:
         archive = opened.enter_context(zipfile.ZipFile(stream))

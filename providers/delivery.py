@@ -69,6 +69,9 @@ class Delivery(BaseModel):
                 "host_key: an SFTP server needs the public key it is known by, asked of the company"
                 ' and not of the network: "ssh-ed25519 AAAA…"'
             )
+        ending = self.after.partition(":")[2]
+        if ending and self.files.endswith(ending):
+            raise ValueError(f"after: {ending} is the ending of the bill files: choose another")
         if self.kind == "http" and self.after != "leave":
             raise ValueError('after: over HTTP a file can only be left: "leave"')
         return self

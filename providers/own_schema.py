@@ -307,7 +307,7 @@ def entries(body: bytes) -> list[Any]:
     Raises:
         BillFileError: it is neither, or has no bill, or more than ``MAX_BILLS``.
     """
-    pushed = _json(body)
+    pushed = read_json(body)
     if isinstance(pushed, dict) and "bills" not in pushed:
         pushed = {"bills": [pushed]}
     if not isinstance(pushed, dict) or not isinstance(pushed["bills"], list) or len(pushed) > 1:
@@ -330,7 +330,7 @@ def read_reading(body: bytes) -> PushedReadingOfBill:
         Invalid: the first field that is wrong is named.
     """
     try:
-        return PushedReadingOfBill.model_validate(_json(body))
+        return PushedReadingOfBill.model_validate(read_json(body))
     except ValidationError as wrong:
         error = wrong.errors()[0]
         where = ".".join(map(str, error["loc"])) or "the body"
@@ -338,7 +338,12 @@ def read_reading(body: bytes) -> PushedReadingOfBill:
         raise Invalid(f"{where}: {told}", code="reading.invalid") from None
 
 
-def _json(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
+    """Read JSON whose names are each once in their object.
+
+    Raises:
+        BillFileError: it is none, or nested too deeply.
+    """
     try:
         return json.loads(
             body, parse_float=json_number, parse_constant=_no_number, object_pairs_hook=_once

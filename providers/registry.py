@@ -4,6 +4,7 @@ A company is a TOML profile in ``providers/profiles`` or in a folder that an edg
 or an entry point of the group ``citybill.providers``: docs/adding-a-provider.md.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -49,6 +50,13 @@ class Provider:
     def delivery(self) -> Delivery | None:
         """How its files come to us, where its profile says so."""
         return self.profile.delivery if self.profile is not None else None
+
+    @property
+    def profile_sha256(self) -> str | None:
+        """Tells its profile from any other; None where its reader is made of none."""
+        if self.profile is None:
+            return None
+        return hashlib.sha256(self.profile.model_dump_json().encode()).hexdigest()
 
 
 class ReaderWithFacts(BillFileReader, Protocol):

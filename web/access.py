@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlmodel import Session
 
@@ -41,6 +41,7 @@ from identity.models import Holder, Role
 from identity.signed_requests import Announcement, Signed
 from notifications.inbox import count_unread
 from web.bodies import promise_body, read_body
+from web.inputs import PLAIN
 
 
 def _transaction() -> Iterator[Session]:
@@ -301,6 +302,7 @@ async def agent(request: Request) -> str:
         NotAllowed: an agent the city no longer has.
     """
     code = await _signed_by(request, Holder.AGENT)
+    await read_body(request, limit=MAX_BODY_BYTES)  # what the route is given was read unchecked
     if code not in settings().counter_agents:
         raise NotAllowed(f"the city has no agent {code!r} any more", code="agent.unknown")
     return code
@@ -354,16 +356,15 @@ def _key_holder(request: Request) -> str:
         return keys.company_of(session, key.strip())
 
 
-async def webhook(request: Request, code: str) -> str:
+async def webhook(request: Request, code: Annotated[str, Path(pattern=PLAIN)]) -> str:
     """Let the company ``code`` of the path pass, by the signature of what it announces.
 
     Raises:
         NotSignedIn: a header is missing, the clock is off, or the signature is nobody's of theirs.
     """
     body = await read_body(request, limit=MAX_BODY_BYTES)
-    headers = Announcement(
-        *(request.headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
-    )
+    told = (request.headers.get(f"webhook-{name}", "") for name in Announcement._fields)
+    headers = Announcement(*told)
 
     def check() -> None:
         with transaction() as session:

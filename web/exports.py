@@ -25,6 +25,7 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]
 
 from core.clock import BILLING_ZONE
 from core.db import transaction
+from core.formulas import as_plain
 from core.money import yuan_text
 
 Kind = Literal["csv", "xlsx"]
@@ -36,8 +37,6 @@ SHEET_ROWS: Final = 1_048_576  # what a sheet holds, the head included
 _ROWS_A_CHUNK: Final = 500
 _CHUNK_BYTES: Final = 256 * 1024
 _EXACT: Final = 10**15  # spreadsheets keep fifteen digits of a number and make the rest zeros
-# What a spreadsheet takes for the start of a formula, the full-width forms included.
-_FORMULA: Final = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
 _WIDEST, _NARROWEST, _MEASURED = 50, 8, 200  # characters; rows looked at
 _FORMATS: Final = {
     "head": {"bold": True, "bottom": 1},
@@ -98,7 +97,7 @@ def _plain(cell: Cell) -> str:
         case None:
             return ""
         case str():
-            return f"'{cell}" if _FORMULA.match(cell) else cell
+            return as_plain(cell)
         case Yuan():
             return yuan_text(cell.fen)
         case datetime():

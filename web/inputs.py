@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Annotated
 
-from fastapi import Form, Path
+from fastapi import Form, Path, Request
 from pydantic import AwareDatetime, Field
 
 PLAIN = r"^[^\x00]*$"  # PostgreSQL's text holds every character but this one
@@ -18,3 +18,12 @@ Fen = Annotated[int, Field(strict=True, ge=0, le=MAX_FEN)]
 ShownAt = Annotated[
     AwareDatetime, Field(ge=datetime(2020, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))
 ]
+
+
+def stated_name(request: Request) -> str:
+    """Return what ``X-File-Name`` calls a body: it comes as Latin-1, and most send UTF-8."""
+    name = request.headers.get("x-file-name", "upload")
+    try:
+        return name.encode("latin-1").decode()
+    except UnicodeError:
+        return name

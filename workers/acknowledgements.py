@@ -1,7 +1,8 @@
 """Answers to files that came by SFTP, written into the company's ``out``.
 
 ``NAME.rejects.csv`` or ``NAME.refused.txt`` first, ``NAME.ack`` last: who sees the acknowledgement
-sees the rest. Each is written beside its place and renamed, so nobody reads half of one.
+sees the rest, and what an earlier file of this name was told is gone. Each is written beside its
+place and renamed, so nobody reads half of one.
 """
 
 from datetime import datetime
@@ -12,7 +13,7 @@ from billing.files.reject_files import csv_lines
 from core import log
 from core.db import transaction
 from providers.delivery import Delivery
-from workers.books import write_answer
+from workers.books import answer_or_clear, write_answer
 
 _log = log.logger(__name__)
 
@@ -33,12 +34,12 @@ def answer(
     with transaction() as session:
         claimed = claim_answers(session, provider_code, bill_file_id=bill_file_id)
         for arrival, told in claimed:
+            rows = None
             if told.rejected and told.bill_file_id is not None:
                 rows = csv_lines(told.bill_file_id)
-                write_answer(folder.outgoing / f"{told.file_name}.rejects.csv", rows)
-            if told.complaint is not None:
-                words = [f"{told.complaint}\n"]
-                write_answer(folder.outgoing / f"{told.file_name}.refused.txt", words)
+            answer_or_clear(folder.outgoing / f"{told.file_name}.rejects.csv", rows)
+            words = None if told.complaint is None else [f"{told.complaint}\n"]
+            answer_or_clear(folder.outgoing / f"{told.file_name}.refused.txt", words)
             _acknowledge(folder, told, kind)
             arrival.answered_at = now
     return len(claimed)

@@ -100,11 +100,8 @@ def answer_books(folder: DropFolder, sender: str, *, as_lines: bool, now: dateti
     with transaction() as session:
         claimed = intake_senders.claim_answers(session, sender)
         for arrival, facts in claimed:
-            if facts["complaint"] is not None:
-                write_answer(
-                    folder.outgoing / f"{arrival.file_name}.refused.txt",
-                    [f"{facts['complaint']}\n"],
-                )
+            words = None if facts["complaint"] is None else [f"{facts['complaint']}\n"]
+            answer_or_clear(folder.outgoing / f"{arrival.file_name}.refused.txt", words)
             lines = "".join(f"{key}={'' if v is None else v}\n" for key, v in facts.items())
             text = lines if as_lines else json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
             write_answer(folder.outgoing / f"{arrival.file_name}.ack", [text])
@@ -113,6 +110,14 @@ def answer_books(folder: DropFolder, sender: str, *, as_lines: bool, now: dateti
                 "file_answered", sender=sender, file=arrival.file_name, status=facts["status"]
             )
     return len(claimed)
+
+
+def answer_or_clear(path: Path, pieces: Iterable[str] | None) -> None:
+    """Write an answer; without one, what an earlier file of this name was told goes."""
+    if pieces is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_answer(path, pieces)
 
 
 def write_answer(path: Path, pieces: Iterable[str]) -> None:

@@ -10,11 +10,12 @@ A kill between any two steps is made good by the next sweep of any server.
 
 import fcntl
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from secrets import token_hex
 from typing import BinaryIO, Protocol
 
 from sqlmodel import Session
@@ -88,7 +89,7 @@ def _nanoseconds(moment: datetime) -> int:
 
 def _claim(folder: DropFolder, name: str, *, flag: str | None) -> None:
     """Make a file ours, unless another server was quicker or its client began to write it again."""
-    claimed = folder.taken / f"{token_hex(_TOKEN_CHARACTERS >> 1)}.{name}"
+    claimed = folder.taken / f"{_token()}.{name}"
     source = folder.incoming / name
     try:
         source.rename(claimed)
@@ -105,6 +106,14 @@ def _claim(folder: DropFolder, name: str, *, flag: str | None) -> None:
             if entry.name.lower() in wanted:
                 with suppress(FileNotFoundError):
                     os.unlink(entry.path)
+
+
+def _token() -> str:
+    """Return what a claim begins with: claims are received in the order in which they were made.
+
+    A cancellation may lie behind the file that it cancels a bill of.
+    """
+    return f"{time.time_ns() // 1_000:013x}{secrets.token_hex(2)}"[:_TOKEN_CHARACTERS]
 
 
 @contextmanager
@@ -133,9 +142,11 @@ def _as_bills(
 def _take(
     folder: DropFolder, sender: str, path: Path, stream: BinaryIO, take: Take, *, now: datetime
 ) -> None:
-    name = path.name[_TOKEN_CHARACTERS + 1 :]
+    # Somebody may have copied it here, under a name that is no UTF-8.
+    claim = path.name.encode(errors="replace").decode().replace("?", "_")
+    name = claim[_TOKEN_CHARACTERS + 1 :]
     with transaction() as session:
-        arrival = take(session, sender, stream, claim=path.name, file_name=name, now=now)
+        arrival = take(session, sender, stream, claim=claim, file_name=name, now=now)
     path.rename(folder.archive / f"{arrival}-{name}")
     _log.info("file_arrived", sender=sender, file=name, arrival=arrival)
 

@@ -21,7 +21,7 @@ from core.errors import Invalid
 
 FXP_CLOSE = 4
 _MOST_FILES = 10_000
-_MOST_HANDLES = 64
+MOST_HANDLES = 64
 _COUNT_AGAIN_BYTES = 8 << 20
 SftpChannel = asyncssh.SSHServerChannel[bytes]
 _log = log.logger(__name__)
@@ -132,8 +132,8 @@ class CompanyFiles(asyncssh.SFTPServer):
         return os.fsencode("/" + "/".join(part for part in (folder, name) if part))
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
-        if len(self._handles) >= _MOST_HANDLES:
-            raise asyncssh.SFTPFailure(f"more than {_MOST_HANDLES} files are open: close some")
+        if len(self._handles) >= MOST_HANDLES:
+            raise asyncssh.SFTPFailure(f"more than {MOST_HANDLES} files are open: close some")
         if not pflags & (asyncssh.FXF_WRITE | asyncssh.FXF_APPEND):
             place = self._place(path)
             descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -208,7 +208,10 @@ class CompanyFiles(asyncssh.SFTPServer):
             self._make_room(file_obj, grows)
         file_obj.room_bytes -= grows
         file_obj.stream.seek(begins)
-        return file_obj.stream.write(data)
+        left = memoryview(data)
+        while left:  # a disk that fills up takes a piece, and says so when asked for the rest
+            left = left[file_obj.stream.write(left) :]
+        return len(data)
 
     def _make_room(self, upload: Upload, grows: int) -> None:
         left = self._quota_bytes - self._folder.used_bytes()
@@ -249,9 +252,12 @@ class CompanyFiles(asyncssh.SFTPServer):
             raise asyncssh.SFTPNoSuchFile("there is no such folder")
         with os.scandir(self._folder.root / folder) as entries:
             for entry in sorted(entries, key=lambda one: one.name):
-                status = entry.stat(follow_symlinks=False)
                 if entry.is_symlink() or (not folder and entry.name not in SHOWN):
                     continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # taken at this moment
                 yield asyncssh.SFTPName(
                     os.fsencode(entry.name), attrs=asyncssh.SFTPAttrs.from_local(status)
                 )

@@ -5,6 +5,7 @@ files that come while it is away simply wait.
 """
 
 import asyncio
+import resource
 import signal
 from collections import defaultdict
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from providers.registry import PROVIDERS, get_provider
 from workers.acknowledgements import answer
 from workers.books import answer_books, as_books, given_of, of_a_company, senders
 from workers.pickup import forget_old, sweep
-from workers.sftp_files import CompanyFiles, SftpChannel, SftpSession
+from workers.sftp_files import MOST_HANDLES, CompanyFiles, SftpChannel, SftpSession
 from workers.start import start
 
 SWEEP_SECONDS = 2
@@ -41,6 +42,7 @@ AT_ONCE = 4  # companies; each needs two connections to the database
 FAILURES = RateLimitItemPerMinute(10, 15)  # ten in fifteen minutes, from one address
 MOST_CONNECTIONS = 200
 MOST_OF_A_COMPANY = 20
+MOST_OPEN = MOST_CONNECTIONS * (MOST_HANDLES + 1) + 500
 _log = log.logger(__name__)
 _T = TypeVar("_T")
 
@@ -316,8 +318,17 @@ async def _until_told() -> None:
     await listen(chosen, chosen.sftp_dir, stop)
 
 
+def _have_files_enough() -> None:
+    """Raise the limit of open files: many systems allow 1,024, and one company may have more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        most = MOST_OPEN if hard == resource.RLIM_INFINITY else min(MOST_OPEN, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
 def main() -> None:
     """Run until told to stop."""
+    _have_files_enough()
     start()
     asyncssh.set_log_level("WARNING")
     asyncio.run(_until_told())

@@ -56,7 +56,7 @@ def register(
             ON CONFLICT (provider_code, sha256) DO NOTHING
         """),
         {
-            "provider": provider_code, "sha256": sha256, "name": file_name[:200],
+            "provider": provider_code, "sha256": sha256, "name": _storable(file_name),
             "size": size_bytes, "via": received_via, "now": now,
         },
     )  # fmt: skip
@@ -71,6 +71,11 @@ def register(
         bill_file.sequence_no = None  # its number may be another file's by now
         is_new = True
     return bill_file, is_new
+
+
+def _storable(file_name: str) -> str:
+    """Return a file's name as the database can hold it, whatever bytes a disk or a form has."""
+    return file_name.encode(errors="replace").decode().replace("\0", "?")[:200]
 
 
 _TAKE_NUMBER = text("""
@@ -132,7 +137,7 @@ def receive(
         session, provider_code, sha256=sha256, size_bytes=size_bytes,
         file_name=file_name, received_via=received_via, now=now,
     )  # fmt: skip
-    if is_new:
+    if is_new or _lacks_bytes(session, bill_file):
         assert bill_file.id is not None
         stream.seek(0)
         session.execute(
@@ -146,6 +151,17 @@ def receive(
             part_no += 1
         outbox.emit(session, "bill_file.received", bill_file.id, now=now)
     return bill_file
+
+
+def _lacks_bytes(session: Session, bill_file: BillFile) -> bool:
+    """Tell whether an import has to be gone on with whose bytes we have not kept.
+
+    The command line begins them from a disk of its own, and may be killed.
+    """
+    if bill_file.status is BillFileStatus.IMPORTED:
+        return False
+    kept = select(BillFilePart.part_no).where(BillFilePart.bill_file_id == bill_file.id).limit(1)
+    return session.exec(kept).first() is None
 
 
 class StoredFile(io.RawIOBase):

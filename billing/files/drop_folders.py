@@ -6,7 +6,8 @@ more are ours alone: ``.open`` has a mark for every file whose upload has begun 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -100,15 +101,16 @@ class DropFolder:
         yield from sorted(found, key=lambda entry: entry.name)
 
     def used_bytes(self) -> int:
-        """Return how much the company has put in and we have not taken yet."""
-        return sum(entry.stat(follow_symlinks=False).st_size for entry in self.files())
+        """Return how much the company has put in and we have not received yet."""
+        with os.scandir(self.taken) as claimed:
+            return sum(status.st_size for _, status in _there([*self.files(), *claimed]))
 
     def is_being_written(self, name: str) -> bool:
         """Tell whether an upload of this file has begun and not ended, even if its client died."""
         return self.open_marks.joinpath(name).exists()
 
     def complete(self, *, flag: str | None, settled_before: int) -> list[str]:
-        """Return the files to take now.
+        """Return the files to take now, in the order in which they were completed.
 
         Args:
             flag: the ending of the flag files this company sends, if it does.
@@ -116,19 +118,21 @@ class DropFolder:
         """
         found = list(self.files())
         there = {entry.name.lower() for entry in found}
-        return [
-            entry.name
-            for entry in found
+        whole = [
+            (status.st_ctime_ns, entry.name)
+            for entry, status in _there(found)
             if not is_partial(entry.name)
             and not is_flag(entry.name, flag)
+            and len(os.fsencode(entry.name)) <= LONGEST_NAME
             and not self.is_being_written(entry.name)
-            and entry.stat(follow_symlinks=False).st_nlink == 1
+            and status.st_nlink == 1
             and (
-                entry.stat(follow_symlinks=False).st_ctime_ns <= settled_before
+                status.st_ctime_ns <= settled_before
                 if flag is None
                 else any(one in there for one in flag_names(entry.name, flag))
             )
         ]
+        return [name for _, name in sorted(whole)]
 
     def waiting(self, *, flag: str | None) -> Waiting:
         """Count what lies here, for those who look after it."""
@@ -140,6 +144,15 @@ class DropFolder:
         taken = sum(1 for _ in self.taken.iterdir())
         unfinished = sum(1 for name in names if self.is_being_written(name))
         return Waiting(files=len(names) - unfinished + taken, unfinished=unfinished)
+
+
+def _there(
+    entries: Iterable[os.DirEntry[str]],
+) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    """Yield how files look, without those that are taken, renamed or removed at this moment."""
+    for entry in entries:
+        with suppress(FileNotFoundError):
+            yield entry, entry.stat(follow_symlinks=False)
 
 
 def sender_folder(sftp_dir: Path, code: str) -> DropFolder:

@@ -117,6 +117,10 @@ def _note_look(
             if len(file.name) > LONGEST_NAME:
                 haul.complaints.append(f"a file name of {len(file.name)} characters is too long")
                 continue
+            if not _is_storable(file):
+                shown = file.name.encode(errors="replace").decode().replace("\0", "?")
+                haul.complaints.append(f"{shown}: its name is no UTF-8, or its size no size")
+                continue
             row = known.get(file.name)
             if row is None:
                 row = DeliveryFile(
@@ -130,15 +134,24 @@ def _note_look(
                 continue
             if row.fetched_mark == file.mark or _is_complete(row, there, flag=flag, now=now):
                 ready.append(file)
-            elif flag is None:
+            elif flag is None or _has_flag(row, there, flag):
                 haul.growing += 1
     return ready
+
+
+def _is_storable(file: RemoteFile) -> bool:
+    """Tell whether what a server says of a file can be written down."""
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in file.name and (file.size_bytes or 0) < 1 << 63
 
 
 def _known(
     session: Session, provider_code: str, listed: Sequence[RemoteFile]
 ) -> dict[str, DeliveryFile]:
-    names = {file.name for file in listed}
+    names = {file.name for file in listed if _is_storable(file)}
     rows = session.exec(
         select(DeliveryFile)
         .where(DeliveryFile.provider_code == provider_code)
@@ -148,9 +161,15 @@ def _known(
 
 
 def _is_complete(row: DeliveryFile, there: set[str], *, flag: str | None, now: datetime) -> bool:
-    if flag is not None:
-        return any(name in there for name in flag_names(row.remote_name, flag))
-    return row.seen_at + STILL <= now
+    stands_still = row.seen_at + STILL <= now
+    if flag is None:
+        return stands_still
+    # Where a file of this name was fetched before, the flag may be that one's.
+    return _has_flag(row, there, flag) and (row.fetched_mark is None or stands_still)
+
+
+def _has_flag(row: DeliveryFile, there: set[str], flag: str) -> bool:
+    return any(name in there for name in flag_names(row.remote_name, flag))
 
 
 def _take(
@@ -180,7 +199,7 @@ def _take(
             _known(session, provider_code, [file])[file.name].finished_at = now
     except UpstreamUnavailable:
         raise
-    except CityBillError as trouble:
+    except (CityBillError, OSError) as trouble:  # a disk of ours that is full, among them
         complaint = f"{file.name}: {trouble}"
         haul.complaints.append(complaint)
         with transaction() as session:

@@ -11,7 +11,7 @@ nothing. One company's files are imported one after the other.
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import BinaryIO
 
@@ -32,6 +32,7 @@ from core.db import connection, driver, transaction
 from core.errors import BillFileError, Conflict
 from providers.base import BillFileReader, Heading
 from providers.bulk import Bulk, read_bulk
+from providers.registry import get_provider
 
 CHUNK_ROWS = 12_500  # twice as many cost the database a sixth more a row
 
@@ -60,20 +61,25 @@ def import_bills(
     *,
     now: datetime,
     progress: Progress = lambda done, rows: None,
+    in_turn: bool = False,
 ) -> ImportResult:
     """Import a registered file, or go on where an earlier attempt stopped.
 
     Args:
         open_stream: called once to get the file's bytes, not from this import's connection.
         progress: told (rows done, rows in all) after each chunk.
+        in_turn: not before the company's files that came earlier and wait for a worker.
 
     Raises:
         BillFileError: the file is refused; nothing landed, and the file's row says why.
-        Conflict: this file, or for a long time another of its company, is being imported.
+        Conflict: this file, or for a long time another of its company, is being imported; with the
+            code ``bill_file.out_of_turn``, an earlier one is still to be.
     """
     started = monotonic()
     with connection() as held, _sole_importer(held, bill_file_id):
         with transaction(on=held) as session:
+            if in_turn:
+                _refuse_to_overtake(session, bill_file_id, now=now)
             bill_file = _begin(session, bill_file_id, now=now)
         before = bill_file.status is BillFileStatus.IMPORTED
         if not before:
@@ -124,6 +130,30 @@ _LOCK_COMPANY = text(
 _UNLOCK_ALL = text("SELECT pg_advisory_unlock_all()")
 
 
+# One that does not get on, because its import fails, holds up the others no longer than this.
+_HELD_UP = timedelta(hours=1)
+_EARLIER = text("""
+    SELECT FROM bill_file own
+    JOIN bill_file b ON b.provider_code = own.provider_code AND b.id < own.id
+    WHERE own.id = :id AND own.status <> 'imported' AND b.status IN ('received', 'importing')
+      AND b.received_via NOT IN ('cli', 'api-bills', 'webhook') AND b.received_at > :since
+    LIMIT 1
+""")
+
+
+def _refuse_to_overtake(session: Session, bill_file_id: int, *, now: datetime) -> None:
+    """Let what came first land first: a cancellation finds its bill in an earlier file.
+
+    Workers take files up side by side, and one whose worker was killed is taken up again later.
+
+    Raises:
+        Conflict: an earlier file of the company waits for a worker, or was left by one.
+    """
+    values = {"id": bill_file_id, "since": now - _HELD_UP}
+    if session.execute(_EARLIER, values).first() is not None:
+        raise Conflict("an earlier file of this company comes first", code="bill_file.out_of_turn")
+
+
 def _begin(session: Session, bill_file_id: int, *, now: datetime) -> BillFile:
     bill_file = session.get_one(BillFile, bill_file_id, with_for_update=True)
     if bill_file.status is not BillFileStatus.IMPORTED:
@@ -131,7 +161,28 @@ def _begin(session: Session, bill_file_id: int, *, now: datetime) -> BillFile:
             bill_file.sequence_no = None  # its number may be another file's by now
         bill_file.status, bill_file.status_at = BillFileStatus.IMPORTING, now
         bill_file.complaint = None
+        profile_sha256 = get_provider(bill_file.provider_code).profile_sha256
+        if bill_file.rows_done and bill_file.profile_sha256 != profile_sha256:
+            _start_over(session, bill_file)
+        bill_file.profile_sha256 = profile_sha256
     return bill_file
+
+
+# Rows get their numbers anew: those of corrections that wait from before go out of the way.
+_FREE_ROW_NOS = text("""
+    UPDATE bill_correction SET row_no = -id WHERE bill_file_id = :id AND row_no >= 0
+""")
+
+
+def _start_over(session: Session, bill_file: BillFile) -> None:
+    """Have a file read from its first row: by another profile, other rows would be skipped.
+
+    What has landed is met again, and is unchanged, or corrected.
+    """
+    session.execute(_FREE_ROW_NOS, {"id": bill_file.id})
+    bill_file.rows_done = bill_file.created = bill_file.unchanged = bill_file.superseded = 0
+    bill_file.cancelled = bill_file.reminded = bill_file.waiting = bill_file.rejected = 0
+    bill_file.total_fen = 0
 
 
 def _refuse(session: Session, bill_file_id: int, complaint: str, *, now: datetime) -> None:

@@ -217,8 +217,9 @@ def _landed(session: Session, bill_file: BillFile, rows: list[object]) -> dict[i
 
 
 def _text(raw: object, name: str) -> str | None:
+    """Return a text as an answer can hold it: half of a character is a question mark."""
     value = raw.get(name) if isinstance(raw, dict) else None
-    return value if isinstance(value, str) else None
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _number(raw: object, name: str) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from billing.files.bill_files import iter_rejects
 from billing.models import BillFileReject
 from core.db import transaction
+from core.formulas import as_plain
 
 
 def csv_lines(bill_file_id: int, say: Callable[[str], str] = str) -> Iterator[str]:
@@ -29,6 +30,4 @@ def csv_lines(bill_file_id: int, say: Callable[[str], str] = str) -> Iterator[st
 
 
 def _plain(row: BillFileReject, say: Callable[[str], str]) -> list[str]:
-    """Return a row's cells; one that a spreadsheet would run as a formula is quoted for it."""
-    cells = [str(row.line_no), row.column_name, say(row.reason), row.raw]
-    return [f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell for cell in cells]
+    return [as_plain(one) for one in (str(row.line_no), row.column_name, say(row.reason), row.raw)]

@@ -4,7 +4,7 @@ Bills announced go the way of pushed bills. Form and signature: docs/company-api
 """
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -17,7 +17,7 @@ from billing.files.delivery_models import DeliveryPoll
 from core import outbox
 from core.db import UtcDateTime, text_enum, transaction
 from core.errors import BillFileError, Conflict, Invalid
-from providers.formats.numerals import json_number
+from providers.own_schema import read_json
 
 RECEIVED_VIA = "webhook"
 MAX_BODY_BYTES = 1 << 20
@@ -94,12 +94,16 @@ def process(company_webhook_id: int, *, now: datetime) -> None:
     """Act on an announcement; again does nothing.
 
     Raises:
-        Conflict: its bills are being imported at this moment.
+        Conflict: its bills are being imported at this moment, or an earlier announcement of the
+            company's waits: it may tell of the bill that this one cancels.
     """
     with transaction() as session:
         known = session.get_one(CompanyWebhook, company_webhook_id)
         if known.processed_at is not None:
             return
+        whose = {"id": known.id, "code": known.provider_code, "since": now - _HELD_UP}
+        if session.execute(_EARLIER, whose).first() is not None:
+            raise Conflict("an earlier announcement comes first", code="webhook.out_of_turn")
         kind, data = _read(known.body)
         if kind is WebhookType.FILE_READY:
             session.execute(_LOOK_NOW, {"code": known.provider_code, "now": now})
@@ -114,6 +118,14 @@ def process(company_webhook_id: int, *, now: datetime) -> None:
         known.processed_at, known.bill_file_id = now, pushed.bill_file_id
 
 
+_HELD_UP = timedelta(minutes=10)  # by one that does not get on
+_EARLIER = text("""
+    SELECT FROM company_webhook
+    WHERE id BETWEEN :id - 1000 AND :id - 1 AND provider_code = :code
+      AND processed_at IS NULL AND received_at > :since
+    LIMIT 1
+""")
+
 # An announcement says when to look, never where: we look where the company was set up.
 _LOOK_NOW = text("""
     UPDATE delivery_poll SET due_at = least(due_at, :now) WHERE provider_code = :code
@@ -127,9 +139,9 @@ def _read(body: bytes) -> tuple[WebhookType, dict[str, Any]]:
         Invalid: it is not of our form; the words say what is missing.
     """
     try:
-        told = json.loads(body, parse_float=json_number)
-    except (ValueError, RecursionError) as wrong:
-        raise Invalid(f"the body is not JSON: {wrong}", code="webhook.malformed") from None
+        told = read_json(body)
+    except BillFileError as wrong:
+        raise Invalid(str(wrong), code="webhook.malformed") from None
     kind = told.get("type") if isinstance(told, dict) else None
     if not isinstance(kind, str) or kind not in set(WebhookType):
         known = ", ".join(WebhookType)
@@ -146,8 +158,11 @@ def _read(body: bytes) -> tuple[WebhookType, dict[str, Any]]:
 
 
 def _bills(kind: WebhookType, data: dict[str, Any]) -> bytes:
-    """Return what is announced as the body of a push: one bill, or ``bills`` of them."""
+    """Return what is announced as the body of a push: one bill, or ``bills`` of them.
+
+    In plain ASCII, because JSON may hold half of a character: its row is then rejected.
+    """
     bills = data.get("bills", [data])
     if kind is WebhookType.BILL_CANCELLED and isinstance(bills, list):
         bills = [{**one, "kind": "cancel"} if isinstance(one, dict) else one for one in bills]
-    return json.dumps({"bills": bills}, ensure_ascii=False, default=str).encode()
+    return json.dumps({"bills": bills}, default=str).encode()

@@ -4,8 +4,8 @@ A day's list of write-offs may be larger and take longer than any other answer.
 """
 
 import time
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -17,6 +17,8 @@ ANSWER_LIMIT: Final = 64 * 1024
 FILE_LIMIT: Final = 256 * 1024 * 1024  # a million rows are some 150 MB
 _FILE_TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0)
 _FILE_PATIENCE_SECONDS: Final = 600
+_OPENED: Final = ("connection.connect_tcp.complete", "connection.start_tls.complete")
+_A_MOMENT: Final = 0.001  # no time at all would mean not to wait, and fail otherwise
 # The only failures that prove that no byte of the request was sent.
 _NEVER_SENT: Final = (
     httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol,
@@ -89,6 +91,7 @@ class Wire:
             patience_seconds, limit = _FILE_PATIENCE_SECONDS, FILE_LIMIT
             request.extensions["timeout"] = _FILE_TIMEOUT.as_dict()
         give_up_at = time.monotonic() + patience_seconds
+        request.extensions["trace"] = _until(give_up_at)
         try:
             response = self._transport.handle_request(request)
             try:
@@ -105,6 +108,23 @@ class Wire:
             return Unanswered(
                 f"the company's answer broke off ({type(wrong).__name__})", company_down=True
             )
+
+
+def _until(give_up_at: float) -> Callable[[str, Mapping[str, Any]], None]:
+    """Return what has every read of a connection end in time, those of the headers too."""
+
+    def note(event: str, facts: Mapping[str, Any]) -> None:
+        if event in _OPENED:
+            stream = facts["return_value"]
+            read = stream.read
+
+            def read_in_time(most: int, timeout: float) -> Any:
+                left = max(_A_MOMENT, give_up_at - time.monotonic())
+                return read(most, timeout=min(timeout, left))
+
+            stream.read = read_in_time
+
+    return note
 
 
 def _read(response: httpx.Response, give_up_at: float, limit: int) -> Answered | Unanswered:

@@ -1,6 +1,7 @@
 """Fetching files from a company's SFTP server, whose key we know beforehand."""
 
 import asyncio
+import errno
 import posixpath
 from collections.abc import Coroutine, Sequence
 from datetime import date
@@ -10,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import asyncssh
 
-from core.errors import Invalid, UpstreamUnavailable
+from core.errors import Upstream, UpstreamUnavailable
 from providers.delivery import Credentials, Delivery, FetchFailed, RemoteFile
 
 _CONNECT_SECONDS: Final = 20
@@ -18,6 +19,7 @@ _LOOK_SECONDS: Final = 120
 _FETCH_SECONDS: Final = 2 * 3600
 _BLOCK: Final = 256 * 1024
 _MOST_FILES: Final = 10_000
+_OUR_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # not the company's fault
 _T = TypeVar("_T")
 
 
@@ -65,6 +67,8 @@ class SftpFiles:
                 "the company's server does not let us in: check user, key and password"
             ) from refused
         except (TimeoutError, OSError, asyncssh.Error) as away:
+            if getattr(away, "errno", None) in _OUR_DISK:
+                raise
             raise UpstreamUnavailable(
                 f"the company's server cannot be reached or broke off ({type(away).__name__})"
             ) from away
@@ -73,13 +77,13 @@ class SftpFiles:
         if self._sftp is None:
             parts = urlsplit(self._delivery.address or "")
             own = self._credentials
-            trusted = asyncssh.import_public_key(self._delivery.host_key or "")
+            trusted, keys = self._keys()
             self._connection = await asyncssh.connect(
                 parts.hostname or "",
                 parts.port or 22,
                 username=own.user,
                 password=own.password or None,
-                client_keys=[own.private_key] if own.private_key else None,
+                client_keys=keys,
                 known_hosts=([trusted], [], []),
                 server_host_key_algs=_algorithms(trusted),
                 config=None,
@@ -88,26 +92,46 @@ class SftpFiles:
                 login_timeout=_CONNECT_SECONDS,
                 keepalive_interval=30,
             )
-            self._sftp = await self._connection.start_sftp_client()
+            # Whatever bytes a name has: one in GBK must not keep us from all others.
+            self._sftp = await self._connection.start_sftp_client(path_errors="surrogateescape")
         return self._sftp
 
+    def _keys(self) -> tuple[asyncssh.SSHKey, Sequence[asyncssh.SSHKeyPair] | None]:
+        """Return the company's host key and ours. Raises Upstream where one cannot be used."""
+        path = self._credentials.private_key
+        try:
+            trusted = asyncssh.import_public_key(self._delivery.host_key or "")
+        except asyncssh.KeyImportError as wrong:
+            raise Upstream(
+                f"host_key in [delivery] of its profile is no public key ({wrong}): ask the company"
+            ) from None
+        try:
+            return trusted, asyncssh.load_keypairs(path) if path else None
+        except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as wrong:
+            raise Upstream(
+                f"our private key {path} cannot be used ({wrong}): see CITYBILL_DELIVERIES"
+            ) from None
+
     async def _look(self) -> list[RemoteFile]:
-        client, found = await self._client(), []
-        flag = self._delivery.flag or ""
+        client, found = await self._client(), list[tuple[int, int, RemoteFile]]()
+        flag, done = self._delivery.flag or "", self._delivery.after.partition(":")[2]
         for folder in self._folders:
             try:
                 async for entry in client.scandir(folder):
                     name = str(entry.filename)
                     if entry.attrs.type != asyncssh.FILEXFER_TYPE_REGULAR:
                         continue
+                    if done and name.endswith(done):
+                        continue  # renamed so when it was fetched
                     bare = name[: -len(flag)] if flag and name.endswith(flag) else name
                     if fnmatchcase(name, self._delivery.files) or bare != name:
-                        found.append(_remote(posixpath.join(folder, name), entry.attrs))
+                        file = _remote(posixpath.join(folder, name), entry.attrs)
+                        found.append((entry.attrs.mtime or 0, entry.attrs.mtime_ns or 0, file))
                     if len(found) > _MOST_FILES:
-                        raise Invalid(f"more than {_MOST_FILES} files lie in {folder}: clear it")
+                        raise Upstream(f"more than {_MOST_FILES} files lie in {folder}: clear it")
             except asyncssh.SFTPNoSuchFile:
                 continue  # the folder of a day on which nothing came
-        return sorted(found)
+        return [file for _, _, file in sorted(found)]  # a cancellation may follow its bill
 
     async def _fetch(self, file: RemoteFile, into: BinaryIO) -> None:
         client = await self._client()
@@ -131,6 +155,10 @@ class SftpFiles:
     async def _finish(self, file: RemoteFile) -> None:
         client, after = await self._client(), self._delivery.after
         try:
+            if after != "leave":
+                now = await client.lstat(file.name)
+                if _remote(file.name, now).mark != file.mark:
+                    return  # another one by now: it is fetched the next time
             if after == "delete":
                 await client.remove(file.name)
             elif after.startswith("rename:"):

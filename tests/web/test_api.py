@@ -61,6 +61,20 @@ class TestBillFiles:
             8_650,
         )
 
+    @pytest.mark.parametrize(
+        ("stated", "shown"),
+        [("水费.txt".encode(), "水费.txt"), (b"\xe9t\xe9.txt", "été.txt"), (b"w.txt", "w.txt")],
+    )
+    def test_a_name_is_shown_as_it_was_sent(self, app, stated, shown):
+        water = with_key(app, "water")
+
+        sent = water.post(
+            "/api/v1/providers/water/bill-files", content=b"x", headers=[(b"X-File-Name", stated)]
+        )
+
+        told = water.get(f"/api/v1/bill-files/{sent.json()['id']}").json()
+        assert told["file_name"] == shown
+
     def test_an_empty_file_is_refused(self, app):
         answer = with_key(app, "water").post("/api/v1/providers/water/bill-files")
 
@@ -88,7 +102,8 @@ class TestBillFiles:
         assert (answer.status_code, answer.json()["code"]) == (401, "api_key.unknown")
 
     def test_rejects_open_in_a_spreadsheet_as_text(self, app):
-        raws = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", 'D|1|"q",2', "水费"]
+        run = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", " =1", "\n=1", "＝1", "＋1", "－1", "＠x"]
+        raws = [*run, 'D|1|"q",2', "水费"]
         rejects = [Reject(0, "=c", "=why", raw) for raw in raws]
         file = bring_in("water", *rejects)
 
@@ -96,11 +111,11 @@ class TestBillFiles:
 
         assert answer.headers["content-type"].startswith("text/csv")
         assert "attachment" in answer.headers["content-disposition"]
-        head, *rows = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
+        head, *rows = csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline=""))
         assert head == ["line", "column", "reason", "raw"]
-        assert [row[3] for row in rows] == [f"'{raw}" for raw in raws[:5]] + raws[5:]
+        assert [row[3] for row in rows] == [f"'{raw}" for raw in run] + raws[len(run) :]
         assert {(row[1], row[2]) for row in rows} == {("'=c", "'=why")}
-        assert [row[0] for row in rows] == [str(at) for at in range(2, 9)]
+        assert [row[0] for row in rows] == [str(at) for at in range(2, 2 + len(raws))]
 
 
 def start(browser: Browser, refs: list[str], key: str = "k", **body: Any) -> Any:

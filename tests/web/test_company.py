@@ -114,6 +114,20 @@ class TestFiles:
                 "company"
             )
 
+    def test_a_name_the_database_cannot_hold_is_no_fault_of_ours(self, water):
+        form = (
+            b'--X\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n%s\r\n--X\r\n'
+            b'Content-Disposition: form-data; name="file"; filename="a\0b.txt"\r\n\r\n'
+            b"x\r\n--X--\r\n"
+        ) % water.csrf.encode()
+
+        sent = water.post(
+            "/company/bill-files", content=form,
+            headers={"Content-Type": "multipart/form-data; boundary=X"},
+        )  # fmt: skip
+
+        assert "a?b.txt" in main_of(water, sent.headers["location"])
+
     def test_an_empty_file_is_told_beside_the_form(self, water):
         answer = send(water, b"")
 

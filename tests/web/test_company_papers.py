@@ -138,6 +138,20 @@ class TestSending:
             "paper.other_type", "paper.type", "paper.size",
         ]  # fmt: skip
 
+    def test_a_name_the_database_cannot_hold_is_refused_alone(self, company):
+        files = b'--X\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n%s\r\n'
+        field = b'--X\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        form = field % (b"csrf", company.csrf.encode()) + field % (b"month", b"2026-10")
+        form += files % (b"B1\0.png", PNG) + files % (b"B2.png", PNG) + b"--X--\r\n"
+
+        answer = company.post(
+            "/company/papers", content=form,
+            headers={"Content-Type": "multipart/form-data; boundary=X"},
+        )  # fmt: skip
+
+        assert list(told(company, answer)) == ["B1?.png", "B2.png"]
+        assert kept() == [("meter_photo", "")]
+
     def test_another_companys_bill_takes_nothing_though_its_account_is_named(self, company):
         index = b"file,bill_no,account_no\nx.png,GAS1,G1\n"
 

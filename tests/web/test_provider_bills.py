@@ -99,6 +99,15 @@ class TestVerdicts:
         assert (third["verdict"], third["reason"]) == ("rejected", "a bill is an object: {…}")
         assert (fourth["column"], fourth["reason"]) == ("account_no", "is missing: add it")
 
+    def test_half_of_a_character_is_told_and_the_others_land(self, water):
+        body = json.dumps({"bills": [a_bill("B-\ud800"), a_bill("B-2")]}).encode()
+
+        answer = water.post(BILLS, content=body)
+
+        assert answer.status_code == 200, answer.text
+        told = [(one["bill_no"], one["verdict"]) for one in answer.json()["bills"]]
+        assert told == [("B-?", "rejected"), ("B-2", "created")]
+
     def test_a_reject_is_looked_at_again_when_it_comes_again(self, water):
         assert push(water, a_cancellation()) == [("rejected", None)]  # a bill we do not hold yet
         push(water, a_bill())

@@ -1,16 +1,19 @@
 """Companies sign their requests: what holds is taken, and what does not is told exactly."""
 
+import json
 import time
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from billing.documents.barcodes import barcode_digits
 from core.clock import utc_now
 from core.db import transaction
-from core.settings import settings
-from identity.keys import list_signing_keys, revoke_signing_key
-from tests.factories import a_record, bring_in
+from core.settings import CounterAgent, settings
+from identity.keys import issue_signing_key, list_signing_keys, revoke_signing_key
+from identity.models import Holder
+from tests.factories import MONTH, a_home, a_record, bring_in
 from tests.threads import at_once
 from tests.web.conftest import a_browser, with_key
 from tests.web.signing import Signer, a_signer, content_digest
@@ -126,6 +129,27 @@ class TestWhatDoesNot:
             (422, "request.body_differs") if stated else (401, "request.signature_wrong")
         )
         assert files() == 0
+
+    def test_an_agents_body_is_held_to_its_digest_too(self, app, monkeypatch):
+        monkeypatch.setattr(settings(), "counter_agents", {"shop": CounterAgent(name="全家")})
+        target, home = "/api/v1/counter/payments", a_home(now=utc_now())
+        number = barcode_digits("9001", home.account_nos[0], MONTH, 8_650)
+        cash = {"barcode": number, "agent_txn_no": "1", "paid_at": utc_now().isoformat()}
+        signed, came = (json.dumps(cash | {"amount_fen": fen}).encode() for fen in (8_650, 1))
+        with transaction() as session:
+            issued = issue_signing_key(
+                session, "shop", issued_by="a test", now=utc_now(), holder=Holder.AGENT,
+                secret_key=settings().secret_key.get_secret_value(),
+            )  # fmt: skip
+        shop = Signer(app, *issued)
+        headers = shop.headers("POST", target, signed) | content_digest(signed)
+
+        answer = a_browser(app).post(
+            target, content=came, headers=headers | {"Content-Type": "application/json"}
+        )
+
+        assert told(answer) == (422, "request.body_differs")
+        assert shop.send("GET", f"{target}/1").status_code == 404
 
     def test_a_wrong_signature_is_answered_with_the_text_it_should_be_over(self, water):
         answer = water._replace(secret="another").send("POST", FILES + "?a=1", b"x")

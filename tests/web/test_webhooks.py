@@ -12,6 +12,7 @@ from core.db import transaction
 from tests.threads import at_once
 from tests.web.signing import Signer, a_signer
 from tests.web.test_provider_bills import a_bill, a_cancellation
+from workers.jobs import NotYet
 from workers.tasks import bills
 
 pytestmark = pytest.mark.usefixtures("city")
@@ -95,11 +96,15 @@ class TestAtTheDoor:
         assert water.announce("water", "1", ISSUED).status_code == 202
         assert other.announce("water", "2", ISSUED).status_code == 202
 
+    def test_a_company_of_an_impossible_name_is_no_fault_of_ours(self, water):
+        assert water.announce("%00", "1", ISSUED).status_code == 422
+
     @pytest.mark.parametrize(
         ("body", "words"),
         [
             (b"x", "not JSON"),
             (b"[]", "`type`"),
+            (b'{"type": "bill.issued", "type": "bill.cancelled", "data": {}}', "twice"),
             (event("bill.paid", {}), "bill.issued, bill.changed"),
             (event("bill.issued", []), "`data`"),
             (event("bill.issued", {"bills": []}), "empty"),
@@ -133,6 +138,46 @@ class TestAfterwards:
             ("webhook", 1, 0, 0, 0), ("webhook", 0, 1, 0, 0), ("webhook", 0, 0, 1, 0),
         ]  # fmt: skip
         assert len(rows("SELECT FROM bill_file")) == 3
+
+    def test_half_of_a_character_rejects_its_bill_and_no_other(self, water):
+        halved = json.dumps({"bills": [a_bill(holder_name="\ud800"), a_bill("B-2")]})
+        body = b'{"type": "bill.issued", "data": %s}' % halved.encode()
+
+        assert water.announce("water", "1", body).status_code == 202
+        process_all()
+
+        assert [tuple(one) for one in rows("SELECT created, rejected FROM bill_file")] == [(1, 1)]
+
+    def test_a_cancellation_waits_for_the_announcement_of_its_bill(self, water):
+        void = a_cancellation()
+        del void["kind"]
+        water.announce("water", "1", ISSUED)
+        water.announce("water", "2", event("bill.cancelled", void))
+        issued, cancelled = (
+            str(one.id) for one in rows("SELECT id FROM company_webhook ORDER BY id")
+        )
+
+        with pytest.raises(NotYet):
+            bills.process_webhook(cancelled)
+        bills.process_webhook(issued)
+        bills.process_webhook(cancelled)
+
+        assert [one.cancelled for one in rows("SELECT cancelled FROM bill_file ORDER BY id")] == [
+            0, 1,
+        ]  # fmt: skip
+
+    def test_one_that_does_not_get_on_holds_up_no_other_for_long(self, water):
+        water.announce("water", "1", ISSUED)
+        water.announce("water", "2", event("bill.issued", a_bill("B-2")))
+        with transaction() as session:
+            session.execute(
+                text("UPDATE company_webhook SET received_at = now() - interval '1 hour'"
+                     " WHERE webhook_id = '1'")
+            )  # fmt: skip
+
+        bills.process_webhook(str(rows("SELECT max(id) FROM company_webhook")[0][0]))
+
+        assert [one.bill_no for one in rows("SELECT bill_no FROM bill")] == ["B-2"]
 
     def test_two_workers_act_on_one_announcement_once(self, water):
         water.announce("water", "1", ISSUED)

@@ -1,14 +1,17 @@
 """Jobs about bills as time passes: the right day, every company, and again changes nothing."""
 
+import io
 from datetime import date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
+from billing.files.bill_files import receive
 from core.clock import BILLING_ZONE, utc_now
 from core.db import transaction
 from providers.base import LineItem
 from tests.factories import MONTH, a_home, a_record, bring_in, the_bill, the_terms, topics
+from tests.providers.files import WATER
 from tests.workers.conftest import a_job, the_job
 from workers.jobs import NotYet, run
 from workers.relay import relay
@@ -150,3 +153,54 @@ class TestSchedule:
         run(job_id)
 
         assert the_job(job_id).state == "done"
+
+
+def water_file(**changes: str) -> bytes:
+    row = WATER.row | changes
+    return b"\n".join([WATER.header, WATER.line(row), WATER.trailer(1, WATER.total([row])), b""])
+
+
+def sent(content: bytes, *, via: str = "api", ago: timedelta = timedelta()) -> str:
+    with transaction() as session:
+        kept = receive(
+            session, "water", io.BytesIO(content), file_name="w.txt", received_via=via,
+            now=utc_now() - ago,
+        )  # fmt: skip
+    return str(kept.id)
+
+
+CANCELLED = {"状态": "C"}
+
+
+class TestFilesInTurn:
+    def test_a_cancellation_waits_for_the_file_before_it_that_has_its_bill(self):
+        issued = sent(water_file())
+        cancelled = sent(water_file(**CANCELLED).replace(b"|42|", b"|43|"))
+
+        with pytest.raises(NotYet):
+            bills.import_file(cancelled)
+        bills.import_file(issued)
+        bills.import_file(cancelled)
+
+        with transaction() as session:
+            assert session.execute(text("SELECT count(cancelled_at) FROM bill")).scalar_one() == 1
+
+    @pytest.mark.parametrize(
+        ("via", "ago"), [("cli", timedelta()), ("api", timedelta(hours=2))]
+    )  # fmt: skip
+    def test_one_that_nobody_is_about_to_import_holds_up_no_other(self, via, ago):
+        sent(water_file(), via=via, ago=ago)
+        later = sent(water_file(账单号="W-2").replace(b"|42|", b"|43|"))
+
+        bills.import_file(later)
+
+        with transaction() as session:
+            assert session.execute(text("SELECT bill_no FROM bill")).scalars().all() == ["W-2"]
+
+    def test_a_refused_one_holds_up_no_other(self):
+        bills.import_file(sent(b"H|WATER|1\nno bill file\n"))
+
+        bills.import_file(sent(water_file()))
+
+        with transaction() as session:
+            assert session.execute(text("SELECT count(*) FROM bill")).scalar_one() == 1

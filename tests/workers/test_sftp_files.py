@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from pathlib import Path
 
 import asyncssh
@@ -112,6 +113,32 @@ class TestTaking:
         assert [one.file_name for one in company.files()] == ["bills.csv"]
         waiting = drop_folder(tmp_path, "power").waiting(flag=None)
         assert waiting == (0, 1)
+
+    def test_files_are_taken_in_the_order_in_which_they_were_completed(self, tmp_path):
+        folder = drop_folder(tmp_path, "power")
+        folder.prepare()
+        names = ["b.csv", "d.csv", "a.csv", "e.csv", "c.csv", "f.csv"]
+        for name in names:
+            (folder.incoming / f"{name}.part").write_bytes(a_file() + name.encode())
+            (folder.incoming / f"{name}.part").rename(folder.incoming / name)
+            time.sleep(0.02)  # clocks of file systems tick slowly
+
+        sweep(folder, "power", flag=None, settle_seconds=0, now=utc_now())
+
+        assert [one.file_name for one in company.files()] == names
+
+    @pytest.mark.parametrize("name", ["电费.csv".encode("gb18030"), b"x" * 250])
+    def test_a_name_that_was_copied_in_by_hand_holds_up_no_other(self, tmp_path, name):
+        folder = drop_folder(tmp_path, "power")
+        folder.prepare()
+        Path(os.fsdecode(os.fsencode(folder.incoming) + b"/" + name)).write_bytes(b"by hand")
+        (folder.incoming / "bills.csv").write_bytes(a_file())
+
+        for _ in range(2):
+            sweep(folder, "power", flag=None, settle_seconds=0, now=utc_now())
+
+        assert "bills.csv" in [one.file_name for one in company.files()]
+        assert list(folder.taken.iterdir()) == []
 
     def test_what_was_left_while_no_server_ran_is_found_at_the_start(self, tmp_path):
         folder = drop_folder(tmp_path, "power")
@@ -264,6 +291,22 @@ class TestAnswers:
         assert "the file is empty" in (folder.outgoing / "empty.csv.refused.txt").read_text()
         complaint = company.files()[0].complaint
         assert (folder.outgoing / "no.csv.refused.txt").read_text() == f"{complaint}\n"
+
+    def test_a_corrected_file_of_the_same_name_clears_what_the_first_was_told(self, tmp_path):
+        folder, told = drop_folder(tmp_path, "power"), []
+        folder.prepare()
+        rejected = a_file("power", "86.50", "86.555")
+        for content in (b"what is this?\n", rejected, a_file()):
+            (folder.incoming / "bills.csv").write_bytes(content)
+            sweep(folder, "power", flag=None, settle_seconds=0, now=utc_now())
+            work()
+            told.append(sorted(one.name for one in folder.outgoing.iterdir()))
+
+        assert told == [
+            ["bills.csv.ack", "bills.csv.refused.txt"],
+            ["bills.csv.ack", "bills.csv.rejects.csv"],
+            ["bills.csv.ack"],
+        ]
 
     def test_the_same_bytes_under_another_name_are_answered_under_it(self, tmp_path):
         folder = drop_folder(tmp_path, "power")

@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import resource
 import signal
+import threading
+from contextlib import AsyncExitStack
 
 import asyncssh
 import pytest
@@ -232,6 +235,50 @@ class TestInside:
 
         on_a_server(tmp_path, story, sftp_quota_bytes=100_000)
 
+    def test_what_is_claimed_and_not_received_has_its_room_still(self, tmp_path):
+        folder = drop_folder(tmp_path, "power")
+        folder.prepare()
+        (folder.incoming / "one.csv").write_bytes(bytes(10))
+        (folder.taken / "0123456789abcdef.two.csv").write_bytes(bytes(20))
+
+        assert folder.used_bytes() == 30
+
+    def test_a_disk_that_fills_up_is_told_with_the_piece_that_did_not_fit(self, tmp_path):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+        async def story(sftp, _chosen):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+            try:
+                with pytest.raises(asyncssh.SFTPFailure):
+                    await put(sftp, "/in/bills.csv.part", bytes(105_000))
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+        on_a_server(tmp_path, story)
+
+    def test_files_that_go_while_they_are_counted_are_no_fault(self, tmp_path):
+        folder, over = drop_folder(tmp_path, "power"), threading.Event()
+        folder.prepare()
+        names = [f"{at}.csv" for at in range(200)]
+        for name in names:
+            (folder.incoming / name).write_bytes(b"x")
+
+        def take_and_bring_back():
+            while not over.is_set():
+                for name in names:
+                    (folder.incoming / name).rename(folder.taken / name)
+                    (folder.taken / name).rename(folder.incoming / name)
+
+        other = threading.Thread(target=take_and_bring_back)
+        other.start()
+        try:
+            for _ in range(50):
+                folder.used_bytes()
+                folder.complete(flag=None, settled_before=1 << 62)
+        finally:
+            over.set()
+            other.join()
+
     def test_answers_are_read_and_removed_by_the_company(self, tmp_path):
         folder = drop_folder(tmp_path, "power")
         folder.prepare()
@@ -296,6 +343,32 @@ class TestKilled:
 
         assert company.files()[0].size_bytes == len(content)
         assert company.bills() == 29
+
+    def test_the_open_files_of_one_company_leave_room_for_the_others(self, tmp_path, city):
+        greedy, _ = company.a_key("power")
+        other, _ = company.a_key("water")
+        chosen, before = company.settings_for(tmp_path), resource.getrlimit(resource.RLIMIT_NOFILE)
+
+        async def story():
+            await until(lambda: company.is_open(chosen.sftp_port), "it listens", 40)
+            async with AsyncExitStack() as stack:
+                for at in range(6):
+                    connection = await stack.enter_async_context(
+                        signed_in(chosen, client_keys=[greedy])
+                    )
+                    sftp = await stack.enter_async_context(connection.start_sftp_client())
+                    for one in range(60):
+                        await sftp.open(f"/in/{at}-{one}.part", "wb")
+                return await refused(chosen, "water", client_keys=[other])
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, before[1]))
+        try:
+            starting = process("workers.sftp_server", **self.environment(chosen, city))
+            with starting:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+                assert asyncio.run(story()) is False
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
     def test_at_any_moment_of_taking_every_file_lands_once(self, tmp_path, city):
         chosen = company.settings_for(tmp_path)

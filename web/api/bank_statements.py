@@ -19,6 +19,7 @@ from payments.statements.base import MAX_BYTES
 from payments.statements.profiles import bank_profiles
 from web.access import Db, Finance
 from web.bodies import SHORT_BYTES
+from web.inputs import stated_name
 
 router = APIRouter(tags=["reconciliation"], max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 After = Annotated[int | None, Query(ge=1, lt=1 << 63)]
@@ -75,7 +76,7 @@ async def take(
         raise NotFound("there is no such profile of a bank's file", code="bank_profile.unknown")
     given = Given(leg=Leg.BANK, profile=profile or "")
     way = Way(CameBy.API, person_id=caller.id)
-    name = request.headers.get("x-file-name", "upload")
+    name = stated_name(request)
     with tempfile.SpooledTemporaryFile(8 << 20) as spool:
         size_bytes = 0
         async for piece in request.stream():

@@ -19,7 +19,7 @@ from core.db import transaction
 from providers.registry import get_provider
 from web.access import Company, Db, Sender
 from web.bodies import SHORT_BYTES, body_pieces
-from web.inputs import Id
+from web.inputs import Id, stated_name
 
 router = APIRouter(tags=["bill files"], max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 _IN_MEMORY_BYTES = 8 << 20
@@ -56,7 +56,7 @@ async def push(request: Request, code: Company) -> AcceptedOut:
 
     The same bytes again are the same file. It is imported afterwards: ask by its id.
     """
-    name = request.headers.get("x-file-name", "upload")
+    name = stated_name(request)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as spool:
         async for piece in body_pieces(request, limit=MAX_FILE_BYTES):
             await run_in_threadpool(spool.write, piece)

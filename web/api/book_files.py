@@ -17,7 +17,7 @@ from payments.reconciliation.intake.receiving import MAX_FILE_BYTES, Given, Way
 from payments.reconciliation.models import Leg
 from web.access import Caller, Db, Finance
 from web.bodies import SHORT_BYTES
-from web.inputs import PLAIN, Id
+from web.inputs import PLAIN, Id, stated_name
 
 router = APIRouter(tags=["reconciliation"], max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 Word = Annotated[str, Query(max_length=64, pattern=PLAIN)]
@@ -68,7 +68,7 @@ async def take_later(
     request: Request, response: Response, caller: Caller, given: Given
 ) -> BookFile:
     """Keep a request's body to be read by a job, and say where to ask about it."""
-    name = request.headers.get("x-file-name", "upload")
+    name = stated_name(request)
     with tempfile.SpooledTemporaryFile(8 << 20) as spool:
         await spooled(request, cast(BinaryIO, spool))
 

@@ -21,6 +21,7 @@ from payments.reconciliation.models import BreakKind, Leg
 from web.access import Db, Finance
 from web.api.book_files import BookFileOut, shown, spooled, take_later
 from web.bodies import SHORT_BYTES
+from web.inputs import stated_name
 
 router = APIRouter(tags=["reconciliation"], max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 
@@ -112,7 +113,7 @@ async def run(
     given = Given(leg, source, day)
     if "respond-async" in request.headers.get("prefer", ""):
         return shown(await take_later(request, response, caller, given))
-    name = request.headers.get("x-file-name", "upload")
+    name = stated_name(request)
     with tempfile.SpooledTemporaryFile(8 << 20) as spool:
         await spooled(request, cast(BinaryIO, spool))
 

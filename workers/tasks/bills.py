@@ -29,11 +29,13 @@ def import_file(bill_file_id: str) -> None:
         return cast(BinaryIO, io.BufferedReader(StoredFile(int(bill_file_id)), 1 << 16))
 
     try:
-        import_bills(int(bill_file_id), reader_for(provider_code), stored, now=utc_now())
+        import_bills(
+            int(bill_file_id), reader_for(provider_code), stored, now=utc_now(), in_turn=True
+        )
     except BillFileError:
         return
     except Conflict as busy:
-        raise NotYet(30) from busy
+        raise NotYet(5 if busy.code == "bill_file.out_of_turn" else 30) from busy
 
 
 @job("bills.finish_push")

@@ -1,5 +1,6 @@
 """Bill files as they arrive: known by their bytes, kept until they are imported."""
 
+import hashlib
 import io
 from typing import BinaryIO, cast
 
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from billing.files import bill_files
-from billing.files.bill_files import PART_BYTES, StoredFile, get_bill_file, receive
+from billing.files.bill_files import (
+    PART_BYTES,
+    StoredFile,
+    get_bill_file,
+    receive,
+    register,
+)
 from billing.files.importing import import_bills
 from billing.models import BillFile, BillFileStatus
 from core.db import transaction
@@ -104,6 +111,28 @@ class TestReceive:
 
         assert (again.id, again.status) == (sent.id, BillFileStatus.IMPORTED)
         assert parts(sent.id) == 0
+
+    def test_one_whose_import_from_a_disk_was_killed_is_taken_and_gone_on_with(self):
+        with transaction() as session:
+            begun, _ = register(
+                session, "water", sha256=hashlib.sha256(b"w").hexdigest(), size_bytes=1,
+                file_name="w.txt", received_via="cli", now=NOW,
+            )  # fmt: skip
+
+        def killed(_done, _rows):
+            raise KeyboardInterrupt
+
+        rows = Rows(a_record("0000000001"))
+        with pytest.raises(KeyboardInterrupt):
+            import_bills(begun.id, rows, lambda: io.BytesIO(b"w"), now=NOW, progress=killed)
+
+        sent = [send(b"w") for _ in range(2)]
+
+        assert {one.id for one in sent} == {begun.id}
+        assert stored(begun.id) == b"w"
+        assert topics(like="bill_file.%") == ["bill_file.received"]
+        done = import_bills(begun.id, rows, lambda: io.BytesIO(), now=NOW)
+        assert (done.rows, done.created, parts(begun.id)) == (1, 1, 0)
 
     def test_what_is_imported_is_what_was_sent(self):
         sent = send(b"what was sent")

@@ -377,10 +377,10 @@ def site():
         yield state
 
 
-def ask(site, spool, *, now=NOW, bearer="", path="/nov.csv", **changes):
+def ask(site, spool, *, now=NOW, bearer="", path="/nov.csv", today=20, **changes):
     delivery = Delivery(**{"kind": "http", "address": site["url"] + path} | changes)
     source = HttpFiles(
-        delivery, Credentials(bearer=bearer), today=date(2026, 11, 20), limit_bytes=LIMIT
+        delivery, Credentials(bearer=bearer), today=date(2026, 11, today), limit_bytes=LIMIT
     )
     return looked(source, delivery, spool, now)
 

@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 import pytest
 from sqlalchemy import text
-from sqlmodel import Session
+from sqlmodel import Session, select
 
+from billing.elsewhere import void_paid_elsewhere
 from billing.files.bill_files import get_bill_file, register
 from billing.files.importing import ImportResult, import_bills
 from billing.files.landing import LandingFailed
@@ -236,6 +237,32 @@ class TestCorrections:
         assert counts(load(Rows(a_bill(version=2)), now=now, sha256="c")) == (0, 0, 0, 0, 1)
         assert counts(load(Rows(a_bill()), now=now, sha256="d")) == (0, 1, 0, 0, 0)
         assert counts(load(Rows(a_bill(version=4)), now=now, sha256="e")) == (0, 0, 1, 0, 0)
+        assert violations() == []
+
+    def test_a_version_whose_cancellation_came_first_does_not_bring_it_back_either(self, now):
+        load(Rows(a_bill()), now=now, sha256="a")
+        load(Rows(a_bill(kind=RecordKind.CANCEL)), now=now, sha256="b")
+        void = a_bill(kind=RecordKind.CANCEL, version=2)
+
+        assert counts(load(Rows(void), now=now, sha256="c")) == (0, 0, 0, 1, 0)
+        assert counts(load(Rows(void), now=now, sha256="d")) == (0, 1, 0, 0, 0)
+        assert counts(load(Rows(a_bill(version=2)), now=now, sha256="e")) == (0, 0, 0, 0, 1)
+        assert counts(load(Rows(a_bill(version=3)), now=now, sha256="f")) == (0, 0, 1, 0, 0)
+        assert violations() == []
+
+    def test_a_bill_the_company_was_paid_elsewhere_is_held_as_it_was_sent(self, now):  # rule 37
+        load(Rows(a_bill()), now=now, sha256="a")
+        with transaction() as session:
+            bill = session.exec(select(Bill)).one()
+            assert void_paid_elsewhere(session, bill, "water", now=now)
+
+        assert counts(load(Rows(a_bill()), now=now, sha256="b")) == (0, 1, 0, 0, 0)
+        assert counts(load(Rows(a_bill(version=2)), now=now, sha256="c")) == (0, 0, 1, 0, 0)
+        with transaction() as session:
+            assert the_bill(session).paid_elsewhere_at is None
+            kept = session.execute(text("SELECT version, amount_fen FROM bill_version")).all()
+        assert [tuple(one) for one in kept] == [(1, 3_240)]
+        assert counts(load(Rows(a_bill()), now=now, sha256="d")) == (0, 1, 0, 0, 0)
         assert violations() == []
 
     def test_a_cancellation_of_nothing_is_rejected(self, now):

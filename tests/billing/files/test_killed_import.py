@@ -3,6 +3,7 @@
 import random
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -10,7 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from core.errors import Conflict
+from providers import registry
+from providers.profile_tables import Rule
 from tests import nights
+from tests.billing.files.test_two_files import water_file
 from tests.conftest import as_owner, empty_city
 from tests.factories import violations
 from tests.kill import Victim, end_a_connection
@@ -97,6 +101,33 @@ def test_who_lost_the_lock_counts_nothing_after_another_has_taken_the_file_up(ci
 
     assert taken_up
     assert nights.differences(nights.kept(), left) == []
+    assert violations() == []
+
+
+def test_by_a_profile_changed_meanwhile_no_row_is_passed_over_as_landed(city, monkeypatch):
+    monkeypatch.setattr("billing.files.importing.CHUNK_ROWS", CHUNK_ROWS)
+    file = water_file(1, range(300))
+    bill_file_id = nights.a_file(file)
+
+    def die(done: int, rows: int) -> None:
+        if done >= 150:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nights.import_whole(bill_file_id, file, progress=die)
+    water = registry.PROVIDERS["water"]
+    assert water.profile is not None
+    rule = Rule(pattern="[0-9]{9}[1-9]", words="no number that ends in 0")
+    stricter = water.profile.model_copy(update={"account_no": rule})
+    changed = replace(water, profile=stricter, reader=registry.reader_from(stricter))
+    monkeypatch.setitem(registry._KNOWN, "water", changed)
+
+    done = nights.import_whole(bill_file_id, file)
+
+    assert (done.rows, done.rejected) == (300, 30)
+    with as_owner() as owner:
+        held = set(owner.execute(text("SELECT account_no::int FROM utility_account")).scalars())
+    assert {number for number in range(300) if number % 10} <= held
     assert violations() == []
 
 

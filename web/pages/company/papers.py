@@ -10,10 +10,11 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from billing import paper_uploads
-from billing.paper_uploads import MOST_FILES, MOST_SENT_BYTES, Outcome, PaperUploadFile
+from billing.paper_uploads import MOST_FILES, MOST_SENT_BYTES, Outcome
 from core.clock import utc_now
 from core.db import transaction
 from core.errors import CityBillError
+from core.formulas import as_plain
 from identity import audit
 from identity.audit import Deed, Subject
 from web import look
@@ -125,21 +126,13 @@ def take_rejects(request: Request, upload_id: Id, db: Db, caller: Operator) -> R
     lines = csv.writer(written)
     lines.writerow(("file", "bill_no", "code", "reason"))
     for one in paper_uploads.list_files(db, upload_id, refused_only=True):
-        lines.writerow([*map(_plain, (one.file_name, one.bill_no)), one.code, _said(locale, one)])
+        told = (one.file_name, one.bill_no, one.code, _why(locale, one.code, one.reason))
+        lines.writerow(map(as_plain, told))
     return Response(
         f"\ufeff{written.getvalue()}",
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="papers-{upload_id}-rejects.csv"'},
     )
-
-
-def _said(locale: str, one: PaperUploadFile) -> str:
-    return _plain(_why(locale, one.code, one.reason))
-
-
-def _plain(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _why(locale: str, code: str, reason: str) -> str:
