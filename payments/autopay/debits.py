@@ -39,6 +39,7 @@ from payments.states import PaymentStatus
 
 HELD_SECONDS = 600  # somebody is paying the bill by hand: look again
 SAYS_WITHIN = timedelta(days=7)  # of a debit's end: a gateway that cannot say by then never will
+ASKED_WITHIN = timedelta(hours=12)  # of when a day's debits begin, if its gateway was away then
 LATE_WITHIN = timedelta(days=31)  # how long money that comes after all is looked for
 _FOR_GOOD = "mandate_ended"  # how a gateway's refusal begins that ends a mandate
 _DUE = frozenset({RunState.ANNOUNCED, RunState.RETRY})
@@ -268,7 +269,8 @@ def after_refusal(payment_id: int, gateways: Mapping[str, Gateway], *, now: date
         elif told.status is GatewayStatus.PAID:
             _book_late_money(session, payment_id, told, now=now)
         else:
-            book_refusal(session, payment_id, told.reason or "", now=now)
+            unheard = told.status is GatewayStatus.NOT_FOUND
+            book_refusal(session, payment_id, told.reason or "", unheard=unheard, now=now)
     return True
 
 
@@ -302,8 +304,14 @@ def _fail(session: Session, payment_id: int, reason: NotPaid, *, now: datetime) 
         session.flush()
 
 
-def book_refusal(session: Session, payment_id: int, why: str, *, now: datetime) -> None:
-    """Enter that a debit came to nothing, once; ``why`` is the gateway's word."""
+def book_refusal(
+    session: Session, payment_id: int, why: str, *, unheard: bool = False, now: datetime
+) -> None:
+    """Enter that a debit came to nothing, once; ``why`` is the gateway's word.
+
+    Args:
+        unheard: the gateway was away, and nobody was asked for money: the same day goes on.
+    """
     run = _run_of(session, payment_id)
     if run is None:
         return
@@ -314,15 +322,19 @@ def book_refusal(session: Session, payment_id: int, why: str, *, now: datetime) 
     assert run.first_debit_on is not None
     for_good = why.startswith(_FOR_GOOD)
     ended = for_good or mandate.status is MandateStatus.ENDED
-    again_on = next_try_on(run.first_debit_on, billing_date(now))
-    if again_on is not None and not ended:
+    today = billing_date(now)
+    again_on = next_try_on(run.first_debit_on, today)
+    if unheard and not ended and now < debit_moment(today) + ASKED_WITHIN:
+        run.hear(RunNews.SHORT, now=now)
+        run.debit_on, run.asked_on = today, None
+    elif again_on is not None and not ended:
         run.hear(RunNews.SHORT, now=now)
         run.debit_on = again_on
         if mandate.status is MandateStatus.ACTIVE:  # paused, it is skipped then, and that is told
             outbox.emit(session, "autopay.postponed", run.id, now=now)
     else:
-        reason = NotPaid.ENDED if ended else NotPaid.SHORT
-        run.hear(RunNews.REFUSED, now=now, reason=reason)
+        reason = NotPaid.NO_ANSWER if unheard else NotPaid.SHORT
+        run.hear(RunNews.REFUSED, now=now, reason=NotPaid.ENDED if ended else reason)
         outbox.emit(session, "autopay.failed", run.id, now=now)
     session.flush()
     if for_good:
