@@ -29,6 +29,7 @@ from core.db import HotStatement
 from core.keys import month_range
 
 _BACK: Final = 13  # billing months before the calendar's, of which a bill may still be due
+_AHEAD: Final = 13  # and after them, billed before they begin
 _ROLLS: Final = timedelta(days=31)  # a last day to pay is no farther from what is printed
 _A_MONTH: Final = timedelta(days=31)
 _LOOKED_AT: Final = 6  # bills, for the day on which they usually come
@@ -101,7 +102,7 @@ def _known(
         select(Bill)
         .where(bills_of(accounts))
         .where(col(Bill.id) >= month_range(add_months(first_on, -_BACK))[0])
-        .where(col(Bill.id) < month_range(add_months(last_on, 2))[0])
+        .where(col(Bill.id) < month_range(add_months(last_on, _AHEAD))[1])
         .where(
             or_(
                 col(Bill.issued_on).between(first_on, last_on),

@@ -22,7 +22,7 @@ import polars as pl
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing import readings, reminders
+from billing import late_fees, readings, reminders
 from core.clock import billing_date
 
 COUNTED = ("unchanged", "superseded", "cancelled", "reminded", "waiting", "rejected")
@@ -204,6 +204,16 @@ _FORGET_LATENESS = text("""
       AND f.account_id = v.account_id AND f.bill_id = v.id
 """)
 
+# Since when a corrected bill owes again what had been paid of it: days on which it stood paid are
+# no version's lateness.
+_OWES_SINCE = text("""
+    SELECT v.account_id, v.id, max(t.posted_on)
+    FROM verdict v JOIN ledger_transfer t ON t.account_id = v.account_id AND t.subject_id = v.id
+    WHERE v.verdict = 'superseded' AND t.subject_id BETWEEN :first_id AND :last_id
+      AND (t.entry_key LIKE 'unpaid:%' OR t.entry_key LIKE 'owes_again:%')
+    GROUP BY v.account_id, v.id
+""")
+
 _POST_NEW = text("""
     INSERT INTO ledger_transfer (account_id, subject_id, entry_key, debit_account_id,
                                  credit_account_id, amount_fen, posted_on, posted_at)
@@ -302,6 +312,8 @@ def take_turn(session: Session, values: dict[str, Any]) -> dict[str, int]:
     if found.keys() & {"superseded", "cancelled"}:
         for act in (_KEEP_OLD, _REVERSE, _WAIVE, _FORGET_LATENESS, _POST_NEW, _REPLACE, _CANCEL):
             session.execute(act, values)
+        for account_id, bill_id, since_on in session.execute(_OWES_SINCE, values).all():
+            late_fees.reopened(session, (account_id, bill_id), on=since_on)
         session.execute(readings.KEEP_OF_VERDICT, values)
     if "reminded" in found:
         for act in reminders.ACTS:

@@ -30,6 +30,7 @@ from providers.registry import get_provider
 
 PAGE: Final = 40
 _FARTHEST_ROLL: Final = 31  # days between what a company prints and the last day to pay, either way
+_AHEAD: Final = 13  # billing months: some are billed a year before they begin
 _BY_HAND: Final = 1_000  # rows of a file read at once
 
 
@@ -225,7 +226,7 @@ def _among(
         "over_on": [ends[one.provider_code][0] for one in own],
         "soon_on": [ends[one.provider_code][1] for one in own],
         "first_id": month_range(max(online, wanted.from_month or online))[0],
-        "after_id": month_range(wanted.to_month or add_months(month_start(today), 1))[1],
+        "after_id": month_range(wanted.to_month or add_months(month_start(today), _AHEAD))[1],
         "states": sorted(wanted.states) or None,
         "words": words,
         "amount_fen": wanted.amount_fen,

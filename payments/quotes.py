@@ -45,6 +45,7 @@ class Standing(NamedTuple):
     ref: BillRef
     provider_code: str
     held_by: int | None
+    cancelled: bool
     open_fen: int
     facts: Payable
 
@@ -153,7 +154,9 @@ def _standing(row: _Row, terms: Terms, taken: frozenset[str], waiting_fen: int) 
         waiting_fen=waiting_fen,
     )
     ref = row.account_id, row.bill_id
-    return Standing(ref, row.provider_code, row.held_by, facts.open_fen, facts)
+    return Standing(
+        ref, row.provider_code, row.held_by, row.cancelled, facts.open_fen, facts
+    )  # fmt: skip
 
 
 def quote(
@@ -299,7 +302,7 @@ def check_unchanged(
                 **({"payment": holder.own} if holder.own else {}),
             )
         paid = bill.facts.amount_fen > 0 and bill.open_fen <= 0
-        if paid or shown[ref] not in (None, max(bill.open_fen, 0)):
+        if bill.cancelled or paid or shown[ref] not in (None, max(bill.open_fen, 0)):
             raise Conflict(
                 "the bill has changed since it was shown: look again before you pay",
                 code="bill.changed",

@@ -32,7 +32,7 @@ from core.db import connection, driver, transaction
 from core.errors import BillFileError, Conflict
 from providers.base import BillFileReader, Heading
 from providers.bulk import Bulk, read_bulk
-from providers.registry import get_provider
+from providers.registry import PROVIDERS
 
 CHUNK_ROWS = 12_500  # twice as many cost the database a sixth more a row
 
@@ -161,7 +161,8 @@ def _begin(session: Session, bill_file_id: int, *, now: datetime) -> BillFile:
             bill_file.sequence_no = None  # its number may be another file's by now
         bill_file.status, bill_file.status_at = BillFileStatus.IMPORTING, now
         bill_file.complaint = None
-        profile_sha256 = get_provider(bill_file.provider_code).profile_sha256
+        provider = PROVIDERS.get(bill_file.provider_code)
+        profile_sha256 = None if provider is None else provider.profile_sha256
         if bill_file.rows_done and bill_file.profile_sha256 != profile_sha256:
             _start_over(session, bill_file)
         bill_file.profile_sha256 = profile_sha256

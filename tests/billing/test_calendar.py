@@ -34,6 +34,16 @@ class TestKnown:
             "11-05 issued water", "11-30 due water",
         ]  # fmt: skip
 
+    def test_a_bill_of_a_month_that_is_far_ahead_stands_on_its_days_too(self, session):
+        home = a_home(
+            100, billing_month=date(2027, 5, 1), issued_on=date(2026, 11, 5),
+            due_on=date(2026, 11, 30),
+        )  # fmt: skip
+
+        assert entries(session, home, last=date(2026, 11, 30)) == [
+            "11-05 issued water", "11-30 due water",
+        ]  # fmt: skip
+
     def test_a_due_day_off_moves_as_the_company_says_and_tells_what_is_printed(self, session):
         the_terms("water", '[due]\nroll = "next_working_day"\n')
         home = a_home(8_650, issued_on=date(2026, 11, 5), due_on=date(2026, 11, 29))  # a Sunday

@@ -97,6 +97,14 @@ class TestFilters:
             "南京路9号", "汉口路1弄2号",
         ]  # fmt: skip
 
+    def test_a_bill_of_a_month_that_is_far_ahead_is_found(self):
+        home = a_home(
+            100, billing_month=date(2027, 5, 1), issued_on=date(2026, 11, 5),
+            due_on=date(2026, 11, 30),
+        )  # fmt: skip
+
+        assert found(home) == ["water 27-05 B1"]
+
     def test_bills_older_than_two_years_are_not_online(self):
         home = a_home(100)
         more_months(home, 0, 30)

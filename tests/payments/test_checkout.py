@@ -139,6 +139,18 @@ class TestCreate:
 
         assert (refused.value.code, refused.value.facts["open_fen"]) == ("bill.changed", 0)
 
+    @pytest.mark.parametrize("shown_fen", [None, 0])
+    def test_a_cancelled_bill_is_no_bill_of_nothing(self, shown_fen):
+        """Its company would be told that it is paid."""
+        home = a_home(8_650)
+        home.cancel(0)
+
+        with pytest.raises(Conflict) as refused:
+            a_payment(home, wanted=[Wanted(home.refs[0], shown_fen)])
+
+        assert refused.value.code == "bill.changed"
+        assert "write_off.due" not in topics()
+
     def test_a_paid_bill_is_not_paid_again(self):
         home = a_home(8_650)
         shown = as_shown(*home.refs)

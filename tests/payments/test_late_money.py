@@ -186,6 +186,27 @@ class TestRefusedAndLate:
         assert the_bill(ref).adjusted_fen == 300 + 100 + 10
         assert violations() == []
 
+    @pytest.mark.parametrize(
+        ("due_on", "fees_fen"),
+        [(DUE_ON, 9), (date(2026, 12, 20), 300 + 90 + 9)],
+        ids=["of the same last day", "of a last day still ahead"],
+    )
+    def test_a_correction_counts_no_day_for_which_the_bill_stood_paid(self, due_on, fees_fen):
+        """Its resident was in time; a last day that comes after is one to keep like any other."""
+        the_terms("water", self.FEES)
+        home = a_home(10_000, due_on=DUE_ON)
+        payment = a_paid_payment(home)
+        refused_on = DUE_ON + timedelta(days=10)
+        at = day_bounds(refused_on)[0] + NOON
+        answered(payment, REFUSED, now=at)
+        home.correct(0, version=2, amount_fen=9_000, due_on=due_on, now=at)
+
+        late_on = max(refused_on, due_on) + timedelta(days=1)
+        late_fees.assess("water", late_on, now=day_bounds(late_on)[1] + NOON)
+
+        assert the_bill(home.refs[0]).adjusted_fen == fees_fen
+        assert violations() == []
+
     def test_one_paid_on_a_last_day_that_came_early_costs_interest_alone(self):
         the_terms("water", f'{self.FEES}[due]\nroll = "last_working_day_of_month"\n')
         friday, sunday = date(2026, 5, 29), date(2026, 5, 31)

@@ -19,6 +19,7 @@ from payments.reconciliation.gateway import matching
 from payments.reconciliation.models import BreakKind
 from payments.verification import verify
 from payments.views import PaymentView, PublicStatus, view
+from payments.write_offs import NEVER_SEEN
 from tests.weeks.checks_autopay import check_autopay
 from tests.weeks.checks_returns import check_cash, check_disputes, check_sums
 from tests.weeks.gateway_books import GatewayBooks, Taking
@@ -194,7 +195,7 @@ def _check_companies(week: Week) -> None:
     """What companies have written off is what we say they have; only staff and banks undo it."""
     items = {
         row.write_off_no: row for row in _rows("""
-            SELECT i.write_off_no, i.outcome, i.amount_fen, a.provider_code,
+            SELECT i.write_off_no, i.outcome, i.amount_fen, i.reason, a.provider_code,
                    EXISTS (SELECT FROM chargeback_part c
                            WHERE (c.payment_id, c.account_id, c.bill_id)
                                  = (i.payment_id, i.account_id, i.bill_id))
@@ -215,6 +216,9 @@ def _check_companies(week: Week) -> None:
             ours = item.provider_code == company.code and item.outcome == "written_off"
             if ours and item.amount_fen and number not in accepted:
                 week.complain(f"{number} is confirmed here, and {company.code} never did")
+            late = item.provider_code == company.code and item.reason == NEVER_SEEN.reason
+            if late and number not in company.told:
+                week.complain(f"{number} went back, and {company.code} was never told of it")
 
 
 def _check_bills(week: Week) -> None:

@@ -172,6 +172,7 @@ SENTENCES: Final = (
     "something is missing between them; %(d)s",
     "the statement %(a)s stands in the file twice, first in line %(b)s: take one out",
     "a %(a)s tells what a statement tells again: take the day's statement (camt.053) instead",
+    "the day is not over, and its own file tells all of it again: take that one",
     "no list of this company and day",
     "the file is empty: nothing was sent",
     "the file is larger than %(a)s MiB: send it in parts",

@@ -100,6 +100,7 @@ SENTENCES: Final = (
     "an SFTP server needs the public key it is known by, asked of the company and not of the "
     'network: "ssh-ed25519 AAAA…"',
     'over HTTP a file can only be left: "leave"',
+    "%(a)s is the ending of the bill files: choose another",
     # Of where cells are.
     "%(a)s leads to all rows: leave the places in lists out",
     "json_lines has bills only: leave [header] and [trailer] out",
