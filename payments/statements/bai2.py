@@ -216,6 +216,7 @@ def _statement(account: _Account, group: _Group) -> Statement:
             opening_fen=account.opening_fen,
             closing_fen=account.closing_fen,
             entries=entries,
+            is_interim=group.is_interim,
         )
     )
 

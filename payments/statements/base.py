@@ -4,7 +4,7 @@ Source: docs/wire/bank-statements.md.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
@@ -90,6 +90,9 @@ class Statement:
     opening_fen: int | None = None
     closing_fen: int | None = None
     entries: tuple[Entry, ...] = ()
+    # The day is not over: another file tells all of it again. In no ``repr``, by which those kept
+    # before are known again.
+    is_interim: bool = field(default=False, repr=False)
 
     @property
     def booked_fen(self) -> int:

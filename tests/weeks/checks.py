@@ -195,7 +195,9 @@ def _check_companies(week: Week) -> None:
     """What companies have written off is what we say they have; only staff and banks undo it."""
     items = {
         row.write_off_no: row for row in _rows("""
-            SELECT i.write_off_no, i.outcome, i.amount_fen, i.reason, a.provider_code,
+            SELECT i.write_off_no, i.outcome, i.amount_fen, a.provider_code,
+                   i.reason = :unconfirmed AND b.requested_at < p.status_at + interval '2 days'
+                   AS given_up,
                    EXISTS (SELECT FROM chargeback_part c
                            WHERE (c.payment_id, c.account_id, c.bill_id)
                                  = (i.payment_id, i.account_id, i.bill_id))
@@ -203,7 +205,11 @@ def _check_companies(week: Week) -> None:
                               AND (r.payment_id, r.account_id, r.bill_id)
                                   = (i.payment_id, i.account_id, i.bill_id)) AS taken_back
             FROM payment_item i JOIN utility_account a ON a.id = i.account_id
-        """)
+            JOIN payment p ON p.id = i.payment_id
+            LEFT JOIN refund b
+              ON (b.payment_id, b.account_id, b.bill_id) = (i.payment_id, i.account_id, i.bill_id)
+             AND b.proposed_by IS NULL
+        """, unconfirmed=NEVER_SEEN.reason)
     }  # fmt: skip
     for company in week.companies.values():
         accepted = company.accepted()
@@ -216,9 +222,8 @@ def _check_companies(week: Week) -> None:
             ours = item.provider_code == company.code and item.outcome == "written_off"
             if ours and item.amount_fen and number not in accepted:
                 week.complain(f"{number} is confirmed here, and {company.code} never did")
-            late = item.provider_code == company.code and item.reason == NEVER_SEEN.reason
-            if late and number not in company.told:
-                week.complain(f"{number} went back, and {company.code} was never told of it")
+            if item.provider_code == company.code and item.given_up and number not in company.told:
+                week.complain(f"{number} went back in time, and {company.code} never heard of it")
 
 
 def _check_bills(week: Week) -> None:

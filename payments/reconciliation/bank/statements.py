@@ -28,6 +28,7 @@ class Taken(NamedTuple):
 
     account_masked: str
     statement_no: str
+    begins_on: date | None  # the day of its first entry
     covers_to: date | None
     entries: int
     new_entries: int
@@ -54,6 +55,12 @@ def take_statement(
             raise StatementFileError(
                 f"a {one.source_format} tells what a statement tells again: take the day's"
                 " statement (camt.053) instead",
+                file_name=name[:80],
+                line_no=one.line_no,
+            )
+        if one.is_interim:
+            raise StatementFileError(
+                "the day is not over, and its own file tells all of it again: take that one",
                 file_name=name[:80],
                 line_no=one.line_no,
             )
@@ -106,8 +113,8 @@ def _take(session: Session, statement: Statement, *, file_name: str, now: dateti
             session, account_id, statement_id, replace(statement, entries=tuple(booked))
         )
     return Taken(
-        mask_no(statement.account_no), statement.statement_no, covers_to, len(booked), new,
-        statement_id is not None,
+        mask_no(statement.account_no), statement.statement_no, min(days, default=None), covers_to,
+        len(booked), new, statement_id is not None,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from core import outbox
 from core.errors import Invalid, NotFound
 from payments.reconciliation.intake.models import OVER, BookFile, BookFilePart, BookState, CameBy
 from payments.reconciliation.models import Leg
+from payments.statements.base import clean
 
 MAX_FILE_BYTES = 512 << 20
 PART_BYTES = 1 << 20
@@ -119,7 +120,7 @@ def enter(
     entered = None
     if known is None:
         values = {
-            "sha256": content.sha256, "given_as": str(given), "name": file_name[:200] or "file",
+            "sha256": content.sha256, "given_as": str(given), "name": plain_name(file_name),
             "size": len(content.raw), "leg": given.leg and given.leg.value,
             "source": given.source, "day": given.day, "profile": given.profile,
             "came_by": way.came_by.value, "person_id": way.person_id, "sender": way.sender,
@@ -136,6 +137,11 @@ def enter(
     if not is_kept(session, row.id):
         _keep_bytes(session, row.id, content.raw)
     return row, entered is not None
+
+
+def plain_name(file_name: str) -> str:
+    """Return what a file is called, as the database can hold it: anybody may name a file."""
+    return clean(file_name)[:200] or "file"
 
 
 def _known(session: Session, sha256: str) -> int | None:

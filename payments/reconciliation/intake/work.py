@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, BinaryIO, NamedTuple
 
 from sqlalchemy import text
@@ -29,11 +29,13 @@ from payments.reconciliation.intake.receiving import (
     bytes_of,
     enter,
     get_book_file,
+    plain_name,
 )
 from payments.reconciliation.models import Leg
 from payments.statements.profiles import BankProfile, bank_profiles
 
 _COMPLAINT_LETTERS = 1000
+_LOOK_BACK = timedelta(days=bank.LOOK_BACK_DAYS)
 
 
 class BankResult(NamedTuple):
@@ -121,7 +123,7 @@ def take_now(
         Invalid: it is larger than we take.
     """
     content = Content.read(stream)
-    given = given.named()
+    given, file_name = given.named(), plain_name(file_name)
     try:
         with transaction() as session:
             result = match(session, content.raw, given, gateways, file_name=file_name, now=now)
@@ -181,6 +183,8 @@ def match_bank_file(
         session, stream, name=file_name, profile=profile, now=now
     )
     days = [one.covers_to for one in taken if one.covers_to] or [billing_date(now)]
+    # A run looks back from its day: of a file of months, too, it looks at every entry.
+    days += [one.begins_on + _LOOK_BACK for one in taken if one.begins_on]
     done = bank.match_bank(session, min(days), now=now)
     return BankResult(taken, done.made, done.undone, done.open)
 

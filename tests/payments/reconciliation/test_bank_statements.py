@@ -105,6 +105,16 @@ class TestFiles:
 
         assert kept() == []
 
+    @pytest.mark.parametrize("modifier", ["1", "3"])
+    def test_a_bai2_of_a_day_that_is_not_over_is_refused(self, modifier):
+        so_far = sample("bai2.txt").replace(b",2/\n03", f",{modifier}/\n03".encode())
+        assert so_far != sample("bai2.txt")
+
+        with pytest.raises(StatementFileError, match="not over"):
+            take(so_far, profile=None)
+
+        assert kept() == []
+
     @pytest.mark.parametrize("name", ["bai2.txt", "camt053.xml", "mt940-swift.txt"])
     def test_a_statement_of_every_standard_is_taken(self, name):
         taken = take(sample(name), profile=None)

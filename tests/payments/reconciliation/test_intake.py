@@ -82,6 +82,15 @@ class TestKeeping:
         assert len({row.id for row in rows}) == 1
         assert waiting() == 1
 
+    @pytest.mark.parametrize("name", ["a\0b.csv", "a\udcffb.csv"])
+    def test_a_name_the_database_cannot_hold_is_kept_as_far_as_it_can(self, name):
+        at_once_ = Given(Leg.BANK), BY_HAND, GATEWAYS
+
+        row = bring(STATEMENT, name=name)
+        intake_work.take_now(io.BytesIO(STATEMENT), *at_once_, file_name=name, now=NOW)
+
+        assert known(row).file_name == "a b.csv"
+
     def test_by_twenty_at_once_it_is_one_row_and_read_once(self):
         content = file_of(a_paid_payment(a_home()))
 
@@ -302,6 +311,16 @@ def test_a_file_in_other_clothes_is_matched_as_well(way):
 
     assert (row.state, row.source, row.day) == (BookState.DONE, "sandbox", DAY)
     assert (row.told["matched"], row.told["breaks"]) == (1, 0)
+
+
+def test_of_a_banks_file_of_months_no_entry_is_passed_over():
+    months = STATEMENT.replace(b":60F:C261119CNY1000,00", b":60F:C260831CNY900,00").replace(
+        b":61:2611201120", b":61:2609010901C100,00NTRFNONREF//A0001\n:61:2611201120"
+    )
+
+    row = read(bring(months))
+
+    assert (row.told["new"], row.told["breaks"]) == (2, 2)
 
 
 class TestAtOnce:
