@@ -24,6 +24,7 @@ from providers.standards.drafts import Draft, Judge
 _DOCUMENTS: Final = 50  # that are looked at
 _PLACES: Final = 6
 _SHAPE: Final = 24  # characters
+_IN_PATH: Final = re.compile(r"the (\w+) of its path")  # a name in any language's sentence: …/User/
 _SERVICES: Final = ("power", "gas", "water", "telecom")
 _WITHOUT_CURRENCY: Final = ("espi", "x12_810")  # may leave it out
 _FACTS: Final = {"code": "sample", "name": "样本", "name_en": "Sample", "phone": "000",
@@ -73,7 +74,7 @@ def look(sample: Sample, stream: BinaryIO) -> Seen:
     for draft in drafts:
         for number, name in draft.accounts:
             if number:
-                places.setdefault(name, Place(name, _shape(number)))
+                places.setdefault(name, Place(_IN_PATH.sub(r"…/\1/", name), _shape(number)))
     currencies = dict.fromkeys(draft.currency for draft in drafts)
     return Seen(tuple(currencies), tuple(places.values())[:_PLACES])
 

@@ -216,6 +216,13 @@ class TestAProposal:
         assert "Party/PartyIdentification/ID 99999999, BuyerReference AAA-9/9" in asked
         assert "00001234" not in found.text
 
+    def test_a_place_in_a_path_is_told_without_words_of_one_language(self):
+        found = proposed(green.feed(green.point(kind=1), green.summary()))
+
+        [asked] = [one for one in found.questions if "the customer's number" in one]
+        assert "…/UsagePoint/ " in asked
+        assert "of its path" not in asked
+
     def test_an_entry_alone_is_green_button(self):
         data = green.summary().replace("<entry>", '<entry xmlns="http://www.w3.org/2005/Atom">')
 
