@@ -47,7 +47,7 @@ def book(
         session, payment.id, source, number, amount_fen, reason=REASON, came_back_of=number,
         received_at=reply.came_back_at or now, now=now,
     )  # fmt: skip
-    _regain_losses(session, receipt, now=now)
+    regain_losses(session, receipt, now=now)
     if receipt.state is ReceiptState.SUSPENDED:
         transfers.open_transfer(
             session, payment, return_no(receipt), receipt.to_send_fen, TransferReason.CAME_BACK,
@@ -56,8 +56,8 @@ def book(
         outbox.emit(session, "receipt.came_back", receipt.id, now=now)
 
 
-def _regain_losses(session: Session, receipt: Receipt, *, now: datetime) -> None:
-    """Of what a payer's bank took and we bore because it had gone back, bear that much less.
+def regain_losses(session: Session, receipt: Receipt, *, now: datetime) -> None:
+    """Of what a payer's bank took and we bore, as we held no such money, bear that much less.
 
     The payer has it from their bank: it is not sent a second time.
     """

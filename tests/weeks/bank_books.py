@@ -94,7 +94,10 @@ class BankBooks:
                 for asked in read.asked:
                     self._enter(asked, batch_no, noon)
         if not known[1]:
-            return httpx.Response(422, json={"message": "the creditor's account is blocked"})
+            return httpx.Response(
+                422,
+                json={"code": "creditor.blocked", "message": "the creditor's account is blocked"},
+            )
         return httpx.Response(201, json={"batch_no": batch_no})
 
     def _enter(self, asked: Asked, batch_no: str, collected_at: datetime) -> None:

@@ -285,6 +285,22 @@ class TestDisputes:
             assert transfers.list_waiting(session) == []
         assert violations() == []
 
+    def test_a_second_payment_heard_of_after_the_loss_makes_up_for_it_and_goes_back_less(self):
+        payment, _ = refunded()
+        far = Disputed()
+        assert far.says(payment, LOST, amount_fen=1_000)
+        twice = GatewayReply(
+            status=GatewayStatus.PAID, gateway_ref="second", amount_fen=8_650, paid_at=NOW
+        )
+
+        with transaction() as session:
+            suspense.suspend(session, payment.id, twice, reason="paid a second time", now=NOW)
+
+        assert (the_chargeback().waiting_fen, the_chargeback().borne_fen) == (1_000, 0)
+        assert "losses" not in balances()
+        assert [one.to_send_fen for one in receipts_of(payment)] == [7_650]
+        assert violations() == []
+
     @pytest.mark.parametrize("lost_fen", [1_000, 400])
     def test_what_we_bore_because_it_had_gone_back_is_no_loss_any_more(self, lost_fen):
         """The payer's bank gave it to them; what came back to the gateway makes up for that."""
