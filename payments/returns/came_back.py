@@ -9,13 +9,12 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from billing.ledger import books, postings
 from core import outbox
 from core.errors import Conflict
 from payments.gateways.base import RefundReply
 from payments.models import Payment, Receipt, ReceiptState
 from payments.returns import transfers
-from payments.returns.models import Chargeback, ChargebackState, TransferReason
+from payments.returns.models import TransferReason
 from payments.returns.receipts import keep, return_no
 
 REASON = "it came back after it had been sent"
@@ -47,39 +46,12 @@ def book(
         session, payment.id, source, number, amount_fen, reason=REASON, came_back_of=number,
         received_at=reply.came_back_at or now, now=now,
     )  # fmt: skip
-    regain_losses(session, receipt, now=now)
     if receipt.state is ReceiptState.SUSPENDED:
         transfers.open_transfer(
             session, payment, return_no(receipt), receipt.to_send_fen, TransferReason.CAME_BACK,
             gateway_said=reply.reason, now=now,
         )  # fmt: skip
         outbox.emit(session, "receipt.came_back", receipt.id, now=now)
-
-
-def regain_losses(session: Session, receipt: Receipt, *, now: datetime) -> None:
-    """Of what a payer's bank took and we bore, as we held no such money, bear that much less.
-
-    The payer has it from their bank: it is not sent a second time.
-    """
-    lost = select(Chargeback).where(
-        Chargeback.payment_id == receipt.payment_id, Chargeback.state == ChargebackState.LOST
-    )
-    number, waits_on = return_no(receipt), books.suspense(receipt.source)
-    for one in session.exec(lost.order_by(col(Chargeback.id)).with_for_update()).all():
-        part_fen = min(one.borne_fen, receipt.to_send_fen)
-        if part_fen == 0:
-            continue
-        one.borne_fen -= part_fen
-        one.waiting_fen += part_fen
-        receipt.charged_back_fen += part_fen
-        if receipt.to_send_fen == 0:
-            receipt.state, receipt.returned_at = ReceiptState.RETURNED, now
-            receipt.return_ref = one.dispute_ref
-        session.flush()
-        moves = postings.taken_back(
-            postings.about(receipt.id), waits_on, one.id, number, part_fen
-        ) + postings.loss_regained(one.id, receipt.payment_id, number, part_fen)
-        books.post(session, moves, now=now)
 
 
 def find(session: Session, number: str) -> Receipt | None:

@@ -67,7 +67,6 @@ def suspend(
         session, payment.id, source, reply.gateway_ref or payment.order_no, reply.amount_fen,
         reason=reason, received_at=reply.paid_at or now, now=now,
     )  # fmt: skip
-    came_back.regain_losses(session, receipt, now=now)
     if receipt.state is ReceiptState.SUSPENDED:
         outbox.emit(session, "receipt.suspended", receipt.id, now=now)
     session.flush()

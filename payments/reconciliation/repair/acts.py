@@ -123,9 +123,9 @@ def payment_id_of(session: Session, found: ReconciliationBreak) -> int:
     """
     if found.row_kind == "refund":
         refund = session.get(Refund, found.reference)
-        receipt = session.get(Receipt, receipt_of(found.reference) or 0)
-        if refund is not None or receipt is not None:
-            return (refund or receipt).payment_id  # type: ignore[union-attr]
+        back = refund or session.get(Receipt, receipt_of(found.reference) or 0)
+        if back is not None:
+            return back.payment_id
     payment = find_payment_by_order(session, found.reference)
     if payment is None:
         raise NotFound("this order is none of ours: find out who paid", code="break.not_ours")
