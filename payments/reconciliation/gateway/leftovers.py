@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 from core.errors import Conflict, Invalid, NotFound
 from payments.reconciliation import breaks
 from payments.reconciliation.gateway import left_ways
+from payments.reconciliation.gateway.differences import take_back_ended
 from payments.reconciliation.models import GatewayMatch, Leg
 from payments.reconciliation.source_terms import AGREED, USUAL, Sources, terms_values
 
@@ -53,6 +54,7 @@ def match_leftovers(
         session.execute(text(statement), values)
     for source, on in session.execute(_DAYS, values).all():
         breaks.record(session, Leg.GATEWAY, source, on, found=_FOUND, values={}, now=now)
+    take_back_ended(session, values)
     for one in (_UNDO, _MAKE, _COUNT):
         session.execute(one, values)
     session.execute(text(f"DROP TABLE {_TABLES}"))

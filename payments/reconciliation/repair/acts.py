@@ -10,16 +10,16 @@ from core import outbox
 from core.db import HotStatement
 from core.errors import Conflict, Invalid, NotFound
 from payments.gateways.base import GatewayReply, GatewayStatus
-from payments.models import PaymentItem, Receipt, find_payment_by_order, list_items, lock_payment
+from payments.models import PaymentItem, list_items, lock_payment
 from payments.reconciliation.bank import acts as bank_acts
 from payments.reconciliation.bank.statements import lock_bank
+from payments.reconciliation.gateway.differences import payment_id_of
 from payments.reconciliation.gateway.leftovers import lock_leftovers, match_leftovers
 from payments.reconciliation.models import Leg, ReconciliationBreak
 from payments.reconciliation.repair import joining, reversing
 from payments.reconciliation.repair.models import Act, BreakAct
 from payments.returns import staff_refunds, suspense
 from payments.returns.models import Refund, RefundReason, RefundStatus
-from payments.returns.receipts import receipt_of
 from payments.states import PENDING, Outcome, PaymentStatus
 
 _OF_THE_BANK = frozenset({
@@ -42,7 +42,7 @@ def do(session: Session, found: ReconciliationBreak, act: BreakAct, *, now: date
     session.flush()
     match act.act:
         case Act.QUERY_AGAIN:
-            payment_id_of(session, found)
+            _payment_id_of(session, found)
             outbox.emit(session, "break.questioned", str(act.id), now=now)
         case Act.RESEND_WRITE_OFF:
             _send_again(session, found, now=now)
@@ -115,21 +115,8 @@ def close(session: Session, break_ids: Sequence[int], *, now: datetime) -> None:
     assert len(closed) == len(break_ids), break_ids
 
 
-def payment_id_of(session: Session, found: ReconciliationBreak) -> int:
-    """Return the payment a gateway's row is about.
-
-    Raises:
-        NotFound: it is none of ours.
-    """
-    if found.row_kind == "refund":
-        refund = session.get(Refund, found.reference)
-        back = refund or session.get(Receipt, receipt_of(found.reference) or 0)
-        if back is not None:
-            return back.payment_id
-    payment = find_payment_by_order(session, found.reference)
-    if payment is None:
-        raise NotFound("this order is none of ours: find out who paid", code="break.not_ours")
-    return payment.id
+def _payment_id_of(session: Session, found: ReconciliationBreak) -> int:
+    return payment_id_of(session, found.row_kind, found.reference)
 
 
 def _send_again(session: Session, found: ReconciliationBreak, *, now: datetime) -> None:
@@ -151,14 +138,14 @@ def _post(
     assert act.id is not None
     more_fen = (act.ours_fen or 0) - (act.theirs_fen or 0)
     moves = postings.difference_written_off(
-        act.id, payment_id_of(session, found), found.source, more_fen, undone=undone
+        act.id, _payment_id_of(session, found), found.source, more_fen, undone=undone
     )
     books.post(session, moves, now=now)
 
 
 def _return_taken(session: Session, found: ReconciliationBreak, *, now: datetime) -> None:
     """Take a gateway's word that it has money of an order of ours, and have it sent back."""
-    payment = lock_payment(session, payment_id_of(session, found))
+    payment = lock_payment(session, _payment_id_of(session, found))
     if payment.status in PENDING:
         raise Conflict(
             "this payment is under way: ask the gateway again, and its money is booked",
@@ -195,7 +182,7 @@ def propose_refund(
         Invalid: which bill, or how much, is not said.
         Conflict: the company has not confirmed the bill, or less is left of it.
     """
-    items = list_items(session, payment_id_of(session, found))
+    items = list_items(session, _payment_id_of(session, found))
     item = next((one for one in items if one.write_off_no == act.target), None)
     if item is None or wanted_fen is None:
         raise Invalid("say which bill, and how much goes back", code="break.no_target")

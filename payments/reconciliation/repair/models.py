@@ -57,7 +57,7 @@ class BreakAct(SQLModel, table=True):
         CheckConstraint("approved_by <> proposed_by", name="two_people"),
         CheckConstraint("num_nulls(approved_by, approved_at) IN (0, 2)", name="approval_whole"),
         CheckConstraint("num_nulls(declined_by, declined_at) IN (0, 2)", name="decline_whole"),
-        CheckConstraint("num_nulls(undone_by, undone_at) IN (0, 2)", name="undoing_whole"),
+        CheckConstraint("undone_by IS NULL OR undone_at IS NOT NULL", name="undoing_whole"),
         CheckConstraint("declined_at IS NULL OR done_at IS NULL", name="not_both"),
         CheckConstraint("approved_at IS NULL OR done_at IS NOT NULL", name="approved_is_done"),
         CheckConstraint(
@@ -103,7 +103,7 @@ class BreakAct(SQLModel, table=True):
         default=None, sa_column=Column(BigInteger, ForeignKey("person.id"))
     )
     declined_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    undone_by: int | None = Field(
+    undone_by: int | None = Field(  # None: by a run, which found the difference gone
         default=None, sa_column=Column(BigInteger, ForeignKey("person.id"))
     )
     undone_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -83,4 +83,6 @@ def _steps_of(session: Session, act: BreakAct) -> list[Step]:
     if act.answered_at is not None:
         whose = "company_answered" if act.act is Act.REVERSE_WRITE_OFF else "answered"
         steps.append(step(whose, act.answered_at, note=act.answer))
+    if act.undone_at is not None and act.undone_by is None:  # by a person it is an act of its own
+        steps.append(step("taken_back", act.undone_at))
     return steps

@@ -12,7 +12,7 @@ from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from identity.models import Role
 from payments.gateways.base import GatewayReply, GatewayStatus
 from payments.reconciliation.models import BreakState, Leg
-from payments.reconciliation.repair import asking, workbench
+from payments.reconciliation.repair import asking, stories, workbench
 from payments.reconciliation.repair import deciding as repair
 from payments.reconciliation.repair.deciding import Shown, as_shown
 from payments.reconciliation.repair.many import Accepted, accept_many
@@ -60,6 +60,11 @@ def decline(act_id: int, by: int) -> Any:
 def undo(act_id: int, by: int, reason: str = "it was another one") -> Any:
     with transaction() as session:
         return repair.undo(session, act_id, reason=reason, by=by, now=LATER)
+
+
+def story_steps(found: int) -> list[stories.Step]:
+    with transaction() as session:
+        return stories.story_of(session, the_break(found))
 
 
 def staff() -> int:
@@ -283,6 +288,28 @@ class TestWritingOff:
         run(a_file([row_of(payment, amount="86.48")]), now=LATER)
 
         assert the_break(found).state is BreakState.RESOLVED
+
+    @pytest.mark.parametrize("found_otherwise_between", [False, True])
+    def test_when_a_corrected_file_ends_the_difference_its_money_is_back(
+        self, found_otherwise_between
+    ):
+        payment = a_paid()
+        found = differs(payment=payment)
+        act = do(found, Act.WRITE_OFF_DIFFERENCE)
+        if found_otherwise_between:
+            run(a_file([row_of(payment, amount="86.40")]), now=LATER)
+
+        for _ in range(2):
+            run(a_file([row_of(payment)]), now=LATER)
+
+            assert the_break(found).state is BreakState.EXPLAINED
+            assert "differences" not in balances()
+            assert (balances()["gateway:sandbox"], violations()) == (8_650, [])
+        (taken_back,) = acts_of(found)
+        assert (taken_back.state, taken_back.undone_by) == (ActState.UNDONE, None)
+        with pytest.raises(Conflict):
+            undo(act.id, staff())
+        assert "taken_back" in [step.what for step in story_steps(found)]
 
     def test_exactly_the_tolerance_goes_and_a_fen_more_does_not(self):
         run(a_file([row_of(a_paid(), amount="85.50"), row_of(a_paid(), amount="85.49")]))
