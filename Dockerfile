@@ -21,7 +21,7 @@ USER citybill
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
-CMD ["uvicorn", "--factory", "web.app:create_app", "--host", "0.0.0.0", "--port", "8000", "--log-level", "warning", "--no-access-log"]
+CMD ["python", "-m", "web.serving", "--host", "0.0.0.0", "--port", "8000", "--forwarded-allow-ips", "127.0.0.1,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"]
 
 FROM base AS demo
 COPY --from=build-demo /opt/citybill /opt/citybill

@@ -148,10 +148,7 @@ class City:
             }),
         }  # fmt: skip
         self.family.start("far", "bench.far_gateway", "--port", str(FAR), "--secret", SECRET)
-        self.family.start(
-            "web", "uvicorn", "--factory", "web.app:create_app", "--host", "127.0.0.1", "--port",
-            str(WEB), "--workers", "2", "--log-level", "warning", "--no-access-log",
-        )  # fmt: skip
+        self.family.start("web", "web.serving", "--port", str(WEB), "--processes", "2")
         for name, queues, _ in WORKERS:
             self.family.start(name, *worker(name, queues, 4))
         self.family.start("scheduler", "workers.scheduler")

@@ -176,10 +176,7 @@ def _start(family: Family, folder: Path, port: int, *, demo_city: bool) -> None:
         family.start(name, *worker(name, queues, threads))
     family.start("scheduler", "workers.scheduler")
     family.start("sftp", "workers.sftp_server")
-    family.start(
-        "web", "uvicorn", "--factory", "web.app:create_app", "--host", "127.0.0.1",
-        "--port", str(port), "--log-level", "warning", "--no-access-log",
-    )  # fmt: skip
+    family.start("web", "web.serving", "--port", str(port))
 
 
 def worker(name: str, queues: str, threads: int) -> tuple[str, ...]:

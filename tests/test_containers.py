@@ -1,6 +1,7 @@
 """The container files, as far as they can be checked without a container engine."""
 
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -15,6 +16,9 @@ import pytest
 import typer
 import yaml
 from sqlalchemy import text
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from cli.main import COMMANDS
 from cli.migrations import migrate
@@ -230,9 +234,7 @@ class TestCommands:
         assert sorted(heard) == sorted(Queue)
 
     def test_what_is_run_is_there(self) -> None:
-        module, _, factory = SERVICES["web"]["command"][2].partition(":")
-
-        assert callable(getattr(importlib.import_module(module), factory))
+        assert callable(importlib.import_module(SERVICES["web"]["command"][2]).main)
         assert importlib.import_module(SERVICES["worker"]["command"][3]).celery
         assert callable(importlib.import_module(SERVICES["scheduler"]["command"][2]).main)
 
@@ -330,3 +332,28 @@ class TestLock:
 
 def test_the_examples_json_is_json() -> None:
     assert json.loads(example()["UTILITIES"])
+
+
+async def _echo(scope: Any, _receive: Any, send: Any) -> None:
+    await PlainTextResponse(scope["client"][0])(scope, _receive, send)
+
+
+class TestProxies:
+    """Tries are counted by address: behind the container's own network everybody has their own."""
+
+    @pytest.mark.parametrize("command", [
+        SERVICES["web"]["command"],
+        json.loads((ROOT / "Dockerfile").read_text().split("CMD ")[-1].splitlines()[0]),
+    ])  # fmt: skip
+    def test_the_address_is_the_one_the_proxy_saw(self, command: list[str]) -> None:
+        by_name = dict(itertools.pairwise(command))
+        trusted = by_name.get("--forwarded-allow-ips", "127.0.0.1")  # uvicorn's own
+
+        def seen(caller: str, said: str) -> str:
+            web = ProxyHeadersMiddleware(_echo, trusted)
+            browser = TestClient(web, client=(caller, 50_000))
+            return browser.get("/", headers={"X-Forwarded-For": said}).text
+
+        assert seen("172.18.0.1", "203.0.113.9") == "203.0.113.9"
+        assert seen("172.18.0.1", "198.51.100.7, 203.0.113.9") == "203.0.113.9"  # made up before it
+        assert seen("203.0.113.9", "198.51.100.7") == "203.0.113.9"  # nobody's proxy
