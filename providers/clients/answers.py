@@ -27,6 +27,10 @@ class Answer(Protocol):
         """Return a text, or a number in the very digits it was written with."""
         ...
 
+    def said(self, path: str) -> str | None:
+        """Return a word, or JSON's ``true`` or ``false``: what a company says of itself."""
+        ...
+
     def rows(self, path: str) -> "list[Answer] | None":
         """Return the rows of a list; None where there is no list."""
         ...
@@ -103,6 +107,10 @@ class JsonAnswer:
         value = self._at(path)
         return str(value) if isinstance(value, str) else None
 
+    def said(self, path: str) -> str | None:
+        value = self._at(path)
+        return json.dumps(value) if isinstance(value, bool) else self.word(path)
+
     def rows(self, path: str) -> list[Answer] | None:
         value = self._at(path)
         return [JsonAnswer(one) for one in value] if isinstance(value, list) else None
@@ -145,6 +153,9 @@ class XmlAnswer:
         return None if len(one) else (one.text or "").strip()
 
     def text(self, path: str) -> str | None:
+        return self.word(path)
+
+    def said(self, path: str) -> str | None:
         return self.word(path)
 
     def rows(self, path: str) -> list[Answer] | None:

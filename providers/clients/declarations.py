@@ -107,7 +107,7 @@ class Meaning(_Table):
         """Tell whether an answer is this one."""
         if status != self.status or (self.said is not None and result != self.said):
             return False
-        return all(answer is not None and answer.word(at) == word for at, word in self.also.items())
+        return all(answer is not None and answer.said(at) == word for at, word in self.also.items())
 
 
 class Call(_Table):
@@ -194,7 +194,23 @@ class Validate(Call):
     holder: str | None = None
 
 
-class WriteOff(Call):
+class _OfPayments(Call):
+    """What ends a payment is the company's own word: money goes back by it."""
+
+    ENDINGS: ClassVar = frozenset({"refused", "paid_elsewhere", "never_seen"})
+
+    @model_validator(mode="after")
+    def _an_end_is_said_by_the_company(self) -> Self:
+        for at, one in enumerate(self.results, start=1):
+            if one.means in self.ENDINGS and one.said is None and not one.also:
+                raise ValueError(
+                    f"results[{at}] takes HTTP status {one.status} alone for {one.means}: whatever"
+                    " stands between us may say that too; add is or also, what the answer holds"
+                )
+        return self
+
+
+class WriteOff(_OfPayments):
     """A payment."""
 
     PLACES = frozenset({
@@ -206,7 +222,7 @@ class WriteOff(Call):
     amount: str | None = None
 
 
-class Query(Call):
+class Query(_OfPayments):
     """What became of a payment."""
 
     PLACES = frozenset({"write_off_no"})

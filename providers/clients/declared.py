@@ -213,7 +213,7 @@ class DeclaredClient:
         answer = None
         if len(said.body) <= ANSWER_LIMIT:
             answer = read_answer(said.body, self._api.format)
-        result = answer.word(call.result) if answer is not None and call.result else None
+        result = answer.said(call.result) if answer is not None and call.result else None
         told = [answer.word(path) for path in call.reason] if answer is not None else []
         reason = next((part for part in told if part), "")
         for path, template in call.echo.items():

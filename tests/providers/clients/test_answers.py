@@ -17,7 +17,12 @@ class TestJson:
 
         assert (answer.word("a.n"), answer.text("a.n")) == ("86.50", None)
         assert (answer.word("a.t"), answer.text("a.t")) == ("x", "x")
-        assert (answer.word("a.b"), answer.word("a.z"), answer.word("a.n.x")) == (None,) * 3
+        assert (answer.said("a.b"), answer.said("a.n"), answer.word("a.b")) == (
+            "true",
+            "86.50",
+            None,
+        )
+        assert (answer.word("a.z"), answer.word("a.n.x")) == (None, None)
 
     @pytest.mark.parametrize(
         "body",

@@ -36,6 +36,8 @@ def test_every_declaration_of_ours_is_right(path):
         ('amount_unit = "yuan"', 'amount_unit = "dollar"', r"line 6, api.amount_unit: should be"),
         ('result = "head.resultCode"\n', "", r"fetch: result is missing"),
         ('method = "POST"', 'method = "GET"', r"fetch: a GET has no body"),
+        ('{ is = "4004", means = "never_seen" }', '{ status = 404, means = "never_seen" }',
+         r"query: results\[\d+\] takes HTTP status 404 alone for never_seen: .*add is or also"),
         ("[fetch]", "[fetch", r"is not TOML in UTF-8"),
         ("[fetch.json]", 'xml = "<a>"\n[fetch.json]', r"no key of this table|not XML"),
     ],
