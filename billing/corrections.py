@@ -10,8 +10,8 @@ Each row gets one verdict, in words its sender can act on:
 - *waiting*: a payment of the bill is under way, and decides (rule 13, ``billing.waiting``);
 - anything else is a reject. A bill that is paid or covered, even in part, is frozen (rule 12).
 
-Rows about the same bill are taken one after the other, in file order. Whatever lateness had added
-to a version goes with it.
+Rows about the same bill are taken one after the other, in file order: what stands before its bill
+finds none. Whatever lateness had added to a version goes with it.
 """
 
 from dataclasses import dataclass
@@ -92,19 +92,34 @@ def _row_json(alias: str) -> str:
 
 
 # Rows that did not land as new bills and are not simply what we hold already, numbered by turn
-# where a bill comes more than once. Most rows of a file that comes again end here, unlocked.
+# where a bill comes more than once, or an account has one number for several reminders. Most rows
+# of a file that comes again end here, unlocked. A row that is what we hold is judged all the same
+# if one before it is about the same bill.
 _CONTESTED = text(f"""
     CREATE TEMPORARY TABLE contested ON COMMIT DROP AS
-    SELECT c.*, a.id AS account_id, coalesce(c.original_id, c.id) AS about_id,
-           row_number() OVER (PARTITION BY c.account_no, coalesce(c.original_id, c.id)
-                              ORDER BY c.row_no) AS turn
-    FROM incoming c
-    LEFT JOIN utility_account a
-      ON a.provider_code = :provider_code AND a.account_no = c.account_no
-    LEFT JOIN bill b
-      ON b.account_id = a.id AND b.id = c.id AND b.id BETWEEN :first_id AND :last_id
-    WHERE NOT coalesce(c.kind IN ('bill', 'correct') AND b.version = c.version
-                       AND b.cancelled_at IS NULL AND {_SAME_CONTENT}, false)
+    WITH met AS (
+        SELECT c.*, a.id AS account_id,
+               CASE WHEN NOT c.is_early THEN coalesce(c.original_id, c.id) END AS about_id,
+               NOT c.is_early AND coalesce(
+                   c.kind IN ('bill', 'correct') AND b.version = c.version
+                   AND b.cancelled_at IS NULL AND {_SAME_CONTENT}, false) AS is_held
+        FROM incoming c
+        LEFT JOIN utility_account a
+          ON a.provider_code = :provider_code AND a.account_no = c.account_no
+        LEFT JOIN bill b
+          ON b.account_id = a.id AND b.id = c.id AND b.id BETWEEN :first_id AND :last_id
+    ), placed AS (
+        SELECT *, bool_or(NOT is_held) OVER (PARTITION BY account_no, about_id
+                                             ORDER BY row_no) AS is_contested,
+               count(*) OVER (PARTITION BY account_no, kind, id) AS alike
+        FROM met
+    ), grouped AS (
+        SELECT *, bool_or(kind = 'remind' AND alike > 1) OVER (PARTITION BY account_no) AS by_one
+        FROM placed WHERE is_contested
+    )
+    SELECT *, row_number() OVER (PARTITION BY account_no, CASE WHEN NOT by_one THEN about_id END
+                                 ORDER BY row_no) AS turn
+    FROM grouped
 """)  # noqa: S608  our own text above
 
 _LOCK = text("""

@@ -20,8 +20,6 @@ JUDGE = """
                    AND (r.bill_id, r.reminder_no, r.fee_fen, r.reminded_on, r.due_on)
                      = (b.id, c.bill_no, c.amount_fen, c.issued_on, c.due_on))
              THEN 'unchanged' ELSE 'same_reminder' END
-      WHEN row_number() OVER (PARTITION BY c.kind, c.account_id, c.id ORDER BY c.row_no) > 1
-        THEN 'same_reminder'
       WHEN EXISTS (SELECT FROM bill o WHERE o.account_id = c.account_id AND o.id = c.id)
         THEN 'number_taken'
       WHEN b.cancelled_at IS NOT NULL THEN 'reminds_of_nothing'

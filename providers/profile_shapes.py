@@ -61,12 +61,6 @@ def _check_lines(profile: Facts) -> None:
                 " row_type column, so that the two lines can be told apart",
                 "trailer",
             )
-        if row_type is None and profile.file.format == "fixed_width":
-            raise Fault(
-                "trailer: its first field needs a must_be that differs from that of the"
-                " row_type column, so that the two lines can be told apart; there is none",
-                "trailer",
-            )
     if profile.trailer is not None and profile.trailer.find("sequence") is not None:
         raise Fault("trailer: the file's sequence stands in the header", "trailer")
     if sum(cell.holds == "sequence" for cell in header.fields) > 1:

@@ -5,9 +5,10 @@ files that come while it is away simply wait.
 """
 
 import asyncio
+import ipaddress
 import resource
 import signal
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,6 +43,7 @@ AT_ONCE = 4  # companies; each needs two connections to the database
 FAILURES = RateLimitItemPerMinute(10, 15)  # ten in fifteen minutes, from one address
 MOST_CONNECTIONS = 200
 MOST_OF_A_COMPANY = 20
+MOST_STRANGERS = 20  # of one address, not signed in yet
 MOST_OPEN = MOST_CONNECTIONS * (MOST_HANDLES + 1) + 500
 _log = log.logger(__name__)
 _T = TypeVar("_T")
@@ -54,6 +56,7 @@ class Door:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self.inside: dict[asyncssh.SSHServerConnection, tuple[str, int]] = {}
         self.connections = 0
+        self.strangers: Counter[str] = Counter()  # by address: those who are not signed in
 
     def is_shut(self, address: str) -> bool:
         """Tell whether an address has failed to sign in too often of late."""
@@ -61,6 +64,15 @@ class Door:
 
     def note_failure(self, address: str) -> None:
         self._limiter.hit(FAILURES, address)
+
+    def is_crowded(self, address: str) -> bool:
+        """Tell whether there is no room for one more of an address, or of anybody."""
+        return self.connections > MOST_CONNECTIONS or self.strangers[address] > MOST_STRANGERS
+
+    def lose_stranger(self, address: str) -> None:
+        """Count one less of an address: signed in now, or gone."""
+        self.strangers[address] -= 1
+        self.strangers += Counter()  # forgets those of whom none is left
 
     def is_full(self, company: str) -> bool:
         """Tell whether a company has as many connections as it may."""
@@ -83,6 +95,18 @@ class Door:
 def _revoked_among(ids: list[int]) -> set[int]:
     with transaction() as session:
         return company_logins.revoked_among(session, ids)
+
+
+def _whose(host: str) -> str:
+    """Return an address as one party has it: of IPv6, a whole network is one customer's."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return str(address)
+    of_ipv4 = address.ipv4_mapped
+    return str(of_ipv4 or ipaddress.ip_network((address, 64), strict=False))
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:
@@ -111,9 +135,10 @@ class Guard(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
-        self._address = str((conn.get_extra_info("peername") or ("",))[0])
+        self._address = _whose(str((conn.get_extra_info("peername") or ("",))[0]))
         self._door.connections += 1
-        if self._door.connections > MOST_CONNECTIONS or self._door.is_shut(self._address):
+        self._door.strangers[self._address] += 1
+        if self._door.is_crowded(self._address) or self._door.is_shut(self._address):
             _log.warning("sftp_turned_away", address=self._address)
             conn.abort()
 
@@ -121,7 +146,10 @@ class Guard(asyncssh.SSHServer):
         self._door.connections -= 1
         if self._connection is not None:
             self._door.inside.pop(self._connection, None)
-        if not self._is_in and self._company:
+        if self._is_in:
+            return
+        self._door.lose_stranger(self._address)
+        if self._company:
             self._door.note_failure(self._address)
 
     def begin_auth(self, username: str) -> bool:
@@ -132,6 +160,7 @@ class Guard(asyncssh.SSHServer):
         assert self._connection is not None
         assert self._login_id is not None
         self._is_in = True
+        self._door.lose_stranger(self._address)
         self._noting = asyncio.create_task(self._note_use(self._login_id))
         self._door.inside[self._connection] = (self._company, self._login_id)
         _log.info("sftp_signed_in", company=self._company, login_id=self._login_id,

@@ -150,9 +150,23 @@ _INCOMING: Final = text("""
         id bigint, bill_no text, billing_month date, version smallint, period_from_on date,
         period_to_on date, issued_on date, due_on date, usage numeric(12,3), usage_unit text,
         amount_fen bigint, items text, original_no text, original_id bigint, pay_terms text,
-        reading text
+        reading text, is_early boolean DEFAULT false
     );
     TRUNCATE incoming
+""")
+
+# What stands in the file before the bill it is about: that one is not there yet, whether it comes
+# with this chunk or with the next.
+_MARK_EARLY: Final = text("""
+    UPDATE incoming e SET is_early = true
+    FROM (SELECT account_no, id, min(row_no) AS row_no FROM incoming
+          WHERE kind = 'bill' AND issued_on <= :posted_on GROUP BY account_no, id) n
+    WHERE e.account_no = n.account_no AND coalesce(e.original_id, e.id) = n.id
+      AND e.row_no < n.row_no
+      AND NOT EXISTS (
+        SELECT FROM utility_account a JOIN bill b ON b.account_id = a.id
+        WHERE a.provider_code = :provider_code AND a.account_no = n.account_no
+          AND b.id = n.id AND b.id BETWEEN :first_id AND :last_id)
 """)
 
 
@@ -206,6 +220,9 @@ _BILLS = text("""
 def insert_new(session: Session, chunk: Chunk) -> tuple[int, int]:
     """Take in those bills of ``incoming`` that are new; returns how many and their sum in fen."""
     session.execute(BY_INDEX)
+    today, kinds = billing_date(chunk.now), chunk.rows["kind"]
+    if (kinds != RecordKind.BILL.value).any() or (chunk.rows["issued_on"] > today).any():
+        session.execute(_MARK_EARLY, chunk.values())
     session.execute(_ACCOUNTS, chunk.values())
     created, total_fen = session.execute(_BILLS, chunk.values()).one()
     return created, total_fen

@@ -15,7 +15,8 @@ T = TypeVar("T")
 DateFormat = Literal[
     "yyyymmdd", "yyyy-mm-dd", "yyyyddd", "yyyymm", "yyyy-mm",
     "yyyy/mm/dd", "yyyy.mm.dd", "dd/mm/yyyy", "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy",
-    "dd/mm/yy", "mm/dd/yy", "dd.mm.yy", "dd-mon-yyyy", "mon-dd-yyyy", "mon-yyyy",
+    "mm-dd-yyyy", "ddmmyyyy", "mmddyyyy", "dd/mm/yy", "mm/dd/yy", "dd.mm.yy", "dd-mon-yyyy",
+    "mon-dd-yyyy", "mon-yyyy",
     "yyyy-m-d", "yyyy-m", "民國yyy/mm/dd", "民國yyy/mm",
     "yyyy年mm月dd日", "yyyy年mm月", "yyyy/mm", "yyyy.mm", "mm/yyyy", "yymmdd", "yymm",
     "datetime", "epoch_seconds", "epoch_milliseconds", "excel", "yyyy", "m", "mm",
@@ -37,6 +38,9 @@ _EXAMPLES: Final[dict[DateFormat, str]] = {
     "mm/dd/yyyy": "11/01/2026 (month, then day)",
     "dd.mm.yyyy": "01.11.2026 (day, then month)",
     "dd-mm-yyyy": "01-11-2026 (day, then month)",
+    "mm-dd-yyyy": "11-01-2026 (month, then day)",
+    "ddmmyyyy": "01112026 (day, then month)",
+    "mmddyyyy": "11012026 (month, then day)",
     "dd/mm/yy": "01/11/26 (day, then month)",
     "mm/dd/yy": "11/01/26 (month, then day)",
     "dd.mm.yy": "01.11.26 (day, then month)",
@@ -204,6 +208,8 @@ _NAME = (
     "(?P<m>(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?))\.?"
 )
+_WEEKDAY = "(?:(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}[,.]{0,2} +)?"
+_ZONE: Final = "(?:Z|[+-][0-9]{2}:[0-9]{2})"  # of a date of XML Schema: the day that is written
 # A time of day behind a day that is no moment: the writer's own clock, so the day stays.
 _TIME: Final = (
     "(?:[ T]+(?:[上下]午 ?)?(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,9})?)?"
@@ -281,15 +287,18 @@ _READERS: Final[dict[DateFormat, Callable[[str], date | None]]] = {
     "yyyy.mm.dd": _parted(rf"{_Y}\.{_M}\.{_D}{_TIME}"),
     "dd/mm/yyyy": _parted(f"{_D}/{_M}/{_Y}{_TIME}"),
     "mm/dd/yyyy": _parted(f"{_M}/{_D}/{_Y}{_TIME}"),
-    "dd.mm.yyyy": _parted(rf"{_D}\.{_M}\.{_Y}{_TIME}"),
+    "dd.mm.yyyy": _parted(rf"{_D}\. ?{_M}\. ?{_Y}{_TIME}"),
     "dd-mm-yyyy": _parted(f"{_D}-{_M}-{_Y}{_TIME}"),
+    "mm-dd-yyyy": _parted(f"{_M}-{_D}-{_Y}{_TIME}"),
+    "ddmmyyyy": _parted("(?P<d>[0-9]{2})(?P<m>[0-9]{2})(?P<y>[0-9]{4})"),
+    "mmddyyyy": _parted("(?P<m>[0-9]{2})(?P<d>[0-9]{2})(?P<y>[0-9]{4})"),
     "dd/mm/yy": _parted(f"{_D}/{_M}/{_SHORT_Y}{_TIME}"),
     "mm/dd/yy": _parted(f"{_M}/{_D}/{_SHORT_Y}{_TIME}"),
     "dd.mm.yy": _parted(rf"{_D}\.{_M}\.{_SHORT_Y}{_TIME}"),
-    "dd-mon-yyyy": _parted(f"{_D}[-/ .]?{_NAME}[-/ ,]*{_ANY_Y}{_TIME}"),
-    "mon-dd-yyyy": _parted(f"{_NAME}[-/ ]{{1,2}}{_D}[-/ ,]+{_ANY_Y}{_TIME}"),
+    "dd-mon-yyyy": _parted(f"{_WEEKDAY}{_D}[-/ .]?{_NAME}[-/ ,]*{_ANY_Y}{_TIME}"),
+    "mon-dd-yyyy": _parted(f"{_WEEKDAY}{_NAME}[-/ ]{{1,2}}{_D}[-/ ,]+{_ANY_Y}{_TIME}"),
     "mon-yyyy": _parted(f"{_NAME}[-/ ,]*{_ANY_Y}"),
-    "yyyy-m-d": _parted(f"{_Y}-{_M}-{_D}{_TIME}"),
+    "yyyy-m-d": _parted(f"{_Y}-{_M}-{_D}(?:{_ZONE}|{_TIME})"),
     "yyyy-m": _parted(f"{_Y}-{_M}"),
     "民國yyy/mm/dd": _of_the_republic(
         f"(?:([0-9]{{2}})([0-9]{{2}})|[-/.年] ?([0-9]{{1,2}})[-/.月] ?([0-9]{{1,2}})日?){_TIME}"
@@ -299,7 +308,7 @@ _READERS: Final[dict[DateFormat, Callable[[str], date | None]]] = {
     "yyyy年mm月": _parted(f"{_Y}年 ?{_M}月份?"),
     "yyyy/mm": _parted(f"{_Y}/{_M}"),
     "yyyy.mm": _parted(rf"{_Y}\.{_M}"),
-    "mm/yyyy": _parted(f"{_M}[-/]{_Y}"),
+    "mm/yyyy": _parted(f"{_M}[-/.]{_Y}"),
     "yymmdd": _yymmdd,
     "yymm": _yymm,
     "datetime": _moment,

@@ -106,7 +106,11 @@ def _thousands(written: Written) -> str:
 def _grouped(written: Written) -> str:
     if not written.thousands:
         return "[0-9]{1,30}"
-    return f"(?:[0-9]{{1,30}}|[0-9]{{1,3}}(?:{_thousands(written)}[0-9]{{3}}){{1,4}})"
+    mark = _thousands(written)
+    return (
+        f"(?:[0-9]{{1,30}}|[0-9]{{1,3}}(?:{mark}[0-9]{{3}}){{1,4}}"
+        f"|[0-9]{{1,2}}(?:{mark}[0-9]{{2}}){{1,5}}{mark}[0-9]{{3}})"  # of India: 12,34,567
+    )
 
 
 def _without_marks(text: str, marks: tuple[str, ...]) -> str:

@@ -75,7 +75,16 @@ def _cutter(shape: Shape, delimiter: str) -> Split:
     if not shape.quoted and shape.escape is None:
         return lambda line: line.split(delimiter)
 
+    blanks = "".join(blank for blank in " \t" if blank not in delimiter)
+    late = re.compile(f"{re.escape(shape.quote)}[{blanks or ' '}]+(?={re.escape(delimiter)}|$)")
+
     def cut(line: str) -> list[str] | None:
+        cells = cut_strictly(line)
+        if cells is None and shape.quoted and shape.escape is None:
+            cells = cut_strictly(late.sub(shape.quote, line))  # "86.50" ,: blanks behind the mark
+        return cells
+
+    def cut_strictly(line: str) -> list[str] | None:
         one, single = line, delimiter
         if len(delimiter) > 1:  # the csv module knows one character: lend it one that is not there
             single = _unused(line)

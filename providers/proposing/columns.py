@@ -7,13 +7,16 @@ from typing import Final
 
 from providers.profile_tables import REQUIRED, Role
 from providers.proposing.dating import settle_days
+from providers.proposing.doubts import are_counted, are_of_floats, ask_of_amounts, ask_of_floats
 from providers.proposing.grids import Grid
 from providers.proposing.guesses import DAY_ROLES, MONEY_ROLES, Guess
 from providers.proposing.headings import meaning_of
 from providers.proposing.leaves import plain_path
+from providers.proposing.rules import take_turning_flags
 from providers.proposing.totals import summed_column
 from providers.proposing.values import Facts, figure, nearly_all
 from providers.proposing.words import Meaning, bare, meaning
+from providers.proposing.words_alone import COUNTERS, is_of_customer
 
 _MANY: Final = ("charge", "quantity", "unused")
 _PLACE = re.compile(
@@ -44,6 +47,9 @@ def guess_columns(grid: Grid) -> tuple[list[Guess], bool]:
     settled = settle_days(grid, guesses)
     if not grid.named:
         by_cells(grid, guesses)
+    ask_of_amounts(grid, guesses)
+    ask_of_floats(grid, guesses)
+    grid.questions += take_turning_flags(guesses)
     for guess in guesses:
         if _should_be_dates(guess) and not (guess.day_layouts or guess.month_layouts):
             grid.questions.append(
@@ -80,6 +86,8 @@ def _says(grid: Grid, at: int, name: str) -> Meaning | None:
             plain = last.removesuffix(ending)
             last = plain + word if meaning(plain + word) else plain.removesuffix("s")
     inside = meaning(above[-1] + last) if above else None
+    if above and last.casefold() == "name" and not is_of_customer(above[-1]):
+        return None  # of a tariff, a unit, a company
     return inside if inside is not None and inside.exact else meaning(last)
 
 
@@ -156,7 +164,11 @@ def _fits(guess: Guess) -> bool:
         return len(facts.distinct) <= 8 and max(facts.lengths) <= 12
     if role == "version":
         return facts.are_digits and max(facts.lengths) <= 2
+    if guess.says.word in COUNTERS and (are_counted(facts) or _has_decimals(guess)):
+        return False
     if role in ("account_no", "bill_no"):
+        if are_of_floats(facts):
+            return False
         return 20 * (facts.all - facts.filled) <= facts.all + 19 and not facts.has_chinese
     if role == "billing_year":
         return facts.are_digits and facts.lengths == {4}
@@ -280,7 +292,7 @@ def _is_identifier(facts: Facts) -> bool:
         and min(facts.lengths) >= 5
         and nearly_all([_IDENTIFIER.fullmatch(cell) is not None for cell in facts.cells])
         and nearly_all([re.search("[0-9]", cell) is not None for cell in facts.cells])
-        and not (facts.style is not None and 0 < facts.style.decimals <= 2)
+        and not (facts.style is not None and facts.style.decimals)
     )
 
 

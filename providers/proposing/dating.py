@@ -14,11 +14,15 @@ from providers.profile_tables import Role
 from providers.proposing.grids import Grid
 from providers.proposing.guesses import DAY_ROLES, Guess
 from providers.proposing.values import nearly_all
+from providers.proposing.words_alone import VAGUE_DAYS
 
 _TWINS: Final[tuple[tuple[DateFormat, DateFormat], ...]] = (
-    ("dd/mm/yyyy", "mm/dd/yyyy"), ("dd/mm/yy", "mm/dd/yy"),
+    ("dd/mm/yyyy", "mm/dd/yyyy"), ("dd/mm/yy", "mm/dd/yy"), ("dd-mm-yyyy", "mm-dd-yyyy"),
+    ("ddmmyyyy", "mmddyyyy"),
 )  # fmt: skip
 _COLUMNS: Final = 6
+_PERIOD: Final = ("period_from", "period_to")
+_PLAIN: Final = 7  # letters: periodend says more than start
 Days = list[date | None]
 Chosen = tuple[Role | None, ...]
 
@@ -116,14 +120,17 @@ def _fit(guess: Guess, role: Role | None) -> int:
     if guess.says is None:
         return 0 if role is None else 1
     if role == guess.says.role:
-        return 6 if guess.says.exact else 4
+        return (5 if guess.says.word in VAGUE_DAYS else 6) if guess.says.exact else 4
     return -2 if role is None or not guess.says.exact else -3
 
 
 def _swaps(guess: Guess, role: Role | None) -> bool:
-    """Tell whether a day of issue would be taken for the day due, or the other way about."""
-    said = guess.says.role if guess.says is not None and guess.says.exact else None
-    return {said, role} == {"issued", "due"}
+    """Tell whether a day of issue would be taken for the day due, or the end of a period for it."""
+    if guess.says is None or role is None or role == guess.says.role:
+        return False
+    if guess.says.role in _PERIOD and len(guess.says.word) > _PLAIN:
+        return role not in _PERIOD
+    return guess.says.exact and {guess.says.role, role} == {"issued", "due"}
 
 
 def _keeps_order(said: dict[Role, Days]) -> bool:

@@ -132,8 +132,18 @@ def _of_several(lines: Sequence[str]) -> str | None:
     for mark in marks:
         whole = all(text.count(one) == text.count(mark) * mark.count(one) for one in set(mark))
         if whole and 10 * sum(line.count(mark) >= 2 for line in lines) >= 6 * len(lines):
-            return mark
+            return None if _cuts_more(lines, mark) else mark
     return None
+
+
+def _cuts_more(lines: Sequence[str], mark: str) -> bool:
+    """Tell whether one character cuts most lines into more cells, as 622**88,1.00 is by a comma."""
+    usual = Counter(line.count(mark) for line in lines).most_common(1)[0][0]
+    for one in _CANDIDATES:
+        count, agreeing = Counter(line.count(one) for line in lines).most_common(1)[0]
+        if one not in mark and count > usual and 10 * agreeing >= 8 * len(lines):
+            return True
+    return False
 
 
 def _note_endings(rows: Sequence[Row], shape: dict[str, Said]) -> None:

@@ -34,6 +34,8 @@ def unit_of(grid: Grid, guesses: Sequence[Guess]) -> AmountFacts:
         guess for guess in guesses
         if guess.says is not None and guess.says.role in MONEY_ROLES and guess.style is not None
     ]  # fmt: skip
+    if not money:
+        return AmountFacts(None, ask="yuan, fen, jiao or li?")
     own = {guess.name: unit for guess in money if (unit := unit_in(guess.name)) is not None}
     decimals = [g for g in money if g.style is not None and g.style.decimals]
     amount = next((guess for guess in money if guess.holds == "amount"), None)

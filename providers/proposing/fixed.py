@@ -18,6 +18,7 @@ _JUDGED: Final = 200
 _BODY_LEAST: Final = 2
 _FIGURES: Final = frozenset("0123456789.-/:+,")
 _DIGITS: Final = frozenset("0123456789")
+_USUAL_MARKS: Final = ("1", "2")  # of bills, between a header and a trailer with figures, too
 _SIGNED: Final = frozenset("0123456789{}ABCDEFGHIJKLMNOPQR")
 _DAY, _MONTH = 8, 6
 _WIDTHS: Final = "hold the places of all fields against the company's interface note"
@@ -79,13 +80,25 @@ def _take_ends(grid: Grid, units: list[tuple[int, str]], bills: list[tuple[int, 
     first, last = units[0], units[-1]
     ends = [end for end in (first, last) if end not in bills and len(units) > 1]
     if len(marks) == 1 and ends and all(end[1][:1] not in marks for end in ends):
-        grid.mark = marks.pop()
+        grid.mark = _mark(grid, marks.pop(), [text for _, text in bills], ends)
     if first in ends:
         grid.header_places = fields_of([first[1]], marked=grid.mark is not None)
         grid.header = cells_at(first[1], grid.header_places, "")
     if last in ends and last != first:
         grid.trailer_places = fields_of([last[1]], marked=grid.mark is not None)
         grid.trailer = cells_at(last[1], grid.trailer_places, "")
+
+
+def _mark(
+    grid: Grid, mark: str, bills: Sequence[str], ends: Sequence[tuple[int, str]]
+) -> str | None:
+    """Return what every bill begins with; None where it may well be a figure of their numbers."""
+    if mark not in _DIGITS or not all(text[1] in _DIGITS for text in bills):
+        return mark
+    if mark in _USUAL_MARKS and any(text[:1] in _DIGITS for _, text in ends):
+        return mark
+    grid.doubtful_mark = mark
+    return None
 
 
 def _without_ends(bills: list[tuple[int, str]]) -> list[tuple[int, str]]:

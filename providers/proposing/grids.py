@@ -46,6 +46,7 @@ class Grid:
         places: first byte and width, of a fixed-width file.
         paths: where a column is found, in JSON and XML.
         mark: what every bill row begins with, where lines are marked.
+        doubtful_mark: the same where it may as well be the first figure of a number.
         above: the cells above a row of column names.
         header: the cells of a header line of its own layout.
         trailer: the cells of the last line, where it is no bill.
@@ -73,6 +74,7 @@ class Grid:
     trailer_places: list[tuple[int, int]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     mark: str | None = None
+    doubtful_mark: str = ""
     above: list[str] = field(default_factory=list)
     header: list[str] = field(default_factory=list)
     trailer: list[str] = field(default_factory=list)

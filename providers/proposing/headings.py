@@ -12,6 +12,9 @@ from providers.proposing.words import Meaning, is_unit, meaning
 _SEARCHED: Final = 50
 _NAMES_LEAST: Final = 3
 _NO_NAME: Final = re.compile(r"[0-9]{4}|[:：]|[0-9]\.[0-9]")
+_FIGURE: Final = re.compile(
+    r"\s*(?:[A-Z]{3} ?)?[-+(\u2212]?\s*[^\w\s]{0,2}\s*[0-9]"
+)  # a figure, a day
 
 
 def heading_at(rows: Sequence[Row]) -> tuple[int, int] | None:
@@ -55,7 +58,41 @@ def names_at(rows: Sequence[Row]) -> int | None:
         bare = all(cell.strip() and not re.search("[0-9]", cell) for cell in first)
         if bare and len(set(first)) == len(first) and any(re.search("[0-9]", c) for c in below):
             return 0
-    return None
+    return _unknown_names_at(rows)
+
+
+def _unknown_names_at(rows: Sequence[Row]) -> int | None:
+    """Return where names nobody knows stand below a title: words above columns of figures."""
+    widths = Counter(_width(row.cells) for row in rows[:_SEARCHED])
+    best: tuple[int, int] | None = None
+    for at, row in enumerate(rows[: min(len(rows) - 1, _SEARCHED)]):
+        names, below = row.cells, [one.cells for one in rows[at + 1 : at + 1 + _SEARCHED]]
+        said = [cell for cell in names if cell.strip()]
+        wide = max(widths, key=lambda width: (widths[width] * width, width))
+        if len(said) < max(_NAMES_LEAST, wide // 2) or any(map(_NO_NAME.search, said)):
+            continue
+        if any(_FIGURE.match(cell) for cell in said):
+            continue
+        of_figures = [
+            place for place, name in enumerate(names)
+            if name.strip() and _holds_figures(below, place)
+        ]  # fmt: skip
+        known = sum(meaning(cell) is not None for cell in said)
+        if len(of_figures) > 1 and (best is None or known > best[0]):
+            best = known, at
+    return None if best is None else best[1]
+
+
+def _width(cells: Sequence[str]) -> int:
+    """Return how many cells a row has up to the last that says something."""
+    return max((at for at, cell in enumerate(cells, 1) if cell.strip()), default=0)
+
+
+def _holds_figures(rows: Sequence[Sequence[str]], place: int) -> bool:
+    """Tell whether most of what stands in a column are figures or days."""
+    cells = [row[place] for row in rows if place < len(row) and row[place].strip()]
+    figures = sum(_FIGURE.match(cell) is not None for cell in cells)
+    return 3 * len(cells) >= len(rows) and 5 * figures >= 4 * len(cells) > 0
 
 
 def meaning_of(parts: Sequence[str]) -> Meaning | None:

@@ -17,6 +17,7 @@ from providers.proposing.listed import above_of, cut_listed, tables_of
 
 _BUILT: Final = 200  # levels are enough to see that it is too deep
 _TELLING: Final = 2  # names that speak of bills are enough to take a list for theirs
+_ASKED: Final = 3  # other lists
 _ENDLESS = re.compile("[0-9]{400}|[0-9.][eE][+-]?[0-9]{16}")
 
 
@@ -53,6 +54,7 @@ def cut_json(text: str, *, whole: bool) -> Grid:
             path: leaf for path, leaf in _leaves(value).items()
             if not path.startswith(f"{at}[") and not (at and path.startswith(at))
         }  # fmt: skip
+    _ask_of_others(grid, lists, at)
     above = _told_above([] if inner is not None else above_of(value, at), len(rows))
     leaves = [_leaves(row) | said for row, said in zip(rows, above, strict=True)]
     make_columns(grid, list(enumerate(leaves, 1)))
@@ -61,6 +63,16 @@ def cut_json(text: str, *, whole: bool) -> Grid:
             if isinstance(members, list) and members and isinstance(members[0], dict):
                 grid.lists.setdefault(name, list(members[0]))
     return grid
+
+
+def _ask_of_others(grid: Grid, lists: dict[str, list[Any]], at: str) -> None:
+    """Ask about lists beside the bills that may be bills as well, or what counts against them."""
+    grid.questions += [
+        f"are those of {path} bills as well, or credits? Only those of {at} are read"
+        for path, rows in lists.items()
+        if not path.startswith(at) and not at.startswith(path)
+        and speaks(_leaves(rows[0])) >= _TELLING
+    ][:_ASKED]  # fmt: skip
 
 
 def _relaxed(text: str, grid: Grid, *, whole: bool) -> Any:

@@ -79,9 +79,12 @@ class RawText:
         if sample.whole or sample.encoding == "utf-16":
             return
         tail = b""
-        with unwrapped(stream) as plain:
-            while block := plain.read(_BLOCK):
-                tail = (tail + block)[-_TAIL:]
+        try:
+            with unwrapped(stream) as plain:
+                while block := plain.read(_BLOCK):
+                    tail = (tail + block)[-_TAIL:]
+        except BillFileError:
+            return  # what its reader said of it is said already
         ended = [line for line in tail.split(b"\n") if line.strip(b"\r \x1a")]
         self.last = ended[-1].removesuffix(b"\r") if ended else b""
 

@@ -5,16 +5,33 @@ from collections.abc import Sequence
 from typing import Final
 
 from providers.proposing.guesses import ASK, Guess
+from providers.proposing.values import FOREIGN
 from providers.proposing.words import bare
 
 _BILL: Final = ("0", "n", "normal", "正常", "bill", "issue", "new", "新增", "有效")
 _OURS: Final = frozenset(("CNY", "RMB", "人民币", "元", "￥", "¥", "156"))
-_FOREIGN_MARKS: Final = frozenset(("€", "$", "EUR", "USD"))
+_FOREIGN_MARKS: Final = frozenset(FOREIGN)
 _CURRENCY: Final = (
     "币种", "币别", "货币", "货币代码", "币种代码", "currency", "currencycode", "curr", "ccy",
     "crcy", "waehrg", "waehrung",
 )  # fmt: skip
-_SIDES: Final = ("借", "贷", "d", "c", "dr", "cr", "debit", "credit", "s", "h")
+_SIDES: Final = (
+    "借", "贷", "d", "c", "dr", "cr", "debit", "credit", "dbit", "crdt", "s", "h",
+)  # fmt: skip
+_YES_OR_NO: Final = frozenset(
+    ("true", "false", "0", "1", "y", "n", "yes", "no", "t", "f", "是", "否")
+)
+_IS_TURNED: Final = re.compile(
+    "credit(?!limit|hold|card|score)|refund|revers|cancel|void|贷|红字|退|冲正|冲销|作废"
+)
+# What turns an amount round, or takes a bill back, whatever its column is called.
+_TURNING: Final = frozenset((
+    "credit", "creditnote", "creditmemo", "cr", "cn",
+    "crn", "crdt", "refund", "return", "reversal", "reversed", "storno", "gutschrift", "cancel",
+    "cancelled", "canceled", "cancellation", "void", "voided", "贷", "贷方", "贷项", "红字", "红票",
+    "红冲", "冲红", "退", "退费", "退款", "负", "负数", "作废", "冲正", "冲销", "撤销", "381",
+))  # fmt: skip
+_FLAGS, _FLAG_LENGTH = 8, 12
 _CANCEL: Final = ("c", "cancel", "cancelled", "作废", "冲销", "冲正", "撤销", "void")
 
 
@@ -37,6 +54,31 @@ def constant_of(guess: Guess) -> str | None:
     if bare(guess.name) not in _CURRENCY or len(guess.facts.distinct) != 1:
         return None
     return next(iter(guess.facts.distinct)) if guess.facts.filled == guess.facts.all else None
+
+
+def take_turning_flags(guesses: Sequence[Guess]) -> list[str]:
+    """Take a column for flags by its cells: a credit that is read as a bill is asked for.
+
+    Returns:
+        What is to be asked of further ones.
+    """
+    asked = []
+    for guess in guesses:
+        flags = {cell.casefold() for cell in guess.facts.distinct}
+        if not guess.is_free or not flags or len(flags) > _FLAGS:
+            continue
+        turning = sorted(flag for flag in flags if re.sub("[ _-]", "", flag) in _TURNING)
+        if flags == {"+", "-"}:
+            turning = ["-"]
+        elif {"0"} != flags <= _YES_OR_NO and _IS_TURNED.search(bare(guess.name)):
+            turning = sorted(flags)
+        if not turning or max(map(len, flags)) > _FLAG_LENGTH:
+            continue
+        if any(one.holds == "status" for one in guesses):
+            asked.append(f"does {turning[0]} in {guess.name} mean that a row counts against?")
+        else:
+            guess.take("status", f"{turning[0]} in it may turn an amount round", "perhaps")
+    return asked
 
 
 def currency_lines(guesses: Sequence[Guess]) -> list[str]:
@@ -67,10 +109,13 @@ def status_lines(guesses: Sequence[Guess]) -> list[str]:
         if of_sides and len(flag.facts.distinct) > 1:
             ask = "debit or credit? 'bill' where it is owed, 'credit' where it counts against"
             lines.append(f'"{value}" = "?"  {ASK}{ask}')
+        elif plain in ("+", "-") and flag.facts.distinct <= {"+", "-"}:
+            means = "bill" if plain == "+" else "credit"
+            lines.append(f'"{value}" = "{means}"  # likely: the sign of the amount')
         elif plain in _BILL:
             lines.append(f'"{value}" = "bill"  # likely')
         elif plain in _CANCEL:
             lines.append(f'"{value}" = "cancel"  # likely')
         else:
-            lines.append(f'"{value}" = "?"  {ASK}bill, cancel or remind?')
+            lines.append(f'"{value}" = "?"  {ASK}bill, credit, cancel or remind?')
     return lines

@@ -12,6 +12,7 @@ from providers.proposing.guesses import Guess
 from providers.proposing.values import WEAK, Facts, Style, figure, is_month
 from providers.proposing.words import bare
 
+_FEW: Final = 4  # bills: 2 is nearly 1, and nearly everything else
 _SIGNED = re.compile(r"[0-9]{2,}[{}A-R]")
 _COUNTS: Final = (
     "total", "totalcount", "totalnum", "totalrows", "totalrecords", "totalelements", "count",
@@ -63,7 +64,7 @@ class Sums:
                 signed = style is not None and style.punched and not text.isdigit()
                 return found._replace(style="overpunch") if signed else found
         off = abs(number - self.count) if number is not None else Decimal("Infinity")
-        if self.whole and text.isdigit() and 0 < off <= max(1, self.count // 20) and not first:
+        if self.whole and text.isdigit() and 0 < off <= self._odd and not first:
             ask = f"is this the number of bills? The sample holds {self.count}, not {number}"
             return Control("row_count", "nearly the number of bills", ask=ask)
         if number is not None and self._nearly(number) and not first:
@@ -78,6 +79,11 @@ class Sums:
         if first and text:
             return Control(must_be=text, why="the beginning of this line", ask="is it always so?")
         return Control()
+
+    @property
+    def _odd(self) -> int:
+        """By how many a number of bills may be wrong and still be told from any other number."""
+        return max(1, self.count // 20) if self.count >= _FEW else 0
 
     @property
     def _amounts(self) -> Decimal | None:

@@ -16,7 +16,8 @@ from providers.formats.numerals import WIDE
 
 _DAYS: Final[tuple[DateFormat, ...]] = (
     "yyyymmdd", "yyyy-mm-dd", "yyyy/mm/dd", "yyyy.mm.dd", "yyyy年mm月dd日", "dd/mm/yyyy",
-    "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy", "datetime", "yyyy-m-d", "dd-mon-yyyy", "mon-dd-yyyy",
+    "mm/dd/yyyy", "dd.mm.yyyy", "dd-mm-yyyy", "mm-dd-yyyy", "ddmmyyyy", "mmddyyyy", "datetime",
+    "yyyy-m-d", "dd-mon-yyyy", "mon-dd-yyyy",
     "dd/mm/yy", "民國yyy/mm/dd",
     "mm/dd/yy", "dd.mm.yy", "yyyyddd", "yymmdd", "epoch_milliseconds", "epoch_seconds", "excel",
 )  # fmt: skip
@@ -34,12 +35,13 @@ _MONTHS: Final[tuple[DateFormat, ...]] = (
 )
 # Layouts of bare digits that much else looks like: taken only where a name speaks for a date.
 WEAK: Final = frozenset(
-    ("yyyyddd", "yymmdd", "yymm", "epoch_milliseconds", "epoch_seconds", "excel",
-     "民國yyy/mm/dd", "民國yyy/mm")
+    ("yyyyddd", "ddmmyyyy", "mmddyyyy", "yymmdd", "yymm", "epoch_milliseconds", "epoch_seconds",
+     "excel", "民國yyy/mm/dd", "民國yyy/mm")
 )  # fmt: skip
 _EARLIEST, _LATEST = 2005, 2040
 _CELL_LIMIT: Final = 64
-_MARKS: Final = ("€", "¥", "￥", "$", "元", "CNY", "RMB", "EUR", "USD", "分")
+FOREIGN: Final = ("€", "HK$", "NT$", "US$", "$", "£", "₹", "Rs.", "円", "EUR", "USD", "HKD", "TWD")
+_MARKS: Final = (*FOREIGN, "CN¥", "¥", "￥", "元", "圆", "CNY", "RMB", "Rmb", "分")
 _NUMBER = re.compile(r"[0-9][0-9.,'\u2019 \u00a0\u2007\u2009\u202f]*[0-9]|\.?[0-9]+")
 _PUNCHED = re.compile(r"[0-9]{2,}[0-9{}A-R]")
 _CJK = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
@@ -217,11 +219,16 @@ def _bare_number(cell: str, signs: set[str], marks: set[str]) -> str | None:
     elif text[-2:].upper() in ("CR", "DR"):
         signs.add(text[-2:].upper())
         text = text[:-2].strip()
-    for mark in _MARKS:  # between the sign and the figures: -¥12.00
-        if text.startswith(mark):
+    for mark in _MARKS:  # between the sign and the figures: -¥12.00, (12.00 CNY)
+        if text.startswith(mark) or text.endswith(mark):
             marks.add(mark)
-            text = text.removeprefix(mark).strip()
+            text = text.removeprefix(mark).removesuffix(mark).strip()
     return text if _NUMBER.fullmatch(text) else None
+
+
+def is_number(cell: str) -> bool:
+    """Tell whether a cell is figures, with or without signs and marks around them."""
+    return len(cell) <= _CELL_LIMIT and _bare_number(cell, set(), set()) is not None
 
 
 def _separators(bodies: Sequence[str]) -> tuple[str, str, bool]:
@@ -256,7 +263,11 @@ def _by_groups(bodies: Sequence[str]) -> tuple[str, str, bool]:
 
 def _is_grouped(body: str, mark: str) -> bool:
     first, *groups = body.split(mark)
-    return 1 <= len(first) <= 3 and first[0] != "0" and all(len(group) == 3 for group in groups)
+    if not 1 <= len(first) <= 3 or first[0] == "0":
+        return False
+    *others, last = groups
+    indian = bool(others) and len(first) < 3 and all(len(group) == 2 for group in others)
+    return len(last) == 3 and (indian or all(len(group) == 3 for group in others))
 
 
 def figure(cell: str, style: Style) -> Decimal | None:

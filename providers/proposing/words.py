@@ -1,14 +1,16 @@
-"""The words by which companies name their columns, in Chinese, English and a little German."""
+"""The words by which companies name their columns; those of other languages in words_alone."""
 
 import re
 import unicodedata
 from typing import Final, NamedTuple
 
 from providers.profile_tables import Role
+from providers.proposing.words_alone import ALONE, NEVER_WITHIN, OF_NO_MEASURE, ONLY_AT_END
 
 _ROLES: Final[dict[Role, str]] = {
     "account_no": "户号 用户编号 客户编号 用户号 客户号 用户号码 用户代码 客户代码 用户编码"
-    " 缴费号 缴费户号 缴费号码 缴费编号 业务号码 服务号码 号码 手机号码 客户编码 合同号 合同账户"
+    " 缴费号 缴费户号 缴费号码 缴费编号 业务号码 服务号码 号码 手机号码 手机号 客户编码 合同号"
+    " 合同账户"
     " accountno accountnumber acctno account acct accountid customerno customernumber customerid"
     " custno consumerno userno contractno servicenumber number konto kontonummer kundennummer"
     " kundennr"
@@ -33,25 +35,30 @@ _ROLES: Final[dict[Role, str]] = {
     "status": "状态 账单状态 冲销标志 冲正标志 作废标志 标志 类别 账单类别 记录状态 借贷 借贷方向"
     " 借贷标志 方向 红蓝标志 红冲标志 红字标志 作废 是否作废 是否冲销 是否冲红 单据类型 status flag"
     " action billstatus debitcredit drcr dc dcflag void voided cancelled doctype documenttype"
+    " sign amountsign 正负号 符号 金额符号"
     " zhuangtai",
     "period_from": "起始日 起始日期 抄表起 起 开始日 开始日期 计费起始日 计费开始日期 用量起"
     " 抄表起始日期 周期起 上次抄表日 上次抄表日期 上期抄表日期 from periodfrom periodstart start"
-    " startdate startdt begin fromdate datefrom von",
+    " startdate startdt begin fromdate datefrom von periodfromon fromon servicefrom"
+    " servicefromdate svcfromdt qishiri qishiriqi kaishiri kaishiriqi",
     "period_to": "截止日 抄表止 止 结束日 结束日期 终止日期 计费截止日 计费结束日期 用量止"
     " 周期止 本次抄表日 本次抄表日期 本期抄表日期 抄表截止日期 to periodto periodend end enddate"
-    " enddt todate dateto until bis",
+    " enddt todate dateto until bis periodtoon toon serviceto servicetodate svctodt"
+    " jieshuri jieshuriqi zhongzhiriqi",
     "issued": "出账日 出账 出账日期 发行日期 账单日 账单日期 开账日期 出单日期 制单日期 开票日期"
     " 凭证日期 单据日期 生成日期 issued issuedate dateissued billdate billingdate invoicedate"
-    " issuedt billdt invoicedt"
+    " issuedt billdt invoicedt issuedon billedon"
     " statementdate am rechnungsdatum chuzhangri chuzhangriqi zhangdanriqi kaizhangriqi",
     "due": "最后缴费日 最后缴费日期 缴费截止日期 缴费截止日 缴费期限 截止 截止日期 到期日"
     " 到期日期 最迟缴费日 最晚缴费日 due duedate duedt datedue payby paymentdue paymentduedate"
+    " dueon payableby payableon lastdateofpayment lastdatetopay paymentdeadline"
     " lastpayday lastpaymentdate biszum faellig faelligam"
     " jiezhiri jiezhiriqi jiaofeijiezhiri zuihoujiaofeiri daoqiri",
     "amount": "应缴金额 应收电费 应收水费 应收气费 应缴 应收 应收金额 应缴费用 应缴费额 金额"
     " 总金额 总额 合计 合计金额 账单金额 本期应缴 本期金额 应付 应付金额 费用合计 总费用"
     " 电费金额 水费金额 燃气费金额 amount total amountdue totalamount totaldue sum sumpay money"
-    " shouldpayfee billamount betrag gesamtbetrag"
+    " shouldpayfee billamount amt amtdue totamt totalamt totamtdue totalamtdue billamt invoiceamt"
+    " invoiceamount netpayable netamountpayable amountpayable payableamount betrag gesamtbetrag"
     " yingjiaojine yingshoujine jine yingjiao yingshou zongjine heji",
     "quantity": "用水量 用电量 用气量 用量 水量 电量 气量 峰电量 谷电量 尖电量 平电量 总电量"
     " 总用量 usage consumption quantity used kwh menge verbrauch waternum"
@@ -84,7 +91,9 @@ _OTHER_UNITS: Final = (
 )
 OTHER_UNIT: Final = "?"  # a unit or a currency that the name states, and that we do not count in
 _IN_BRACKETS = re.compile(r"[((\[【]([^))\]】]*)[))\]】]")
+_ACCENTS = re.compile("[\u0300-\u036f]")
 _UNIT_TAIL = re.compile(r"[_ -](yuan|fen|cents?|cny|rmb)$")
+_NUMBER_TAIL = re.compile(r"[_ .-]*(?:#|\bnbr|_nbr|_num)\.?\s*$")  # ACCT_NBR, Invoice #
 _CAMEL = re.compile(r"(?<=[a-z])(?=(?:Yuan|Fen|Cents?|Cny|Rmb)$)")  # amountFen
 _STATED = re.compile(
     r"(?:单位|币种|货币|currency|unit|amounts? in)[\s:=]*(?:人民币)?[\s:/]*([^\s,;()]+)"
@@ -104,27 +113,35 @@ class Meaning(NamedTuple):
     @property
     def rank(self) -> int:
         """Where the word stands among its role's: the first is the plainest."""
-        return _ROLES[self.role].split().index(self.word)
+        return [*_ROLES[self.role].split(), *ALONE.get(self.role, "").split()].index(self.word)
 
 
 def bare(name: str) -> str:
     """Return a name without case, width, blanks, punctuation and what stands in brackets."""
     text = unicodedata.normalize("NFKC", name).casefold().translate(_TRADITIONAL)
     text = text.replace("ä", "ae").replace("ö", "oe").replace("ü", "ue").replace("帐", "账")
-    text = _UNIT_TAIL.sub("", _IN_BRACKETS.sub("", text))
+    text = _NUMBER_TAIL.sub("no", _UNIT_TAIL.sub("", _IN_BRACKETS.sub("", text)))
+    if not text.isascii():
+        text = _ACCENTS.sub("", unicodedata.normalize("NFD", text).replace("ł", "l"))
+        text = unicodedata.normalize("NFC", text)
     return "".join(mark for mark in text if mark.isalnum())
 
 
 _WORDS: Final[dict[str, Role]] = {
     word: role for role, words in _ROLES.items() for word in words.split()
 }
+_ALONE: Final[dict[str, Role]] = {
+    word: role for role, words in ALONE.items() for word in words.split()
+}
 
 
 # Whose name, address or account it is: not the customer's.
+_MEASURES: Final = ("amount", "charge", "quantity")
 _OF_CUSTOMERS: Final = ("account_no", "holder_name", "address")
 _OF_COMPANIES: Final = (
     "seller", "supplier", "vendor", "biller", "payee", "provider", "creditor", "remitto", "销方",
-    "销售方", "收款", "供方", "供应商", "供电单位", "供水单位", "供气单位", "收费单位",
+    "销售方", "对方", "商户", "收款", "供方", "供应商", "供电单位", "供水单位", "供气单位",
+    "收费单位",
 )  # fmt: skip
 
 
@@ -133,11 +150,9 @@ def meaning(name: str) -> Meaning | None:
     plain = bare(name)
     if plain in _WORDS:
         return Meaning(_WORDS[plain], True, plain)
-    inside = [
-        word
-        for word in _WORDS
-        if word in plain and (len(word) > 3 or (len(word) > 1 and not word.isascii()))
-    ]
+    if plain in _ALONE:
+        return Meaning(_ALONE[plain], True, plain)
+    inside = [word for word in _WORDS if word in plain and _is_said_by(word, plain)]
     if not inside:
         return None
     # The end of a compound says what it is: 居民用电量 is a quantity, 电费发行日期 a date.
@@ -145,6 +160,15 @@ def meaning(name: str) -> Meaning | None:
     if _WORDS[best] in _OF_CUSTOMERS and any(word in plain for word in _OF_COMPANIES):
         return None
     return Meaning(_WORDS[best], False, best)
+
+
+def _is_said_by(word: str, plain: str) -> bool:
+    """Tell whether a word within a longer name says what that holds."""
+    if word in NEVER_WITHIN or (word in ONLY_AT_END and not plain.endswith(word)):
+        return False
+    if _WORDS[word] in _MEASURES and plain.endswith(OF_NO_MEASURE):
+        return False
+    return len(word) > (3 if word.isascii() else 1)
 
 
 def unit_in(name: str) -> str | None:

@@ -49,6 +49,10 @@ _STYLES: Final = {
     "overpunch": "does its last character bear the sign, { and A to I plus, } and J to R minus?",
     "packed": "is it a packed number (COMP-3)? How many decimals does it hide (scale)?",
 }
+_DOUBT: Final = (
+    "does the first {} say that a line is a bill (then it is a column of its own, row_type), or is"
+    " it a figure of the number?"
+)
 
 
 class CompanyFacts(Protocol):
@@ -161,7 +165,8 @@ def _columns(
         keys = [f"name = {text(guess.name)}"]
         if by_path and (grid.paths[guess.at] != guess.name or re.search(r"[./@\[]", guess.name)):
             keys.append(f"path = {text(grid.paths[guess.at])}")
-        keys.append(f"holds = {text(guess.holds)}")
+        doubtful = grid.doubtful_mark if guess.at == 0 else ""
+        keys.append(f"holds = {text(OPEN if doubtful else guess.holds)}")
         if guess.holds == "row_type":
             keys.append(f"must_be = {text(grid.mark)}")
         elif constant is not None:
@@ -175,9 +180,8 @@ def _columns(
             keys.append('format = "yyyy"')
         elif dated and guess.layout != usual and guess.layout is not None and settled:
             keys.append(f"format = {text(guess.layout)}")
-        style = grid.styles.get(guess.name) or ("overpunch" if guess.is_punched else "")
-        if style and guess.holds in (*_MONEY, "quantity"):
-            keys.append(f"style = {text(style)}")
+        style = _style_of(grid, guess)
+        keys += [f"style = {text(style)}"] if style else []
         own = amounts.own.get(guess.name)
         if guess.holds in _MONEY and own is not None and own != amounts.unit:
             keys.append(f"unit = {text(own)}")
@@ -187,11 +191,17 @@ def _columns(
         filled, ask = fill_down_key(grid, guess)
         lines.append("    { " + ", ".join([*keys, *filled]) + " }," + why)
         lines += [f"    {ask}"] if ask else []
-        if style and guess.holds in (*_MONEY, "quantity"):
-            lines.append(f"    {ASK}{remark(guess.name)}: {_STYLES[style]}")
+        lines += [f"    {ASK}{_DOUBT.format(remark(doubtful))}"] if doubtful else []
+        lines += [f"    {ASK}{remark(guess.name)}: {_STYLES[style]}"] if style else []
     for role in missing_roles(guesses):
         lines.append(f"    {ASK}which column holds {role!r}?")
     return [*lines, "]"]
+
+
+def _style_of(grid: Grid, guess: Guess) -> str:
+    if guess.holds not in (*_MONEY, "quantity"):
+        return ""
+    return grid.styles.get(guess.name) or ("overpunch" if guess.is_punched else "")
 
 
 def _usual_layouts(guesses: Sequence[Guess]) -> tuple[str, str]:

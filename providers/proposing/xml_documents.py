@@ -15,6 +15,8 @@ from providers.proposing.leaves import DEPTH, Leaves, is_of_all, make_columns, s
 
 _NAMES: Final = ("name", "Name", "NAME", "key", "field", "column", "col", "id", "code", "label")
 _VALUES: Final = ("value", "Value", "VALUE", "val", "v")
+_TELLING: Final = 2  # names that speak of bills
+_ASKED: Final = 3  # other lists
 _SOUND = re.compile(r"[^\W\d][^'\[\]/\r\n]{0,63}")
 _TABLES: Final = ("table", "table_data")  # as tools for databases write: one after another
 _OF_TABLES: Final = ("database", *_TABLES)
@@ -49,6 +51,14 @@ def cut_xml(data: bytes, encoding: str, *, whole: bool) -> Grid:
     grid = Grid(format="xml", whole=whole)
     grid.shape["rows"] = Said(most, f"the element stands there {paths[most]} times")
     make_columns(grid, [(row.sourceline or 1, _xml_leaves(row) | _above(row)) for row in rows])
+    grid.questions += [
+        f"are those of {path} bills as well, or credits? Only those of {most} are read"
+        for path in wide
+        if path not in (most, most.rpartition("/")[0])
+        and not path.startswith(f"{most}/") and not most.startswith(f"{path}/")
+        and path.count("/") == most.count("/")
+        and speaks(_xml_leaves(elements[path][0])) >= _TELLING
+    ][:_ASKED]  # fmt: skip
     grid.beside = {
         f"{path}/{name}" if not name.startswith("=") else path: text
         for path, own in elements.items() if not most.startswith(f"{path}/{most}")
@@ -181,12 +191,13 @@ def _above(element: Any) -> Leaves:
     found: Leaves = {}
     chain = list(element.iterancestors())
     way = "/" + "/".join(_name(one) for one in reversed(chain))
+    around = {_name(one) for one in (element, *chain)}  # others of these are of other rows
     for one in chain:
         for name, text in _own_leaves(one).items():
             if name.startswith("@") and not (name == "@name" and _name(one).lower() in _OF_TABLES):
                 found[f"{way}/{name}"] = text
         for child in list(one)[:COLUMNS_LIMIT]:
-            if child not in chain and _name(child) != _name(element):
+            if _name(child) not in around:
                 found |= {
                     f"{way}/{_name(child)}/{path}" if path != "." else f"{way}/{_name(child)}": text
                     for path, text in _xml_leaves(child, "", DEPTH - 1).items()

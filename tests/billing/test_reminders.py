@@ -143,10 +143,19 @@ class TestAReminder:
         home = a_home(8_650)
         bill = a_record(home.account_nos[0], "B2", amount_fen=100)
 
-        done = bring_in("water", a_reminder(home, original_no="B2"), bill)
+        done = bring_in("water", bill, a_reminder(home, original_no="B2"))
 
         assert (done.created, done.reminded) == (1, 1)
         assert violations() == []
+
+    def test_that_stands_before_its_bill_reminds_of_nothing_we_hold(self):
+        home = a_home(8_650)
+        bill = a_record(home.account_nos[0], "B2", amount_fen=100)
+
+        done = bring_in("water", a_reminder(home, original_no="B2"), bill)
+
+        assert (done.created, done.rejected) == (1, 1)
+        assert "reminds of a bill we do not hold" in why(done)
 
     def test_at_one_moment_from_four_files_is_one_fee(self):
         home = a_home(8_650)
@@ -200,6 +209,16 @@ class TestRejected:
 
         assert counts(done) == (1, 0, 0, 1)
         assert violations() == []
+
+    @pytest.mark.parametrize("chunk_rows", [1, 9])
+    def test_one_number_again_when_the_first_was_of_no_bill(self, chunk_rows, monkeypatch):
+        monkeypatch.setattr("billing.files.importing.CHUNK_ROWS", chunk_rows)
+        home = a_home(8_650)
+
+        done = bring_in("water", a_reminder(home, original_no="B9"), a_reminder(home))
+
+        assert counts(done) == (1, 0, 0, 1)
+        assert the_bill(home.refs[0]).adjusted_fen == 500
 
     def test_of_a_paid_bill(self):
         home = a_home(8_650)

@@ -1,8 +1,10 @@
 """Connecting a company on the console: a sample goes in, a profile is proposed, tried and taken."""
 
 import csv
+import gzip
 import io
 import re
+import zipfile
 from html import unescape
 
 import pytest
@@ -233,6 +235,39 @@ class TestRefusals:
 
         assert answer.status_code == 422
         assert "cut it after some thousand lines" in text_of(answer.text)
+
+    def test_a_packed_sample_is_not_read_beyond_what_a_sample_may_hold(self, clerk):
+        heading, _, row = SAMPLE.split(b"\n")[:3]
+        numbers = (at * 7_919 % 999_999_937 * 104_729 for at in range(200_000))
+        rows = (row.replace(b"P-202610-2", b"P-%d" % number) for number in numbers)
+        many = gzip.compress(heading + b"\n" + b"\n".join(rows) + b"\n")
+        assert len(many) < 5 * 1024 * 1024
+
+        answer = proposed(clerk, many)
+
+        assert answer.status_code == 422
+        assert "unpacks to more than 20 MB" in text_of(answer.text)
+        again = checked(clerk, toml_of(proposed(clerk).text), data=many)
+        assert "unpacks to more than 20 MB" in text_of(again.text)
+
+    def test_nor_is_a_workbook(self, clerk):
+        book = io.BytesIO()
+        with zipfile.ZipFile(book, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("[Content_Types].xml", "<Types/>")
+            archive.writestr("xl/worksheets/sheet1.xml", b"<row/>" * 20_000_000)
+
+        answer = proposed(clerk, book.getvalue())
+
+        assert answer.status_code == 422
+        assert "unpacks to more than 20 MB" in text_of(answer.text)
+
+    def test_a_sample_that_is_packed_as_no_bill_file_is_says_so(self, clerk):
+        heading, row = SAMPLE.split(b"\n")[:2]
+
+        answer = proposed(clerk, gzip.compress(heading + b"\n" + (row + b"\n") * 100_000))
+
+        assert answer.status_code == 200
+        assert "unpacks into more than 200 times its size" in text_of(answer.text)
 
     @pytest.mark.parametrize("data", [b"", b"\x00\xff\x00", b"PK\x03\x04", b"nothing here"])
     def test_what_is_no_bill_file_is_refused_in_words(self, clerk, data):

@@ -35,7 +35,7 @@ UNTOLD = {
     f"{VALUE} at column {VALUE}", f"{VALUE} at the end of the file", "the proposal",
     f"field at {VALUE}", f"at = {VALUE}, bytes = {VALUE}",
 }  # fmt: skip
-NAMES = ("words.py", "rows_of_tables.py")  # of columns, in several languages
+NAMES = ("words.py", "words_alone.py", "rows_of_tables.py")  # of columns, in several languages
 HAN = re.compile("[一-鿿]")
 # Line, key and sentence; the sentence may quote a value first.
 TOLD = re.compile(r"第 \d+ 行：(?:[\w.\[\]]+：)*('x*…' )?[^a-z]*[一-鿿].*[^ ]")

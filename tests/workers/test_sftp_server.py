@@ -4,8 +4,9 @@ import asyncio
 import os
 import resource
 import signal
+import socket
 import threading
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import asyncssh
 import pytest
@@ -91,6 +92,33 @@ class TestSigningIn:
             )
 
         assert at_the_door(tmp_path, story) == (True, True)
+
+    def test_silent_strangers_of_one_address_leave_room_for_the_others(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(sftp_server, "MOST_CONNECTIONS", 8)
+        monkeypatch.setattr(sftp_server, "MOST_STRANGERS", 4)
+        key, _ = company.a_key()
+
+        async def story(chosen):
+            with ExitStack() as strangers:
+                for _ in range(12):
+                    one = strangers.enter_context(socket.socket())
+                    one.bind(("127.0.0.2", 0))
+                    one.connect(("127.0.0.1", chosen.sftp_port))
+                await asyncio.sleep(0.5)
+                return await refused(chosen, client_keys=[key])
+
+        assert at_the_door(tmp_path, story) is False
+
+    def test_who_is_signed_in_is_no_stranger_any_more(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(sftp_server, "MOST_STRANGERS", 1)
+        key, _ = company.a_key()
+
+        async def story(chosen):
+            async with signed_in(chosen, client_keys=[key]), signed_in(chosen, client_keys=[key]):
+                first = await refused(chosen, client_keys=[key])
+            return first, await refused(chosen, client_keys=[key])
+
+        assert at_the_door(tmp_path, story) == (False, False)
 
     def test_no_shell_no_command_no_copy_program_and_no_forwarding(self, tmp_path):
         key, _ = company.a_key()

@@ -1,10 +1,13 @@
 """A bill file as pages show it: to the city's staff, and to its own company."""
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlmodel import Session
 
 from billing.files.bill_files import iter_rejects
+from billing.files.gaps import Gap
 from billing.models import BillFile, BillFileStatus
 from billing.waiting import list_corrections
 from providers.registry import get_provider
@@ -36,6 +39,15 @@ def file_row(locale: str, row: BillFile) -> dict[str, Any]:
         "complaint": said(locale, row.complaint or ""),
         "progress_percent": 100 if done else min(row.rows_done * 100 // landing, 99),
     }
+
+
+def missing_numbers(locale: str, gaps: Sequence[Gap], *, named: bool) -> str:
+    """List numbers of files that did not come; ``named`` by their companies."""
+    colon, comma, semicolon = (": ", ", ", "; ") if locale == "en" else ("：", "、", "；")
+    return semicolon.join(
+        (provider_name(locale, code) + colon if named else "") + comma.join(map(str, of_one))
+        for code, of_one in groupby(gaps, key=lambda gap: gap.provider_code)
+    )
 
 
 def file_facts(session: Session, locale: str, row: BillFile) -> dict[str, Any]:

@@ -45,18 +45,24 @@ def kept() -> dict[str, list[Any]]:
 
 
 def load(
-    rows: list[Any], monkeypatch: pytest.MonkeyPatch, *, lanes: int, emptied: bool = True
+    rows: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    lanes: int,
+    emptied: bool = True,
+    chunk_rows: int = 2,
 ) -> dict[str, list[Any]]:
     if emptied:
         empty_city()
     monkeypatch.setattr(landing, "LANES", lanes)
-    monkeypatch.setattr("billing.files.importing.CHUNK_ROWS", 2)
+    monkeypatch.setattr("billing.files.importing.CHUNK_ROWS", chunk_rows)
     records = [
         a_record(
-            f"{account:010d}", f"B{bill}", version=version, kind=kind,
-            amount_fen=amount_fen, billing_month=MONTH,
+            f"{account:010d}", f"R{row % 4}" if kind is RecordKind.REMIND else f"B{bill}",
+            original_no=f"B{bill}" if kind is RecordKind.REMIND else "",
+            version=version, kind=kind, amount_fen=amount_fen, billing_month=MONTH,
         )
-        for account, bill, version, amount_fen, kind in rows
+        for row, (account, bill, version, amount_fen, kind) in enumerate(rows)
     ]  # fmt: skip
     bring_in("water", *records)
     return kept()
@@ -70,6 +76,30 @@ def test_two_lanes_leave_what_one_leaves(rows, city):
         together = load(rows, monkeypatch, lanes=2)
 
     assert together == alone
+    assert violations() == []
+
+
+EVERY_KIND = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.integers(0, 1),
+        st.integers(1, 3),
+        st.sampled_from([8_650, 8_650, 1, 0]),
+        st.sampled_from([RecordKind.BILL] * 2 + list(RecordKind)),
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=EVERY_KIND)
+def test_it_does_not_matter_where_a_file_is_cut_into_chunks(rows, city):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        whole = load(rows, monkeypatch, lanes=1, chunk_rows=8)
+        cut = {size: load(rows, monkeypatch, lanes=1, chunk_rows=size) for size in (1, 3)}
+
+    assert cut == {1: whole, 3: whole}
     assert violations() == []
 
 
@@ -128,6 +158,14 @@ class TestCorrectionsByNumber:
                 "corrects a bill we do not hold"
                 in session.execute(text("SELECT reason FROM bill_file_reject")).scalar_one()
             )
+
+    @pytest.mark.parametrize("chunk_rows", [1, 2])
+    def test_a_correction_that_stands_before_its_bill_is_rejected(self, chunk_rows, monkeypatch):
+        monkeypatch.setattr("billing.files.importing.CHUNK_ROWS", chunk_rows)
+
+        result = bring_in("water", self.CORRECT, self.FIRST)
+
+        assert (result.created, result.superseded, result.rejected) == (1, 0, 1)
 
     def test_a_bill_and_its_correction_may_come_in_one_file(self):
         result = bring_in("water", self.FIRST, self.CORRECT)

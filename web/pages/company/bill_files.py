@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from billing.files import resending
 from billing.files.bill_files import MAX_FILE_BYTES, receive
+from billing.files.gaps import find_gaps
 from billing.files.resending import company_file
 from billing.models import BillFile, BillFileStatus
 from core.clock import utc_now
@@ -21,8 +22,8 @@ from identity.keys import IssuedKey
 from web.access import Caller, Db, Operator
 from web.api.bill_files import rejects_csv
 from web.bodies import SHORT_BYTES
-from web.inputs import PLAIN, Csrf, Id
-from web.pages.file_views import file_facts, file_row, provider_name
+from web.inputs import PLAIN, Csrf, Id, Named
+from web.pages.file_views import file_facts, file_row, missing_numbers, provider_name
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.words.files import said
 
@@ -92,6 +93,9 @@ def _files_page(
         show=show.value,
         name_part=name,
         before=before,
+        missing=missing_numbers(
+            locale, find_gaps(session, [_code(caller)], now=utc_now()), named=False
+        ),
         error=error,
     )
 
@@ -227,7 +231,7 @@ def issue_key(request: Request, db: Db, caller: Operator, csrf: Csrf) -> Respons
 
 
 @router.post("/keys/{key_id}/revocation")
-def revoke_key(request: Request, key_id: str, db: Db, caller: Operator, csrf: Csrf) -> Response:
+def revoke_key(request: Request, key_id: Named, db: Db, caller: Operator, csrf: Csrf) -> Response:
     check_form(request, csrf)
     keys.revoke_signing_key(db, key_id, now=utc_now(), provider_code=_code(caller))
     return go("/company/keys")

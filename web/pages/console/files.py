@@ -17,6 +17,7 @@ from billing.files.bill_files import (
     list_bill_files,
     receive,
 )
+from billing.files.gaps import find_gaps
 from billing.models import BillFileStatus
 from core.clock import utc_now
 from core.db import transaction
@@ -31,7 +32,13 @@ from web.bodies import SHORT_BYTES
 from web.errors import status_of
 from web.exports import Cell, Yuan, export, read_rows
 from web.inputs import Csrf, Id, Text
-from web.pages.file_views import file_facts, file_row, provider_name, status_name
+from web.pages.file_views import (
+    file_facts,
+    file_row,
+    missing_numbers,
+    provider_name,
+    status_name,
+)
 from web.pages.filters import After, FileKind, Word, day_of, one_of, query_of
 from web.pages.page import check_form, go, locale_of, page
 from web.pages.words.files import said
@@ -86,6 +93,7 @@ def _bill_files_page(
         filtered=any(asked.typed.values()),
         paged=after is not None,
         next_id=shown[-1].id if len(found) > PAGE else None,
+        missing=missing_numbers(locale, find_gaps(session, PROVIDERS, now=utc_now()), named=True),
         error=said(locale, str(refused)) if refused else None,
     )
 

@@ -7,6 +7,7 @@ import base64
 import binascii
 import io
 import re
+import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +17,10 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response
 
 from billing.files.bill_files import MAX_FILE_BYTES
-from core.errors import CityBillError, Invalid, NotFound
+from core.errors import BillFileError, CityBillError, Invalid, NotFound
 from core.masking import mask_name, mask_no
 from providers.base import BillRecord
+from providers.formats.unwrapping import unwrapped
 from providers.profiles import parse_profile
 from providers.proposing.proposal import Company, Proposal, propose
 from providers.proposing.trial import (
@@ -44,6 +46,7 @@ from web.pages.words.profiles import faults, questions, with_remarks_said
 
 router = APIRouter(prefix="/console/profiles", max_body_size=MAX_FILE_BYTES + SHORT_BYTES)
 SAMPLE_BYTES: Final = 5 * 1024 * 1024
+UNPACKED_BYTES: Final = 4 * SAMPLE_BYTES  # all of it is read, and somebody waits
 _CARRIED: Final = 700_000  # characters of a form's field: the framework takes a million bytes
 _ROWS: Final = 8
 _COMPLAINTS: Final = 50
@@ -150,7 +153,26 @@ def _taken(file: UploadFile) -> bytes:
         raise Invalid("the sample is too large", code="sample.too_large")
     if not data:
         raise Invalid("the sample is empty", code="sample.missing")
+    if _unpacked_bytes(data) > UNPACKED_BYTES:
+        raise Invalid("the sample unpacks to too much", code="sample.unpacked_too_large")
     return data
+
+
+def _unpacked_bytes(data: bytes) -> int:
+    """Return how large a sample is unpacked, counted no further than to what is too large.
+
+    A workbook says of itself how large its parts are, tags and all: a fifth of it is cells.
+    """
+    content = io.BytesIO()
+    try:
+        with unwrapped(io.BytesIO(data)) as plain:
+            while content.tell() <= UNPACKED_BYTES and (part := plain.read(1 << 20)):
+                content.write(part)
+        if zipfile.is_zipfile(content):
+            return sum(one.file_size for one in zipfile.ZipFile(content).infolist()) // 5
+    except (BillFileError, zipfile.BadZipFile, ValueError):
+        pass  # whoever reads the sample next says what is wrong with it
+    return content.tell()
 
 
 def _packed(data: bytes) -> str:
@@ -290,6 +312,9 @@ def _words(request: Request, refused: CityBillError) -> str:
     return {
         "sample.too_large": look.say(
             locale, "The sample is larger than 5 MB: cut it after some thousand lines."
+        ),
+        "sample.unpacked_too_large": look.say(
+            locale, "The sample unpacks to more than 20 MB: cut it after some thousand lines."
         ),
         "sample.missing": look.say(locale, "Choose a sample file: none is here any more."),
     }.get(refused.code) or said(locale, str(refused))

@@ -12,6 +12,7 @@ from sqlmodel import Session
 from billing.documents.day_charts import Point, columns_drawing, hours_drawing
 from billing.documents.fonts import require_fonts
 from billing.documents.svg import as_svg
+from billing.files.gaps import find_gaps
 from core.backlog import MOST, NEWS, Behind, find_behind
 from core.clock import billing_date, day_bounds, utc_now
 from core.jobs import count_dead
@@ -23,9 +24,11 @@ from payments.reconciliation.gateway.sources import with_files
 from payments.reconciliation.models import BreakKind, Leg
 from payments.reconciliation.repair import workbench
 from payments.takings import DayTaken, days_taken, taken_by_now
+from providers.registry import PROVIDERS
 from support.listing import count_overdue
 from web import look
 from web.access import Caller, Db, Staff
+from web.pages.file_views import missing_numbers
 from web.pages.page import locale_of, page
 from web.pages.words.gateways import gateway_of
 
@@ -58,7 +61,10 @@ def home(request: Request, db: Db, caller: Staff) -> Response:
 
 
 class Notice(NamedTuple):
-    """Something that waits for a person; ``what`` names the sentence that counts it."""
+    """Something that waits for a person; ``what`` names the sentence that counts it.
+
+    ``told``: which ones, where that is short.
+    """
 
     what: str
     kind: str
@@ -66,6 +72,7 @@ class Notice(NamedTuple):
     href: str | None
     duties: frozenset[Duty] = frozenset(Duty)  # whose page it leads to
     or_more: bool = False  # so many were counted, and no further
+    told: str = ""
 
 
 _MONEY, _CARE, _SETUP = (frozenset({one}) for one in (Duty.FINANCE, Duty.SERVICE, Duty.SETUP))
@@ -80,6 +87,14 @@ def _breaks(counted: Sequence[workbench.Counted]) -> Notice:
     )  # fmt: skip
 
 
+def _missing_files(locale: str, session: Session) -> Notice:
+    gaps = find_gaps(session, PROVIDERS, now=utc_now())
+    return Notice(
+        "missing_files", "warning", sum(gap.how_many for gap in gaps), "/console/bill-files",
+        _SETUP, told=missing_numbers(locale, gaps, named=True),
+    )  # fmt: skip
+
+
 def _attention(
     request: Request, session: Session, caller: Caller, today: date, breaks: Notice
 ) -> list[Notice]:
@@ -91,6 +106,7 @@ def _attention(
         Notice("dead_jobs", "error", count_dead(session), None),
         breaks,
         Notice("refused_files", "warning", found.refused_files, "/console/bill-files", _SETUP),
+        _missing_files(locale_of(request), session),
         Notice("refused_corrections", "warning", found.refused_corrections, refused_at, _SETUP),
         Notice("missing_bills", "warning", found.missing_bills, None),
         Notice("overdue_complaints", "warning", count_overdue(session, now=utc_now()),

@@ -181,7 +181,6 @@ SENTENCES: Final = (
     "nobody can read this file; %(a)s came furthest, and says: %(b)s: say whose it is, or"
     " ask for it again",
     "nobody can read this file: say whose it is, or ask for it again",
-    "we sent no order %(a)s: ask the bank whose it is",
     "order %(a)s was of %(b)s fen and comes back as %(c)s: ask the bank",
     "the cash was taken on %(a)s, and the file is of %(b)s",
     "the list is larger than 256 MiB",

@@ -13,6 +13,8 @@ def in_words(locale: str, refused: CityBillError) -> str:
             return say(locale, "A home's name has 1 to 40 characters.")
         case "home.days":
             return say(locale, "The last day must not be before the first, nor in the past.")
+        case "home.day_far":
+            return say(locale, "Days lie between the years 2000 and 2099.")
         case "home.days_of_manager":
             return say(locale, "Whoever manages a home does so for good: leave the days empty.")
         case "home.member_already":
@@ -55,5 +57,7 @@ def _of_own_data(locale: str, refused: CityBillError) -> str:
             return say(locale, "You use this sign-in for your work. An admin can end it.")
         case "sign_in.codes":
             return say(locale, "Too many codes were asked for. Try again in an hour.")
+        case "sign_in.tries":
+            return say(locale, "Too many wrong codes were typed. Try again tomorrow.")
         case _:
             return say(locale, "The form is out of date. Begin again.")
