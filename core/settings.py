@@ -213,7 +213,9 @@ class Settings(BaseSettings):
     bank_debit_secret: SecretStr = SecretStr("")
     bank_debit_creditor: str = Field(default="", description="our number at the bank")
     bank_debit_account: str = Field(default="", description="where it collects to")
-    bank_debit_cut_off: time = Field(default=time(16, 0), description="the city's time")
+    bank_debit_cut_off: time = Field(  # a day's debits are asked for from eight on
+        default=time(16, 0), ge=time(9), description="the city's time"
+    )
     bank_debit_xml: bool = Field(default=False, description="pain.008 instead of its layout")
     bank_debit_silence_days: int = Field(default=3, ge=1, le=30, description="working days")
     alipay_url: str = "https://openapi.alipay.com/gateway.do"

@@ -20,8 +20,10 @@ from payments.models import GatewayCallback, find_payment_by_order
 from payments.pauses import pause_seconds
 from payments.returns import chargebacks, refunds
 from payments.settlement import book_replies, book_reply
+from payments.states import PaymentStatus
 
 PARKED_FOR = timedelta(days=2)
+_ENDED_UNPAID = {PaymentStatus.REFUSED, PaymentStatus.EXPIRED}
 
 
 def notify_url(public_url: str, gateway_code: str) -> str:
@@ -69,8 +71,8 @@ def process(callback_id: int, gateways: dict[str, Gateway], *, now: datetime) ->
         Whether that is done; otherwise ask again later.
 
     Raises:
-        NotFound: no such callback; or nothing of ours that it could be about, for two days: a
-            person must look.
+        NotFound: no such callback; or nothing of ours that it could be about, or nothing the
+            gateway knows itself, for two days: a person must look.
         UpstreamUnavailable: the gateway could not be reached; try again later.
     """
     with transaction() as session:
@@ -83,7 +85,8 @@ def process(callback_id: int, gateways: dict[str, Gateway], *, now: datetime) ->
         if now < kept.received_at + PARKED_FOR:
             return False
         raise NotFound(
-            f"the gateway speaks of a {kept.kind} we do not know", code="callback.no_order"
+            f"the gateway speaks of a {kept.kind} that we, or it when asked, do not know",
+            code="callback.no_order",
         ) from unknown
 
 
@@ -98,7 +101,7 @@ def _note_done(session: Session, kept: GatewayCallback, *, now: datetime) -> Non
 
 _NEWS = HotStatement("""
     SELECT DISTINCT ON (p.id) c.id, c.gateway, c.received_at, p.id,
-           p.order_no, p.amount_fen, p.created_at, p.mode, p.gateway_ref
+           p.order_no, p.amount_fen, p.created_at, p.mode, p.gateway_ref, p.status
     FROM gateway_callback c JOIN payment p ON p.order_no = c.reference AND p.gateway = c.gateway
     WHERE c.id = ANY(:ids) AND c.kind = 'payment' AND c.gateway = ANY(:gateways)
     ORDER BY p.id, c.id
@@ -122,7 +125,8 @@ def process_all(
 
     Returns:
         By callback: None, it is done; or in how many seconds to ask again. What is unusual is left
-        out, for ``process``: other kinds, orders we do not know, a second one of a payment.
+        out, for ``process``: other kinds, orders we or the gateway do not know, a second one of a
+        payment.
     """
     with looking() as session:
         values = {"ids": list(callback_ids), "gateways": list(gateways)}
@@ -135,6 +139,7 @@ def process_all(
             heard[one] = gateways[one.gateway].query(one.asked())
         except UpstreamUnavailable:
             break
+    heard = {one: reply for one, reply in heard.items() if not _is_behind(reply, one.status)}
     told = {one: reply for one, reply in heard.items() if reply.status is not GatewayStatus.UNKNOWN}
     with acting() as session:
         replies = {one.payment_id: reply for one, reply in told.items()}
@@ -158,6 +163,7 @@ class _PaymentNews(NamedTuple):
     created_at: datetime
     mode: str
     gateway_ref: str | None
+    status: str
 
     def asked(self) -> Asked:
         return Asked(
@@ -179,10 +185,21 @@ def _look_at_payment(kept: GatewayCallback, gateway: Gateway, now: datetime) -> 
     reply = gateway.query(payment.asked())
     if reply.status is GatewayStatus.UNKNOWN:
         return False
+    if _is_behind(reply, payment.status):
+        raise NotFound("the gateway does not know yet what it called about")
     with acting() as session:
         book_reply(session, payment.id, reply, now=now)
         _note_done(session, kept, now=now)
     return True
+
+
+def _is_behind(reply: GatewayReply, status: str) -> bool:
+    """Tell whether a gateway answers as if it had not heard its own news.
+
+    Nobody else asks about a payment that has ended: money that came late would be overlooked.
+    """
+    waits = reply.status is GatewayStatus.OPEN and status in _ENDED_UNPAID
+    return waits or reply.status is GatewayStatus.NOT_FOUND
 
 
 Look = Callable[[GatewayCallback, Gateway, datetime], bool]

@@ -17,7 +17,7 @@ from billing.rules.terms import Terms
 from core import outbox
 from core.clock import billing_date, month_start
 from core.db import Asked, HotStatement, acting, together, transaction
-from core.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
+from core.errors import Invalid, NotFound, UpstreamUnavailable
 from core.keys import month_key
 from payments.attempts import INSERT_FIRST, Hand, first_values
 from payments.gateways import NO_GATEWAY
@@ -30,19 +30,20 @@ from payments.quotes import (
     Standing,
     Wanted,
     ask_standing,
+    check_fresh,
     check_unchanged,
     quote,
     read_standing,
     standing,
-    valid_until,
 )
 from payments.repeats import ask_served, request_digest, served
 from payments.settlement import book_reply, give_up
-from payments.states import PENDING, UNOPENED, News
+from payments.states import PENDING, UNOPENED, News, PaymentStatus
 
 PAY_WITHIN = timedelta(minutes=30)
 ASK_FOR = timedelta(days=2)  # what became of a payment, of a gateway that does not know or answer
 MAX_BILLS = 50
+_FILES_TELL_SECONDS = 12 * 3_600
 
 
 class Made(NamedTuple):
@@ -92,7 +93,7 @@ def create_payment(
     wanted, found, terms, payment_no = begun
     check_unchanged(session, wanted, found, payer_id=payer_id)
     asked = quote(wanted, found, terms, mode=mode, channel=channel, now=now, sum_fen=sum_fen)
-    _check_fresh(list(terms.values()), asked, quoted_at, shown_total_fen, now=now)
+    check_fresh(asked, found, terms, quoted_at, shown_total_fen, now=now)
     if pick is not None and asked.amount_fen:
         gateway = pick(asked.amount_fen)
     payment = new_payment(
@@ -285,30 +286,6 @@ def check_may_pay(
         raise NotFound("there is no such bill")
 
 
-def _check_fresh(
-    terms: Sequence[Terms],
-    asked: Quote,
-    quoted_at: datetime | None,
-    shown_total_fen: int | None,
-    *,
-    now: datetime,
-) -> None:
-    """Refuse what was shown too long ago, even if it is the same, or in another total (rule 17)."""
-    if quoted_at is not None and now > (until := valid_until(terms, quoted_at)):
-        raise Conflict(
-            "these amounts were shown too long ago: look again before you pay",
-            code="quote.expired",
-            valid_until=until.isoformat(),
-        )
-    if shown_total_fen not in (None, asked.amount_fen):
-        raise Conflict(
-            "the total has changed since it was shown: look again before you pay",
-            code="quote.changed",
-            shown_fen=shown_total_fen,
-            open_fen=asked.amount_fen,
-        )
-
-
 _WAITS_FOR = HotStatement("SELECT gateway FROM payment WHERE id = :id AND status = ANY(:pending)")
 
 
@@ -378,10 +355,17 @@ def _ask(payment: Payment, gateway: Gateway, *, notify_url: str, now: datetime) 
     return reply
 
 
-def poll_again_seconds(payment: Payment, *, now: datetime) -> int | None:
-    """Tell when to ask again: seconds, then minutes, then hours; None when the outcome is final."""
+def poll_again_seconds(
+    payment: Payment, gateway: Gateway | None = None, *, now: datetime
+) -> int | None:
+    """Tell when to ask again: seconds, then minutes, then hours; None when the outcome is final.
+
+    A gateway whose files tell of failures alone has nothing to say until one comes.
+    """
     if payment.status not in PENDING:
         return None
+    if gateway and gateway.capabilities.only_failures and payment.status is PaymentStatus.OPEN:
+        return _FILES_TELL_SECONDS
     return pause_seconds(now - payment.created_at)
 
 

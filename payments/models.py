@@ -171,6 +171,11 @@ class PaymentItem(SQLModel, table=True):
     outcome_at: datetime = Field(sa_type=UtcDateTime)
     utility_ref: str | None = None
     reason: str | None = None
+    # When its company was last told in vain, and for how long it had been by then.
+    tried_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    tried_seconds: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
 
     def hear(self, news: ItemNews, *, now: datetime) -> None:
         """Change the outcome by the table; the only writer of ``outcome``.

@@ -253,6 +253,41 @@ def valid_until(terms: Sequence[Terms], quoted_at: datetime) -> datetime:
     return min(ends)
 
 
+def check_fresh(
+    asked: Quote,
+    found: Mapping[BillRef, Standing],
+    terms: Mapping[str, Terms],
+    quoted_at: datetime | None,
+    shown_total_fen: int | None,
+    *,
+    now: datetime,
+) -> None:
+    """Refuse what was shown too long ago, or in another total, or in time and is late (17, 21)."""
+    if quoted_at is not None and now > (until := valid_until(list(terms.values()), quoted_at)):
+        raise Conflict(
+            "these amounts were shown too long ago: look again before you pay",
+            code="quote.expired",
+            valid_until=until.isoformat(),
+        )
+    if shown_total_fen not in (None, asked.amount_fen):
+        raise Conflict(
+            "the total has changed since it was shown: look again before you pay",
+            code="quote.changed",
+            shown_fen=shown_total_fen,
+            open_fen=asked.amount_fen,
+        )
+    for ref, one in asked.chosen.items():
+        own, pay_by_on = terms[found[ref].provider_code], found[ref].facts.due_on
+        if quoted_at is None or one.amount_fen == 0:
+            continue
+        if counts_on(quoted_at, own) <= pay_by_on < (on := counts_on(now, own)):
+            raise Conflict(
+                "it was in time when it was shown, and paid now it counts late: look again before"
+                " you pay",
+                code="quote.late_now", bill=format_ref(ref), counts_on=on.isoformat(),
+            )  # fmt: skip
+
+
 def preview(
     session: Session,
     wanted: Sequence[Wanted],

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing import bill_checks
 from billing.ledger import checks as ledger_checks
 from payments.reconciliation.bank import checks as bank_checks
 from payments.remittance import checks as remittance_checks
@@ -102,11 +103,13 @@ _INVARIANTS: dict[str, str] = {
     """,
     "every paid bill's outcome is what its transfers say": """
         SELECT format('write-off %s is %s of %s fen, its transfers say paid %s, stray %s, '
-                      'confirmed %s, unpaid %s, returned %s, adjusted %s',
+                      'confirmed %s, unpaid %s, returned %s, adjusted %s, in advance %s of %s',
                       write_off_no, outcome, fen, paid, stray, confirmed, unpaid, returned,
-                      adjusted)
+                      adjusted, advance, advance_fen)
         FROM (
             SELECT i.write_off_no, i.outcome, i.amount_fen AS fen, i.adjust_fen AS adjust,
+                   i.advance_fen,
+                   coalesce(sum(t.amount_fen) FILTER (WHERE act = 'advance'), 0) AS advance,
                    coalesce((SELECT sum(charged_back_fen) FROM refund r
                              WHERE (r.payment_id, r.account_id, r.bill_id)
                                    = (i.payment_id, i.account_id, i.bill_id)), 0) AS kept_fen,
@@ -140,6 +143,7 @@ _INVARIANTS: dict[str, str] = {
                 (stray, confirmed, unpaid, returned, adjusted) IN (
                     (fen - paid, 0, paid, greatest(fen - kept_fen, 0), 0), (0, paid, 0, 0, adjust))
               ELSE (paid, stray, confirmed, unpaid, returned, adjusted) = (0, 0, 0, 0, 0, 0) END
+           OR paid > 0 AND advance <> advance_fen
     """,
     "suspended money is what stands in suspense": """
         SELECT format('%s: %s fen are suspended, the ledger says %s',
@@ -195,6 +199,7 @@ _INVARIANTS: dict[str, str] = {
 
 _CHECKS = (
     _INVARIANTS
+    | bill_checks.INVARIANTS
     | checks.INVARIANTS
     | bank_checks.INVARIANTS
     | remittance_checks.INVARIANTS

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from billing import late_fees
@@ -30,6 +31,8 @@ REFUSED_REASON = "the company did not take the payment"
 NEVER_SEEN = WriteOffReply(
     outcome=WriteOffOutcome.REFUSED, reason="the company did not confirm the payment in time"
 )
+# Told again within so long, it was told all the time: our longest pause is an hour.
+_TOLD_ON_WITHIN = timedelta(hours=3)
 _NEWS: dict[WriteOffOutcome, ItemNews | None] = {
     WriteOffOutcome.ACCEPTED: ItemNews.ACCEPTED,
     WriteOffOutcome.REFUSED: ItemNews.REFUSED,
@@ -43,7 +46,7 @@ _HEARD = {  # where the same answer again finds an item
 
 _ORDERS = HotStatement("""
     SELECT i.write_off_no, p.id, a.provider_code, a.account_no, b.bill_no, b.id, i.amount_fen,
-           p.paid_at, i.outcome_at
+           p.paid_at, i.outcome_at, i.tried_at, i.tried_seconds
     FROM payment_item i
     JOIN payment p ON p.id = i.payment_id
     JOIN utility_account a ON a.id = i.account_id
@@ -57,12 +60,28 @@ class Prepared(NamedTuple):
     """What to tell a company, of which payment.
 
     ``since`` is when it could first be told: what a bank took days ago is heard of only now.
+    ``tried_at`` is when it was last told in vain, and ``tried_seconds`` for how long it had been.
     """
 
     payment_id: int
     provider_code: str
     since: datetime
+    tried_at: datetime | None
+    tried_seconds: int
     order: WriteOffOrder
+
+    def is_over(self, terms: Terms, *, now: datetime) -> bool:
+        """Tell whether the company has been told in vain for as long as its terms give it.
+
+        Only time in which we did tell it counts: not that in which we were away, or it was out of
+        our reach.
+        """
+        if self.tried_at is None:
+            return False
+        tried = timedelta(seconds=self.tried_seconds)
+        if now - self.tried_at <= _TOLD_ON_WITHIN:
+            tried += now - self.tried_at
+        return tried >= timedelta(hours=terms.write_off.hours)
 
 
 def _prepare(session: Session, write_off_nos: Sequence[str]) -> list[Prepared]:
@@ -72,6 +91,8 @@ def _prepare(session: Session, write_off_nos: Sequence[str]) -> list[Prepared]:
             payment_id,
             provider_code,
             since,
+            tried_at,
+            tried_seconds,
             WriteOffOrder(
                 write_off_no=write_off_no,
                 account_no=account_no,
@@ -83,7 +104,7 @@ def _prepare(session: Session, write_off_nos: Sequence[str]) -> list[Prepared]:
         )
         for (
             write_off_no, payment_id, provider_code, account_no, bill_no, bill_id, amount_fen,
-            paid_at, since,
+            paid_at, since, tried_at, tried_seconds,
         ) in rows
     ]  # fmt: skip
 
@@ -105,7 +126,8 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
     """Write one paid bill off at its company; True once the answer is final.
 
     May be repeated: the company knows ``write_off_no``. No transaction is open while we wait. When
-    the company's time is over nothing more is sent, only asked: what it never saw goes back.
+    it was told in vain for all of its time nothing more is sent, only asked: what it never saw goes
+    back.
 
     Raises:
         UpstreamUnavailable: the company could not be reached; try again later.
@@ -120,6 +142,8 @@ def send(write_off_no: str, clients: dict[str, UtilityClient], *, now: datetime)
         raise NotFound(f"no live API is configured for {code}", code="utility.no_api")
     reply = _ask(clients[code], prepared, terms, now=now)
     if reply.outcome is WriteOffOutcome.UNKNOWN:
+        with acting() as session:
+            _note_tried(session, [write_off_no], now=now)
         return False
     with acting() as session:
         book(session, write_off_no, reply, now=now)
@@ -132,9 +156,26 @@ def _ask(
     order = prepared.order
     if order.amount_fen == 0:  # nothing to tell: a bill of zero is closed as it came (rule 7)
         return WriteOffReply(outcome=WriteOffOutcome.ACCEPTED)
-    if now < prepared.since + timedelta(hours=terms.write_off.hours):
+    if not prepared.is_over(terms, now=now):
         return client.write_off(order)
     return client.query(order.write_off_no) or NEVER_SEEN
+
+
+# Every ten minutes at most: whoever mumbles for days is told thousands of times.
+_NOTE_TRIED = text(f"""
+    UPDATE payment_item
+    SET tried_at = :now, tried_seconds = tried_seconds
+        + CASE WHEN :now - tried_at <= interval '{_TOLD_ON_WITHIN.seconds} seconds'
+               THEN CAST(extract(epoch FROM :now - tried_at) AS bigint) ELSE 0 END
+    WHERE write_off_no = ANY(:write_off_nos) AND outcome = 'paid'
+      AND (tried_at IS NULL OR tried_at <= :now - interval '10 minutes')
+""")  # noqa: S608  our own number
+
+
+def _note_tried(session: Session, write_off_nos: Sequence[str], *, now: datetime) -> None:
+    """Write down that a company was told and gave no word: its time runs on."""
+    if write_off_nos:
+        session.execute(_NOTE_TRIED, {"write_off_nos": list(write_off_nos), "now": now})
 
 
 def send_all(
@@ -168,8 +209,10 @@ def send_all(
             except UpstreamUnavailable:
                 away.add(code)
     known = [(one, said) for one, said in heard if said.outcome is not WriteOffOutcome.UNKNOWN]
+    mute = [one for one, said in heard if said.outcome is WriteOffOutcome.UNKNOWN]
     with acting() as session:
         _book_all(session, known, now=now)
+        _note_tried(session, [one.order.write_off_no for one in mute], now=now)
     again = {one.order.write_off_no: _pause(one.since, now=now) for one, _ in heard}
     return again | {one.order.write_off_no: None for one, _ in known}
 

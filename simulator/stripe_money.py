@@ -98,7 +98,7 @@ class Money:
                 f"Charge {charge['id']} has already been refunded.",
                 code="charge_already_refunded", kept=True,
             )  # fmt: skip
-        if charge["disputed"]:
+        if self._is_charged_back(charge["id"]):
             raise StripeRefusal(
                 f"Charge {charge['id']} has been charged back; cannot issue a refund.",
                 code="charge_disputed", kept=True,
@@ -109,6 +109,12 @@ class Money:
                 f" ({left_fen})", kept=True, param="amount",
             )  # fmt: skip
         return intent, charge, amount_fen
+
+    def _is_charged_back(self, charge_id: str) -> bool:
+        """Tell whether a payer's bank has a charge's money; once a dispute is won it has not."""
+        took = {"needs_response", "lost"}
+        disputes = self._store.all("dispute")
+        return any(one["charge"] == charge_id and one["status"] in took for one in disputes)
 
     def finish_refund(self, refund: Thing, *, now: datetime) -> None:
         """Send a pending refund, or fail one: the money is the shop's again."""

@@ -38,6 +38,7 @@ _STANDS = {
     Status.OVER: ("69", "您的输入超时，交易失败"),
 }
 _MALFORMED = "报文格式错误"
+_TIME_WITHIN = timedelta(hours=4)  # how exactly it must be now, UnionPay does not say
 
 
 def answer(said: Mapping[str, str], resp_code: str, words: str, **more: str) -> Fields:
@@ -90,7 +91,7 @@ class Messages:
         if expires_at is not None and expires_at <= now:
             raise Failure("10", _MALFORMED)
         order = Order(
-            order_id=_number(said), txn_time=_time(said), amount_fen=_amount(said),
+            order_id=_number(said), txn_time=_time(said, now=now), amount_fen=_amount(said),
             biz_type=said["bizType"], front_url=said.get("frontUrl", ""),
             back_url=said["backUrl"], expires_at=expires_at, token=secrets.token_hex(12),
             opened_at=now,
@@ -132,7 +133,7 @@ class Messages:
             said.get("origQryId", ""), said.get("origOrderId", ""), said.get("origTxnTime", "")
         )
         made = Refund(
-            order_id=_number(said), txn_time=_time(said), of_order_id=of.order_id,
+            order_id=_number(said), txn_time=_time(said, now=now), of_order_id=of.order_id,
             amount_fen=_amount(said), back_url=said["backUrl"], query_id=new_query_id(now),
             refunded_at=whole(now),
         )  # fmt: skip
@@ -146,8 +147,10 @@ def _number(said: Mapping[str, str]) -> str:
     return number
 
 
-def _time(said: Mapping[str, str]) -> str:
-    _moment(said.get("txnTime", ""))
+def _time(said: Mapping[str, str], *, now: datetime) -> str:
+    """Return when something is asked for, which must be about now. Raises Failure."""
+    if abs(_moment(said.get("txnTime", "")) - now) > _TIME_WITHIN:
+        raise Failure("10", "txnTime无效")
     return said["txnTime"]
 
 

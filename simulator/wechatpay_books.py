@@ -217,6 +217,9 @@ class WechatpayBooks(FarBooks[Delivery]):
             raise Complaint(400, "INVALID_REQUEST", "订单已超过可退款期限")
         if len(self.refunds_of(order.number)) >= _MOST_REFUNDS:
             raise Complaint(400, "INVALID_REQUEST", "退款次数超限")
+        lately = whole(now) - self._options.refunds_apart
+        if any(one.asked_at > lately for one in self.refunds_of(order.number)):
+            raise Complaint(400, "INVALID_REQUEST", "同一笔订单多次退款的请求需相隔1分钟")
         if self.faults.take(order.number, Fault.SHORT):
             raise Complaint(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")
         return order

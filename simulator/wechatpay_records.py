@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from core.clock import BILLING_ZONE
 from simulator.far_books import FarDelivery
@@ -17,6 +17,7 @@ from simulator.wire import WebAddress
 
 LATE_AFTER = timedelta(seconds=20)
 _FEE_PER_1_000 = 6
+_REASON_BYTES = 80
 _NUMBER = r"^[0-9A-Za-z_\-|*]{6,32}$"
 
 
@@ -26,6 +27,7 @@ class WechatpayOptions(BaseModel):
     Args:
         hurry: how many times faster than really it comes again with a notification.
         refund_after: how long a refund is PROCESSING.
+        refunds_apart: how long after a refund of an order it refuses another.
         bills_at_once: give the bill of a day that is not over, as the demo needs.
     """
 
@@ -41,6 +43,7 @@ class WechatpayOptions(BaseModel):
     hurry: int = Field(default=60, ge=1)
     late_after: timedelta = LATE_AFTER
     refund_after: timedelta = timedelta(milliseconds=200)
+    refunds_apart: timedelta = timedelta(minutes=1)
     bills_at_once: bool = True
 
 
@@ -124,9 +127,16 @@ class RefundAmount(Asking):
 class RefundRequest(Asking):
     out_trade_no: str
     out_refund_no: str = Field(pattern=r"^[0-9A-Za-z_\-|*@]{1,64}$")
-    reason: str = Field(default="", max_length=80)
+    reason: str = ""
     notify_url: WebAddress | None = None
     amount: RefundAmount
+
+    @field_validator("reason")
+    @classmethod
+    def _fits(cls, reason: str) -> str:
+        if len(reason.encode()) > _REASON_BYTES:
+            raise ValueError(f"reason 不可超过{_REASON_BYTES}个字节")
+        return reason
 
 
 class Order(BaseModel):

@@ -12,6 +12,7 @@ from billing.rules.calendars import add_working_days
 from core.clock import BILLING_ZONE, billing_date, day_bounds
 from core.db import count_changed
 from payments.autopay.collection_models import BatchState, CollectionBatch
+from payments.autopay.rules import RETRY_DAYS
 from payments.gateways.collecting import CALENDAR, COLLECT_AFTER, Batch, Collecting, Debit
 from payments.settlement import give_up
 from payments.states import News
@@ -106,8 +107,9 @@ def cut(
     """Write the file of the open batch, if it is full or a cut-off has passed since it was opened.
 
     This is the last moment at which a debit can be stopped, so each is looked at once more (rule
-    37): left out is what has ended, what is paused or revoked, and a bill its company has changed,
-    cancelled or been paid meanwhile. A batch of nothing stays open.
+    37): left out is what has ended, what is paused or revoked, what no batch was cut of for longer
+    than a debit is tried, and a bill its company has changed, cancelled or been paid meanwhile. A
+    batch of nothing stays open.
     """
     batch = session.exec(
         select(CollectionBatch)
@@ -119,7 +121,8 @@ def cut(
     is_full = session.execute(_COUNT, {"batch_id": batch.id}).scalar_one() >= most
     if not is_full and batch.opened_at >= _last_cut_off(now, cut_off):
         return None
-    for payment_id in session.execute(_STOPPED, {"batch_id": batch.id}).scalars().all():
+    stopped = {"batch_id": batch.id, "too_old": now - timedelta(days=RETRY_DAYS)}
+    for payment_id in session.execute(_STOPPED, stopped).scalars().all():
         give_up(session, payment_id, News.CLOSED, now=now)
     rows = session.execute(_DEBITS, {"batch_id": batch.id}).all()
     session.execute(_DROP, {"batch_id": batch.id, "now": now})
@@ -152,7 +155,8 @@ _STOPPED = text("""
     SELECT e.payment_id
     FROM collection_entry e JOIN payment p ON p.id = e.payment_id
     WHERE e.batch_id = :batch_id AND e.state = 'waiting' AND p.status = 'open'
-      AND (EXISTS (SELECT FROM autopay_run r JOIN mandate m ON m.id = r.mandate_id
+      AND (e.entered_at < :too_old
+           OR EXISTS (SELECT FROM autopay_run r JOIN mandate m ON m.id = r.mandate_id
                    WHERE r.payment_id = p.id AND m.status <> 'active')
            OR EXISTS (SELECT FROM payment_item i JOIN bill_correction c USING (account_id, bill_id)
                       WHERE i.payment_id = p.id AND c.state = 'waiting'))

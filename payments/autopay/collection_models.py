@@ -22,7 +22,7 @@ class BatchState(StrEnum):
     OPEN = "open"  # it takes orders
     CUT = "cut"  # its file is written, and will never be another
     TAKEN = "taken"  # the bank has it
-    REFUSED = "refused"  # the bank refused the file whole: nothing is collected
+    REFUSED = "refused"  # the bank refused the file whole, or never had it: nothing is collected
     CLOSED = "closed"  # the silence is over: what did not come back is collected
 
 
@@ -68,6 +68,7 @@ class CollectionBatch(SQLModel, table=True):
     entries: int = 0
     total_fen: int = Field(default=0, sa_type=BigInteger)
     content: bytes | None = Field(default=None, sa_type=LargeBinary)
+    offered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # it may have it since
     complaint: str | None = None  # the bank's, of a batch it does not take
     state_at: datetime = Field(sa_type=UtcDateTime)
 

@@ -16,9 +16,10 @@ from datetime import datetime, time
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
+from core import log
 from core.clock import BILLING_ZONE, billing_date
 from core.db import transaction
-from core.errors import Conflict, SettlementFileError
+from core.errors import Conflict, SettlementFileError, UpstreamUnavailable
 from payments.autopay.batches import begin_silence, cut, gather
 from payments.autopay.collection_models import (
     BatchState,
@@ -41,7 +42,12 @@ from payments.settlement import book_reply
 
 _NOON = time(12, 0)
 _WHOLE_BATCH = "FILE"  # the code of an order whose batch the bank refused
+_UNSENT = "UNSENT"  # of one whose batch never reached the bank
+_ASKED = "ASKED"  # of one that came back as the bank said when it was asked, in no file yet
+_OVERDUE = "its day of collection passed before the bank could be reached: nothing was collected"
 _CHUNK = 500
+_NAMED = 20  # of the rows that are not ours, in one line of the log
+_log = log.logger(__name__)
 
 
 def advance(gateway: Collecting, *, cut_off: time, silence_days: int, now: datetime) -> None:
@@ -65,24 +71,57 @@ def advance(gateway: Collecting, *, cut_off: time, silence_days: int, now: datet
 def hand_over(gateway: Collecting, *, silence_days: int, now: datetime) -> int:
     """Give the bank what is cut, each file until it says yes or no; returns how many it took.
 
-    No transaction is open while we wait.
+    A file that cannot have reached it before its day of collection passed is not handed over any
+    more: nobody's money is taken later than they were told. No transaction is open while we wait.
 
     Raises:
         UpstreamUnavailable: the bank cannot be reached; try again later.
     """
     taken = 0
+    with transaction() as session:
+        values = {"gateway": gateway.code, "now": now, "today": billing_date(now)}
+        session.execute(_STOP_OVERDUE, values | {"complaint": _OVERDUE})
+    _end_refused(gateway, now=now)
     for batch_id in _batch_ids(gateway, BatchState.CUT):
         with transaction() as session:
-            batch = session.get_one(CollectionBatch, batch_id)
+            batch = session.get_one(CollectionBatch, batch_id, with_for_update=True)
+            if batch.state is not BatchState.CUT:
+                continue
+            batch.offered_at = batch.offered_at or now  # before it is: it may have it from now on
         assert batch.batch_no is not None
         assert batch.content is not None
-        reply = gateway.hand_over(batch.batch_no, batch.content)
+        try:
+            reply = gateway.hand_over(batch.batch_no, batch.content)
+        except UpstreamUnavailable:
+            with transaction() as session:
+                session.execute(_UNHEARD, {"batch_id": batch_id, "now": now})
+            raise
         with transaction() as session:
             taken += _book_answer(session, batch_id, reply, silence_days=silence_days, now=now)
-    no = GatewayReply(status=GatewayStatus.REFUSED, reason=reason_of(_WHOLE_BATCH))
-    for batch_id in _batch_ids(gateway, BatchState.REFUSED):
-        _end_entries(batch_id, EntryState.RETURNED, no, now=now)
+    _end_refused(gateway, now=now)
     return taken
+
+
+_STOP_OVERDUE = text("""
+    UPDATE collection_batch SET state = 'refused', state_at = :now, complaint = :complaint
+    WHERE gateway = :gateway AND state = 'cut' AND offered_at IS NULL AND collect_on < :today
+""")
+# Whoever offered it at another moment may have been heard.
+_UNHEARD = text("""
+    UPDATE collection_batch SET offered_at = NULL
+    WHERE id = :batch_id AND state = 'cut' AND offered_at = :now
+""")
+
+
+def _end_refused(gateway: Collecting, *, now: datetime) -> None:
+    """End the orders of batches that the bank refused, or never had."""
+    for batch_id in _batch_ids(gateway, BatchState.REFUSED):
+        with transaction() as session:
+            unsent = session.get_one(CollectionBatch, batch_id).offered_at is None
+        code = _UNSENT if unsent else _WHOLE_BATCH
+        status = GatewayStatus.CLOSED if unsent else GatewayStatus.REFUSED
+        no = GatewayReply(status=status, reason=reason_of(code))
+        _end_entries(batch_id, EntryState.RETURNED, no, code, now=now)
 
 
 def _book_answer(
@@ -92,7 +131,7 @@ def _book_answer(
     row = session.get_one(CollectionBatch, batch_id, with_for_update=True)
     if row.state is not BatchState.CUT:
         return False
-    row.complaint = reply.complaint or None
+    row.complaint, row.offered_at = reply.complaint or None, row.offered_at or now
     match reply.outcome:
         case HandOver.TAKEN:
             row.state, row.state_at = BatchState.TAKEN, now
@@ -151,8 +190,10 @@ def take_in_returns(gateway: Collecting, *, now: datetime) -> int | None:
 def book_returns(session: Session, gateway: Collecting, content: bytes, *, now: datetime) -> int:
     """Enter one file of returns, whole or not at all; again it changes nothing (rule 40).
 
+    A row about an order that we did not send is nobody's here, and stops nothing (rule 34).
+
     Raises:
-        SettlementFileError: malformed, or about an order or amount we did not send.
+        SettlementFileError: malformed, or about another amount than we sent.
         Conflict: the bank has used this file's number for another file.
     """
     file = gateway.read_returns(content)
@@ -170,10 +211,26 @@ def book_returns(session: Session, gateway: Collecting, content: bytes, *, now: 
             )
         return 0
     entries = [_entry_of(session, one) for one in file.returns]
-    for one, entry in zip(file.returns, entries, strict=True):
+    ours = [(one, entry) for one, entry in zip(file.returns, entries, strict=True) if entry]
+    if len(ours) < len(entries):
+        _log.warning(
+            "returns_of_others", gateway=gateway.code, file_no=file.file_no,
+            line_nos=[one.line_no for one, entry in zip(file.returns, entries, strict=True)
+                      if entry is None][:_NAMED],
+            rows=len(entries) - len(ours),
+        )  # fmt: skip
+    session.execute(_LOCK_MANDATES, {"payment_ids": [entry.payment_id for _, entry in ours]})
+    for one, entry in ours:
         _book_return(session, gateway, one, entry, file.file_no, now=now)
-    return len(entries)
+    return len(ours)
 
+
+# Before their payments, as whoever pauses one locks them.
+_LOCK_MANDATES = text("""
+    SELECT id FROM mandate WHERE id IN (
+        SELECT mandate_id FROM autopay_run WHERE payment_id = ANY(:payment_ids))
+    ORDER BY id FOR UPDATE
+""")
 
 _KEEP_FILE = text("""
     INSERT INTO collection_return_file (gateway, file_no, sha256, rows, total_fen, received_at)
@@ -182,12 +239,11 @@ _KEEP_FILE = text("""
 """)
 
 
-def _entry_of(session: Session, one: Return) -> CollectionEntry:
+def _entry_of(session: Session, one: Return) -> CollectionEntry | None:
+    """Return the order a row is about; None: none that we sent."""
     entry = session.get(CollectionEntry, one.order_no)
-    if entry is None or entry.state is EntryState.DROPPED:
-        raise SettlementFileError(
-            f"we sent no order {one.order_no[:32]}: ask the bank whose it is", line_no=one.line_no
-        )
+    if entry is None or entry.state is EntryState.DROPPED or entry.return_code == _UNSENT:
+        return None
     if entry.amount_fen != one.amount_fen:
         raise SettlementFileError(
             f"order {one.order_no} was of {entry.amount_fen} fen and comes back as"
@@ -224,13 +280,13 @@ def _book_return(
 def word_on(session: Session, payment_id: int) -> GatewayReply:
     """Tell what became of a payment that has ended, as a gateway that knows would (rule 34).
 
-    The bank knows nothing of what was in none of its batches, or in one that it refused whole.
+    The bank knows nothing of what was in none of the batches it was given.
     """
     entry = session.exec(
         select(CollectionEntry).where(CollectionEntry.payment_id == payment_id)
     ).one_or_none()
-    if entry is None or entry.state is EntryState.DROPPED:
-        return GatewayReply(status=GatewayStatus.CLOSED)
+    if entry is None or entry.state is EntryState.DROPPED or entry.return_code == _UNSENT:
+        return GatewayReply(status=GatewayStatus.NOT_FOUND)
     if entry.return_code is not None:
         return GatewayReply(status=GatewayStatus.REFUSED, reason=reason_of(entry.return_code))
     return GatewayReply(status=GatewayStatus.OPEN)
@@ -266,9 +322,13 @@ def end_silence(gateway: Collecting, *, now: datetime) -> int:
 
 
 def _end_entries(
-    batch_id: int | None, state: EntryState, reply: GatewayReply, *, now: datetime
-) -> None:
-    """Book one outcome for everything of a batch that still waits, chunk by chunk."""
+    batch_id: int | None, state: EntryState, reply: GatewayReply, code: str | None = None, *,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Book one outcome for everything of a batch that still waits, chunk by chunk.
+
+    Silence says nothing of what the bank, asked about it, has said came back.
+    """
     waiting = (
         select(CollectionEntry)
         .where(CollectionEntry.batch_id == batch_id, CollectionEntry.state == EntryState.WAITING)
@@ -279,11 +339,19 @@ def _end_entries(
     while True:
         with transaction() as session:
             entries = session.exec(waiting).all()
+            values = {"payment_ids": [entry.payment_id for entry in entries]}
+            refused = set(session.execute(_REFUSED, values).scalars())
             for entry in entries:
+                entry.state, entry.state_at, entry.return_code = state, now, code
+                if state is EntryState.COLLECTED and entry.payment_id in refused:
+                    entry.state, entry.return_code = EntryState.RETURNED, _ASKED
+                    continue
                 told = replace(reply, gateway_ref=entry.order_no, amount_fen=entry.amount_fen)
                 book_reply(session, entry.payment_id, told, now=now)
-                entry.state, entry.state_at = state, now
-                if state is EntryState.RETURNED:
-                    entry.return_code = _WHOLE_BATCH
         if not entries:
             return
+
+
+_REFUSED = text("""
+    SELECT id FROM payment WHERE id = ANY(:payment_ids) AND status = 'refused'
+""")

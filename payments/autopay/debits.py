@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import TextClause, text
 from sqlmodel import Session, col, select
 
+from billing.homes.models import HouseholdAccount
 from billing.models import Bill
 from core import outbox
 from core.clock import billing_date
@@ -26,10 +27,11 @@ from payments.autopay.rules import (
     half_fen,
     last_try_on,
     next_try_on,
+    taken_at,
 )
 from payments.autopay.states import MandateStatus, RunNews, RunState
-from payments.gateways.base import Gateway, GatewayReply, GatewayStatus
-from payments.gateways.collecting import Collecting
+from payments.gateways.base import Debiting, Gateway, GatewayReply, GatewayStatus, MandateState
+from payments.gateways.collecting import COLLECT_AFTER, Collecting
 from payments.models import Payment, get_payment
 from payments.opening import open_at_gateway
 from payments.quotes import Quote, Wanted, preview
@@ -97,6 +99,8 @@ def begin(
         Bill, (run.account_id, run.bill_id), with_for_update=True, populate_existing=True
     )
     reason = _why_not(mandate, run, bill, gateways, now=now)
+    if reason is None and not _covers(session, mandate, run):
+        reason = NotPaid.NOT_ALLOWED
     if reason is None and bill.held_by is not None:
         return Start(again_seconds=HELD_SECONDS)
     if reason is None:
@@ -111,6 +115,12 @@ def begin(
     outbox.emit(session, "autopay.skipped", run.id, now=now)
     session.flush()
     return Start()
+
+
+def _covers(session: Session, mandate: Mandate, run: AutopayRun) -> bool:
+    """Tell whether a household's mandate still covers an account: it may be taken off the home."""
+    key = mandate.household_id, run.account_id
+    return mandate.household_id is None or session.get(HouseholdAccount, key) is not None
 
 
 def _why_not(
@@ -146,10 +156,11 @@ def _make_payment(
     now: datetime,
 ) -> Payment | NotPaid:
     """Make the payment of a run, held to the rules and to what was announced; or say why not."""
-    mode = gateways[mandate.gateway].capabilities.modes[0]
+    gateway = gateways[mandate.gateway]
+    mode = gateway.capabilities.modes[0]
     way = Way(mode, mandate.gateway)
     try:
-        wanted, asked = _asked(session, mandate, run, mode=mode, now=now)
+        wanted, asked = _asked(session, mandate, run, gateway, now=now)
         part = wanted.amount_fen is not None
         reason = mandate.rules.why_not(asked.amount_fen, first=run.first, whole=not part)
         if asked.amount_fen > (run.amount_fen or 0):
@@ -174,14 +185,18 @@ def _make_payment(
 
 
 def _asked(
-    session: Session, mandate: Mandate, run: AutopayRun, *, mode: str, now: datetime
+    session: Session, mandate: Mandate, run: AutopayRun, gateway: Gateway, *, now: datetime
 ) -> tuple[Wanted, Quote]:
     """Return what is debited: all that is owed, or half of it in the end (rule 43).
 
-    Half is taken on the last day only, and if payer and company both let it.
+    Half is taken on the last day only, and if payer and company both let it. A bank that collects
+    does so on a later day: what may not be paid so on that day is refused, too.
     """
-    ref = run.account_id, run.bill_id
+    ref, mode = (run.account_id, run.bill_id), gateway.capabilities.modes[0]
     whole = Wanted(ref, None)
+    if isinstance(gateway, Collecting):
+        at = taken_at(billing_date(now), COLLECT_AFTER)
+        preview(session, [whole], mode=mode, channel=CHANNEL, now=at)
     assert run.first_debit_on is not None
     last_day = next_try_on(run.first_debit_on, billing_date(now)) is None
     if mandate.in_parts and run.state is RunState.RETRY and last_day:
@@ -280,12 +295,28 @@ def _ask_why(payment: Payment, gateways: Mapping[str, Gateway]) -> GatewayReply:
     if gateway is None:
         return _NO_ANSWER
     if isinstance(gateway, Collecting):
-        with transaction() as session:
-            return word_on(session, payment.id)
+        return _word_on(payment, gateway)
     return gateway.query(payment.asked())
 
 
+def _word_on(payment: Payment, gateway: Gateway) -> GatewayReply:
+    """Tell what became of a debit at a bank; one that it would not take ends its mandate."""
+    with transaction() as session:
+        told = word_on(session, payment.id)
+        run = _run_of(session, payment.id)
+        mandate = session.get_one(Mandate, run.mandate_id) if run else None
+    turned_away = payment.status is PaymentStatus.REFUSED
+    if told.status is not GatewayStatus.NOT_FOUND or not turned_away or mandate is None:
+        return told
+    assert isinstance(gateway, Debiting)
+    state = gateway.query_mandate(mandate.mandate_no, mandate.mandate_ref).state
+    if state in _GONE:
+        return GatewayReply(status=GatewayStatus.REFUSED, reason=f"{_FOR_GOOD}: {state}")
+    return told if state is MandateState.ACTIVE else _NO_ANSWER
+
+
 _NO_ANSWER = GatewayReply(status=GatewayStatus.UNKNOWN)
+_GONE = {MandateState.ENDED, MandateState.REFUSED, MandateState.NOT_FOUND}
 
 
 def _book_late_money(
@@ -324,7 +355,8 @@ def book_refusal(
     ended = for_good or mandate.status is MandateStatus.ENDED
     today = billing_date(now)
     again_on = next_try_on(run.first_debit_on, today)
-    if unheard and not ended and now < debit_moment(today) + ASKED_WITHIN:
+    in_time = today <= last_try_on(run.first_debit_on)
+    if unheard and in_time and not ended and now < debit_moment(today) + ASKED_WITHIN:
         run.hear(RunNews.SHORT, now=now)
         run.debit_on, run.asked_on = today, None
     elif again_on is not None and not ended:

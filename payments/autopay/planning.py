@@ -33,6 +33,7 @@ from payments.autopay.rules import (
     debit_day,
     debit_moment,
     is_in_time,
+    taken_at,
 )
 from payments.autopay.states import RunState, runs_before
 from payments.gateways.base import Gateway
@@ -106,7 +107,8 @@ def _emit(session: Session, events: Sequence[outbox.Event], *, now: datetime) ->
 
 
 # Bills that came before the payer agreed are not covered, in whatever version (rule 41). A mandate
-# for an account goes before one for its household. What was an account's first bill stays it when
+# for an account goes before one for its household, if the bill is its payer's to see: who has moved
+# out may still have one. What was an account's first bill stays it when
 # it is corrected.
 _FIND = text(f"""
     SELECT m.id AS mandate_id, m.gateway, m.enrolled_at, m.cap_kind, m.cap_fen, m.first_bill,
@@ -123,8 +125,6 @@ _FIND = text(f"""
         SELECT m.account_id WHERE m.account_id IS NOT NULL
         UNION ALL
         SELECT h.account_id FROM household_account h WHERE h.household_id = m.household_id
-          AND NOT EXISTS (SELECT FROM mandate o WHERE o.account_id = h.account_id
-                          AND o.status IN ('active', 'paused'))
     ) s ON true
     JOIN bill b ON b.account_id = s.account_id AND b.id >= :first_id
     JOIN utility_account a ON a.id = b.account_id
@@ -132,6 +132,12 @@ _FIND = text(f"""
       AND EXISTS (SELECT FROM household_account h JOIN household_member hm USING (household_id)
                   WHERE h.account_id = b.account_id AND hm.person_id = m.person_id
                     AND stands_today(hm.from_on, hm.until_on) AND {seen_by("hm")})
+      AND (m.account_id IS NOT NULL OR NOT EXISTS (
+          SELECT FROM mandate o JOIN household_account h ON h.account_id = o.account_id
+          JOIN household_member om ON om.household_id = h.household_id
+          WHERE o.account_id = b.account_id AND o.status IN ('active', 'paused')
+            AND om.person_id = o.person_id AND stands_today(om.from_on, om.until_on)
+            AND {seen_by("om")}))
       AND b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen > 0
       AND b.recorded_at >= m.enrolled_at
       AND b.issued_on >= (m.enrolled_at AT TIME ZONE 'Asia/Shanghai')::date
@@ -212,11 +218,14 @@ def _days(row: Row[Any], terms: Terms, gateways: Mapping[str, Gateway], *, now: 
 def _debit_day(
     row: Row[Any], terms: Terms, gateways: Mapping[str, Gateway], *, now: datetime
 ) -> date | None:
-    collects = isinstance(gateways.get(row.gateway), Collecting)
     return debit_day(
         rules_of(row), terms, issued_on=row.issued_on, pay_by_on=pay_by(row.due_on, terms.due),
-        told_at=now, collect_after=COLLECT_AFTER if collects else 0,
+        told_at=now, collect_after=_collect_after(gateways, row.gateway),
     )  # fmt: skip
+
+
+def _collect_after(gateways: Mapping[str, Gateway], code: str) -> int:
+    return COLLECT_AFTER if isinstance(gateways.get(code), Collecting) else 0
 
 
 def rules_of(row: Row[Any]) -> Rules:
@@ -348,7 +357,8 @@ def _tell(
     wanted = [Wanted((row.account_id, row.bill_id), None)]
     try:  # as it will stand on that day: an early payer's discount may be over by then
         asked = quote(
-            wanted, found, terms, mode=mode, channel=CHANNEL, now=debit_moment(day)
+            wanted, found, terms, mode=mode, channel=CHANNEL,
+            now=taken_at(day, _collect_after(gateways, row.gateway)),
         )  # fmt: skip
         if row.gateway in gateways:  # some take no small amounts
             route(

@@ -170,12 +170,12 @@ def debit_day(
 def _last_day(terms: Terms, pay_by_on: date, collect_after: int) -> date:
     """Return the last day on which a debit still counts in time (rule 21)."""
     day = pay_by_on
-    while counts_on(_taken_at(day, collect_after), terms) > pay_by_on:
+    while counts_on(taken_at(day, collect_after), terms) > pay_by_on:
         day -= _DAY
     return day
 
 
-def _taken_at(day: date, collect_after: int) -> datetime:
+def taken_at(day: date, collect_after: int) -> datetime:
     """Return when the money of a day's debits leaves the payers' accounts."""
     if collect_after == 0:
         return debit_moment(day)

@@ -151,10 +151,17 @@ def asked_in_cash(
         return None, refused.code
 
 
+_ONE_BY_ONE = text("SELECT pg_advisory_xact_lock(hashtextextended('float', hashtext(:agent)))")
+# With what it has been told that it may take, and will tell of in a moment.
 _TAKEN = text("""
-    SELECT CAST(coalesce(sum(amount_fen), 0) AS bigint) FROM counter_payment
-    WHERE agent = :agent AND state <> 'returned'
-      AND (paid_at AT TIME ZONE 'Asia/Shanghai')::date = :day AND paid_at > :since
+    SELECT CAST(coalesce((
+        SELECT sum(amount_fen) FROM counter_payment
+        WHERE agent = :agent AND state <> 'returned'
+          AND (paid_at AT TIME ZONE 'Asia/Shanghai')::date = :day AND paid_at > :since), 0)
+    + coalesce((
+        SELECT sum(p.amount_fen) FROM payment p JOIN counter_hold h ON h.payment_id = p.id
+        WHERE p.status IN ('created', 'unknown', 'open') AND p.created_at > :since
+          AND p.expires_at > :now AND h.agent = :agent), 0) AS bigint)
 """)
 
 
@@ -163,7 +170,11 @@ def _limit_reason(session: Session, rules: Rules, amount_fen: int, *, now: datet
         return "agent.too_much"
     if rules.float_fen is None:
         return None
-    values = {"agent": rules.agent, "day": billing_date(now), "since": now - timedelta(days=1)}
+    values = {
+        "agent": rules.agent, "day": billing_date(now), "now": now,
+        "since": now - timedelta(days=1),
+    }  # fmt: skip
+    session.execute(_ONE_BY_ONE, {"agent": rules.agent})
     taken_fen = session.execute(_TAKEN, values).scalar_one()
     return "agent.float" if taken_fen + amount_fen > rules.float_fen else None
 

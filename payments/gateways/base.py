@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
@@ -38,6 +38,7 @@ class Capabilities:
     refund_days: int | None = None  # how long after it was paid; None: no end; 0: never
     partial_refunds: bool = True
     max_refunds: int | None = None  # of one order
+    refunds_apart: timedelta = timedelta()  # of one order, each from the next
     closes: bool = True  # an unpaid order can be made unpayable
     queries: bool = True
     only_failures: bool = False  # silence means success after ``silence_days`` (rule 34)

@@ -249,7 +249,10 @@ class Stripe:
         return self._wire.ask(lambda: sessions.create(params, {"idempotency_key": order.order_no}))
 
     def _look(self, ref: str) -> GatewayReply:
-        """Read an order by Stripe's number of it."""
+        """Read an order by Stripe's number of it.
+
+        A number it gave and does not know is of another account than our key: that is no answer.
+        """
         api = self._wire.api
         try:
             if ref.startswith("pi_"):
@@ -260,8 +263,8 @@ class Stripe:
             return of_session(
                 self._wire.ask(lambda: api.checkout.sessions.retrieve(ref, {"expand": [_CHARGE]}))
             )
-        except Refused as no:
-            return NOT_FOUND if no.status_code == 404 else UNKNOWN
+        except Refused:
+            return UNKNOWN
 
     def _find(self, order_no: str, asked_at: datetime) -> GatewayReply:
         """Look for an order whose answer never came.

@@ -120,7 +120,12 @@ class Debits:
         return of_intent(told)
 
     def _read(self, mandate_no: str, ref: str | None, *, now: datetime) -> Told | None:
-        """Return the session or SetupIntent of a mandate; None: there is none. Raises NoAnswer."""
+        """Return the session or SetupIntent of a mandate; None: there is none.
+
+        Raises:
+            NoAnswer: nothing it says can be relied on, as that it does not know a number it gave
+                us: our key is of another account, and nobody's mandate ends by that.
+        """
         api = self._wire.api
         try:
             if ref is None:
@@ -135,8 +140,6 @@ class Debits:
                 )
             )
         except Refused as no:
-            if no.status_code == 404:
-                return None
             raise NoAnswer from no
 
     def _find(self, mandate_no: str, *, now: datetime) -> Told | None:

@@ -25,6 +25,9 @@ _FOR_GOOD = frozenset({
     "lost_card", "stolen_card", "pickup_card", "revocation_of_authorization",
     "revocation_of_all_authorizations", "stop_payment_order",
 })  # fmt: skip
+# The payer's bank took the money, and keeps it or gives it back: we may not have heard of it yet.
+# Our balance is short, or our key is of another account, which a person mends.
+_CURABLE = frozenset({"charge_disputed", "balance_insufficient", "resource_missing"})
 
 UNKNOWN = GatewayReply(status=GatewayStatus.UNKNOWN)
 NOT_FOUND = GatewayReply(status=GatewayStatus.NOT_FOUND)
@@ -110,7 +113,11 @@ def of_refund(told: Told, order: RefundOrder) -> RefundReply:
 
 
 def refund_refused(no: Refused | str) -> RefundReply:
-    return RefundReply(state=RefundState.REFUSED, reason=str(no))
+    """Read why a refund was not made; what may yet change is no end of it."""
+    curable = isinstance(no, Refused) and no.code in _CURABLE
+    return RefundReply(
+        state=RefundState.UNKNOWN if curable else RefundState.REFUSED, reason=str(no)
+    )
 
 
 def of_dispute(told: Told) -> DisputeReply:

@@ -26,11 +26,12 @@ _NOT_TAKEN_UP = frozenset({"02", "10", "11", "13", "31", "32", "33", "38", "39",
 # A card, a bank or UnionPay said no: nothing was taken.
 _FAILED = frozenset(
     {
-        "01", "30", "31", "32", "33", "38", "39", "40", "43", "44", "60", "61", "63", "64", "65",
-        "66", "67", "68", "71", "72", "73", "76", "77", "78", "79", "80", "81", "82", "85",
+        "01", "30", "31", "32", "33", "38", "39", "40", "43", "44", "60", "61", "62", "63", "64",
+        "65", "66", "67", "68", "71", "72", "73", "76", "77", "78", "79", "80", "81", "82", "85",
     }
 )  # fmt: skip
 _REFUND_REFUSED = _FAILED | {NO_SUCH, "35", "36"}
+_NOT_NOW = frozenset({"39", "43"})  # not at this hour, or not at the moment: later it may go
 _DONT_KNOW = GatewayReply(status=GatewayStatus.UNKNOWN)
 
 
@@ -68,7 +69,7 @@ def found(told: Told | None, asked: Asked) -> GatewayReply:
 
 def refused_for_good(told: Told | None) -> bool:
     """Tell whether a refund's answer is a no that stays one."""
-    return told is not None and told.code in _REFUND_REFUSED
+    return told is not None and told.code in _REFUND_REFUSED - _NOT_NOW
 
 
 def refunded(told: Told | None, order: RefundOrder) -> RefundReply:

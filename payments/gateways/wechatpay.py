@@ -58,7 +58,7 @@ _REFUND_STATE = {
 _CURABLE = {"NOT_ENOUGH", "REQUEST_BLOCKED"}
 _BILL_AT = time(10)  # of the next day
 _DESCRIPTION_CHARS = 127
-_REASON_CHARS = 80
+_REASON_BYTES = 80
 _ORDERS = "/v3/pay/transactions"
 _REFUNDS = "/v3/refund/domestic/refunds"
 
@@ -72,6 +72,7 @@ class WechatPay:
         channels=frozenset({"web", "api", "tv", "kiosk"}),
         refund_days=365,
         max_refunds=50,
+        refunds_apart=timedelta(minutes=1),
         cost_ppm=6_000,
     )
 
@@ -129,7 +130,7 @@ class WechatPay:
         body: dict[str, Any] = {
             "out_trade_no": order.paid.order_no,
             "out_refund_no": order.refund_no,
-            "reason": order.reason[:_REASON_CHARS],
+            "reason": order.reason.encode()[:_REASON_BYTES].decode(errors="ignore"),
             "amount": {
                 "refund": order.amount_fen, "total": order.paid.amount_fen, "currency": "CNY",
             },

@@ -187,12 +187,12 @@ class Refund(SQLModel, table=True):
         return self.reason if self.reason_code is None else _TOLD[self.reason_code]
 
     def order(self, payment: Payment) -> RefundOrder:
-        """Return what the payment's gateway is asked to send back."""
-        assert self.requested_at is not None
+        """Return what the payment's gateway is asked to send back, as of when it first was."""
+        assert self.asked_at is not None
         return RefundOrder(
             refund_no=self.refund_no, amount_fen=self.to_send_fen or self.amount_fen,
             reason=self.told,
-            asked_at=self.requested_at, paid=payment.asked(),
+            asked_at=self.asked_at, paid=payment.asked(),
         )  # fmt: skip
 
     def move_to(self, status: RefundStatus) -> None:

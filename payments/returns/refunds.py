@@ -23,6 +23,7 @@ from payments.returns.models import (
 from payments.returns.receipts import receipt_of
 from payments.returns.ways_back import (
     Question,
+    comes_too_soon,
     count_asked,
     enter,
     never_arrived,
@@ -103,8 +104,8 @@ def send(refund_no: str, gateways: dict[str, Gateway], *, now: datetime) -> bool
     """Have a refund sent; True once nothing is left to ask a gateway about it.
 
     May be repeated: the gateway knows the number. What it cannot send, or refuses for good, becomes
-    a transfer that waits for staff. While the payment is disputed nothing is asked for. No
-    transaction is open while we wait.
+    a transfer that waits for staff. While the payment is disputed nothing is asked for, nor
+    another refund of it sooner than the gateway takes one. No transaction is open while we wait.
 
     Raises:
         NotFound: no such refund.
@@ -114,7 +115,7 @@ def send(refund_no: str, gateways: dict[str, Gateway], *, now: datetime) -> bool
         question = _prepare(session, refund_no, gateways, now=now)
     if isinstance(question, bool):
         return question
-    return _enter(refund_no, question.ask(), now=now)
+    return _enter(refund_no, question.ask(now=now), now=now)
 
 
 def _prepare(
@@ -141,6 +142,8 @@ def _prepare(
         _by_transfer(session, payment, refund, why, now=now)
         return True
     assert gateway is not None
+    if comes_too_soon(session, payment.id, gateway.capabilities, now=now):
+        return False
     refund.move_to(RefundStatus.PENDING)
     refund.asked_at = now
     session.flush()

@@ -28,6 +28,7 @@ from payments.returns.models import BankTransfer, TransferReason, is_disputed
 from payments.returns.receipts import keep, receipt_of, return_no
 from payments.returns.ways_back import (
     Question,
+    comes_too_soon,
     count_asked,
     enter,
     never_arrived,
@@ -104,7 +105,8 @@ def send_back(receipt_id: int, gateways: dict[str, Gateway], *, now: datetime) -
     """Have suspended money sent back; True once nothing is left to ask a gateway about it.
 
     May be repeated. What the gateway cannot send, or refuses for good, becomes a transfer that
-    waits for staff. While the payment is disputed nothing is asked for.
+    waits for staff. While the payment is disputed nothing is asked for, nor another refund of it
+    sooner than the gateway takes one.
 
     Raises:
         NotFound: no such receipt.
@@ -114,7 +116,7 @@ def send_back(receipt_id: int, gateways: dict[str, Gateway], *, now: datetime) -
         question = _prepare(session, receipt_id, gateways, now=now)
     if isinstance(question, bool):
         return question
-    return _enter(receipt_id, question.ask(), now=now)
+    return _enter(receipt_id, question.ask(now=now), now=now)
 
 
 def lock_receipt(session: Session, receipt_id: int) -> tuple[Payment, Receipt]:
@@ -162,17 +164,22 @@ def _prepare(
             return True
     if gateway is None:
         raise NotFound(f"there is no gateway {receipt.source!r} to ask about this money")
+    if receipt.asked_at is None and comes_too_soon(
+        session, payment.id, gateway.capabilities, now=now
+    ):
+        return False
     is_first, receipt.asked_at = receipt.asked_at is None, receipt.asked_at or now
     session.flush()
     return Question(gateway, _order(receipt, payment), is_first, disputed)
 
 
 def _order(receipt: Receipt, payment: Payment) -> RefundOrder:
+    assert receipt.asked_at is not None
     paid = replace(payment.asked(), amount_fen=receipt.amount_fen, gateway_ref=receipt.source_ref)
     return RefundOrder(
         refund_no=return_no(receipt), amount_fen=receipt.to_send_fen or receipt.amount_fen,
         reason=receipt.reason,
-        asked_at=receipt.received_at, paid=paid,
+        asked_at=receipt.asked_at, paid=paid,
     )  # fmt: skip
 
 

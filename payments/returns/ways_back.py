@@ -14,6 +14,7 @@ from payments.returns.models import Refund, TransferReason
 
 CASH = "cash"  # the mode of payment
 WARN_BEFORE = timedelta(days=7)  # a gateway's window shuts
+_AT_IT_FOR = timedelta(minutes=1)  # a gateway may find a refund only so long after it was asked for
 
 
 class Question(NamedTuple):
@@ -24,13 +25,20 @@ class Question(NamedTuple):
     is_first: bool
     is_disputed: bool = False  # nothing new is asked for meanwhile
 
-    def ask(self) -> RefundReply:
-        """Ask for it once, afterwards what became of it; one never heard of is asked for again."""
+    def ask(self, *, now: datetime) -> RefundReply:
+        """Ask for it once, afterwards what became of it; one never heard of is asked for again.
+
+        A no to that is not believed while the first asking may still be under way there.
+        """
         if not self.is_first and self.gateway.capabilities.queries:
             reply = self.gateway.query_refund(self.order)
             if reply.state is not RefundState.NOT_FOUND or self.is_disputed:
                 return reply
-        return self.gateway.refund(self.order)
+        reply = self.gateway.refund(self.order)
+        at_it = not self.is_first and now - self.order.asked_at < _AT_IT_FOR
+        if at_it and reply.state is RefundState.REFUSED:
+            return RefundReply(state=RefundState.UNKNOWN, reason=reply.reason)
+        return reply
 
 
 class Booking(Protocol):
@@ -117,6 +125,25 @@ def count_asked(session: Session, payment_id: int) -> int:
         found = found.where(col(kind.payment_id) == payment_id, col(kind.asked_at).is_not(None))
         asked += session.exec(found).one()
     return asked
+
+
+def comes_too_soon(session: Session, payment_id: int, can: Capabilities, *, now: datetime) -> bool:
+    """Tell whether a gateway was asked for another refund of an order a moment ago.
+
+    Asked for one right after the other, some refuse what they would have sent. The payment is
+    locked, so of two at once one waits.
+    """
+    if not can.refunds_apart:
+        return False
+    lately = now - can.refunds_apart
+    return any(
+        session.exec(
+            select(kind.asked_at).where(
+                col(kind.payment_id) == payment_id, col(kind.asked_at) > lately
+            )
+        ).first()
+        for kind in (Refund, Receipt)
+    )
 
 
 def return_pause_seconds(age: timedelta) -> int:

@@ -110,3 +110,10 @@ class TestThePage:
         strange = {name for name in self.listed() if name not in known}
 
         assert {name for name in strange if not name.startswith("CITYBILL_UTILITIES__")} == set()
+
+
+@pytest.mark.parametrize("hour", ["00:00", "07:30", "08:59"])
+def test_a_batch_that_is_cut_before_the_days_debits_are_asked_for_is_refused(hour):
+    """It would be collected a day later than reckoned: after the last day to pay (rule 21)."""
+    with pytest.raises(ValidationError, match="bank_debit_cut_off"):
+        Settings(bank_debit_cut_off=hour)

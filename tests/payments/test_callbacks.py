@@ -26,6 +26,7 @@ from tests.factories import (
     a_payment,
     at_once,
     balances,
+    book,
     says,
     the_bill,
     topics,
@@ -226,6 +227,47 @@ class TestProcess:
 
         assert balances()["suspense:sandbox"] == -8_649
         assert balances()["receivable:water"] == 8_650
+
+    @pytest.mark.parametrize(
+        "behind", [GatewayStatus.NOT_FOUND, GatewayStatus.OPEN, GatewayStatus.UNKNOWN]
+    )
+    def test_a_gateway_behind_its_own_callback_is_asked_until_it_knows(self, behind):  # rule 33
+        payment = a_payment(a_home(8_650))
+        book(payment, GatewayStatus.CLOSED)  # so nobody asks about it any more by themselves
+        number = a_kept_callback(payment)
+        paid = says(payment, GatewayStatus.PAID)
+        far = {"sandbox": FarGateway(replies=[says(payment, behind), says(payment, behind), paid])}
+
+        told = callbacks.process_all([number], far, now=NOW, over=lambda: False)
+        if told.get(number, 0) is not None:
+            assert not callbacks.process(number, far, now=NOW)
+            assert callbacks.process(number, far, now=NOW + timedelta(hours=1))
+
+        assert balances()["gateway:sandbox"] == 8_650
+        assert kept()[0][2]
+        assert violations() == []
+
+    @pytest.mark.parametrize("ever", [GatewayStatus.NOT_FOUND, GatewayStatus.OPEN])
+    def test_one_that_never_knows_what_it_called_about_needs_a_person(self, ever):
+        payment = a_payment(a_home(8_650))
+        book(payment, GatewayStatus.CLOSED)
+        number = a_kept_callback(payment)
+        far = {"sandbox": FarGateway(replies=[says(payment, ever)])}
+
+        with pytest.raises(NotFound) as refused:
+            callbacks.process(number, far, now=NOW + timedelta(days=2))
+
+        assert refused.value.code == "callback.no_order"
+        assert not kept()[0][2]
+
+    def test_that_an_order_still_waits_is_an_answer_while_we_wait_as_well(self):
+        payment = a_payment(a_home(8_650))
+        number = a_kept_callback(payment)
+        far = {"sandbox": FarGateway(replies=[says(payment, GatewayStatus.OPEN)])}
+
+        told = callbacks.process_all([number], far, now=NOW, over=lambda: False)
+
+        assert (told, kept()[0][2]) == ({number: None}, True)
 
     def test_news_that_arrives_in_the_wrong_order_ends_right(self):  # rule 33
         home = a_home(8_650)

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from billing.models import Bill
 from billing.rules.payable import pay_terms_json
+from core.clock import billing_date
 from core.db import transaction
 from core.errors import Conflict, Invalid
 from core.keys import named_key
@@ -414,3 +415,27 @@ class TestTime:
         payment = a_payment(a_home(8_650), now=late)
 
         assert payment.expires_at == NOW.replace(hour=16, minute=0)
+
+    def test_what_was_in_time_when_shown_and_would_now_be_late_is_shown_again(self):
+        """Rule 21: nobody pays late believing the day they were shown."""
+        the_terms("water", "[cut_off]\nat = 17:00:00\n")
+        before = NOW.replace(hour=8, minute=55)  # 16:55 in Shanghai, of the last day to pay
+        after, due_on = before + timedelta(minutes=10), billing_date(before)
+        home = a_home(8_650, issued_on=due_on - timedelta(days=9), due_on=due_on)
+
+        with pytest.raises(Conflict) as refused:
+            a_payment(home, quoted_at=before, now=after)
+
+        assert refused.value.code == "quote.late_now"
+        assert refused.value.facts["counts_on"] == (due_on + timedelta(days=1)).isoformat()
+        assert a_payment(home, quoted_at=after, now=after).status is PaymentStatus.CREATED
+
+    def test_a_cut_off_that_makes_nothing_late_stops_nobody(self):
+        the_terms("water", "[cut_off]\nat = 17:00:00\n")
+        before = NOW.replace(hour=8, minute=55)
+        due_on = billing_date(before) + timedelta(days=1)
+        home = a_home(8_650, issued_on=due_on - timedelta(days=9), due_on=due_on)
+
+        paid = a_payment(home, quoted_at=before, now=before + timedelta(minutes=10))
+
+        assert paid.status is PaymentStatus.CREATED

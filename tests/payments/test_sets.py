@@ -278,9 +278,11 @@ class TestWriteOffs:
 
     def test_after_the_companys_time_it_is_only_asked(self):
         payments = [a_paid_payment(a_home()) for _ in range(2)]
+        for hour in range(48):
+            self.send(payments, FarUtility([NO_WORD] * 2), now=NOW + timedelta(hours=hour))
         far = FarUtility(answers=[ACCEPTED, None])
 
-        self.send(payments, far, now=NOW + timedelta(days=30))
+        self.send(payments, far, now=NOW + timedelta(hours=48))
 
         assert far.told == []
         assert self.outcomes(payments) == ["written_off", "returning"]

@@ -1,12 +1,13 @@
 """Every invariant of the books: true of a city at work, and seen to fail when it is broken."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing.late_fees import assess
 from billing.ledger.days import close_day
 from core import db
 from core.db import transaction
@@ -25,6 +26,7 @@ from tests.factories import (
     a_payment,
     book,
     items_of,
+    the_terms,
 )
 from tests.payments.reconciliation.banking import Line, bank_says, takes
 from tests.payments.remittance import remitting
@@ -70,6 +72,7 @@ def worked_city(database_url: str) -> Iterator[None]:
         suspense.book_returned(session, receipt.id, "sent", NOW, now=NOW)
     staff_and_banks_send_back()
     a_home(-500, 0, 3_000).cancel(2)
+    somebody_is_late()
     takes("sandbox", 0, 10_000, 52)
     bank_says(Line(9_948))
     with transaction() as session:
@@ -77,6 +80,18 @@ def worked_city(database_url: str) -> Iterator[None]:
     water_is_paid_and_its_bank_says_no()
     yield
     empty_city()
+
+
+def somebody_is_late() -> None:
+    """Counted, taken back in part, and begun anew where a correction came between."""
+    the_terms(
+        "power", "[late_fee]\nonce_fen = 300\npenalty_ppm = 10000\ninterest_ppm_per_day = 500\n"
+    )
+    home, corrected = (a_home(1_000, 10_000, due_on=date(2026, 11, 10)) for _ in range(2))
+    assess("power", date(2026, 11, 15), now=NOW)
+    book(a_payment(home, home.refs[1]), GatewayStatus.PAID, paid_at=NOW - timedelta(days=8))
+    corrected.correct(1, version=2, amount_fen=9_000, due_on=date(2026, 11, 10))
+    assess("power", date(2026, 11, 19), now=NOW)
 
 
 def water_is_paid_and_its_bank_says_no() -> None:
@@ -159,7 +174,15 @@ MOVED = "each remittance is what its days moved"
 SUMS_UP = "each remittance sums up and goes on from the one before"
 SENT_ONCE = "every payment to a company is in the books as it was sent"
 OWED = "what we owe each company is what waits to be remitted"
+ISSUED = "every bill asks for what its version was issued for"
+LATE = "what lateness cost a bill is what its transfers say"
 WAYS = [
+    (ISSUED, "UPDATE bill SET version = version + 1"),
+    (ISSUED, "UPDATE bill SET amount_fen = amount_fen + 1, adjusted_fen = adjusted_fen - 1 "
+             "WHERE cancelled_at IS NULL"),
+    *((LATE, f"UPDATE bill_late_fee SET {kind} = {kind} + 1")
+      for kind in ("once_fen", "penalty_fen", "interest_fen", "waived_fen")),
+    (LATE, "UPDATE bill_late_fee SET bill_id = bill_id + 1"),
     (MOVED, "UPDATE remittance_line SET amount_fen = amount_fen + 1 WHERE kind = 'collected'"),
     (MOVED, "DELETE FROM remittance_line WHERE kind = 'refunded'"),
     (SUMS_UP, "UPDATE remittance SET gross_fen = gross_fen + 1, net_fen = net_fen + 1"),
@@ -196,7 +219,8 @@ WAYS = [
     (DISPUTE, "UPDATE chargeback SET state = 'open', decided_at = NULL WHERE state = 'won'"),
     (DISPUTED, "UPDATE chargeback SET amount_fen = amount_fen + 1 WHERE state = 'open'"),
     (DISPUTED, "UPDATE ledger_account SET code = 'losses' WHERE code = 'chargebacks'"),
-    (BILL, "UPDATE bill SET adjusted_fen = 1 WHERE amount_fen > 0 AND cancelled_at IS NULL"),
+    (BILL, "UPDATE bill SET adjusted_fen = 1 WHERE amount_fen > 0 AND adjusted_fen = 0 "
+           "AND cancelled_at IS NULL"),
     (BILL, "UPDATE bill SET credited_fen = 1 WHERE amount_fen > 0 AND paid_fen = 0 "
            "AND cancelled_at IS NULL"),
     (CREDITED, "UPDATE bill SET credited_fen = -1 WHERE amount_fen < 0"),
@@ -207,7 +231,8 @@ WAYS = [
     (SEALS, "UPDATE ledger_day SET closed_by = 'wang'"),
     (SEALS, "UPDATE ledger_transfer SET posted_at = posted_at + interval '1 us'"),
     (BILL, "UPDATE bill SET amount_fen = amount_fen + 1 WHERE paid_fen > 0"),
-    (BILL, "UPDATE bill SET cancelled_at = now() WHERE paid_fen = 0 AND amount_fen > 0"),
+    (BILL, "UPDATE bill SET cancelled_at = now() WHERE paid_fen = 0 AND amount_fen > 0 "
+           "AND adjusted_fen = 0"),
     (BILL, "DELETE FROM ledger_transfer WHERE entry_key = 'reversed.1'"),
     (BILL, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'issued.%'"),
     (BILL, "DELETE FROM bill WHERE amount_fen < 0"),
@@ -233,6 +258,7 @@ WAYS = [
     (OUTCOME, "UPDATE payment_item SET outcome = 'not_paid' WHERE outcome = 'returned'"),
     (OUTCOME, "UPDATE payment_item SET outcome = 'paid' WHERE outcome = 'waiting'"),
     (OUTCOME, "DELETE FROM ledger_transfer WHERE entry_key LIKE 'returned:%'"),
+    (OUTCOME, "UPDATE payment_item SET advance_fen = 1 WHERE outcome = 'paid'"),
     (REFUNDS, "UPDATE refund SET status = 'succeeded', succeeded_at = now() "
               "WHERE status = 'requested'"),
     (REFUNDS, "UPDATE refund SET amount_fen = amount_fen + 1 WHERE status = 'requested'"),

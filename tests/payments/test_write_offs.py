@@ -1,7 +1,7 @@
 """Telling a company that its bill was paid, and living with its answer."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -214,6 +214,14 @@ class TestAnswers:
         assert violations() == []
 
 
+def without_word(number: str, hours: int, since: datetime = NOW) -> datetime:
+    """Tell a company hour after hour, and hear nothing of it; returns when it is told again."""
+    for hour in range(hours):
+        now = since + timedelta(hours=hour)
+        assert not write_offs.send(number, {"water": FarUtility([NO_WORD])}, now=now)
+    return since + timedelta(hours=hours)
+
+
 class TestDeadline:
     """What a company never saw goes back; what it cannot tell of waits for its word."""
 
@@ -221,23 +229,21 @@ class TestDeadline:
 
     def test_after_its_time_a_company_is_asked_and_told_nothing_more(self):
         home = a_home(8_650)
-        item = only_item(a_paid_payment(home))
-        water = FarUtility([NO_WORD], answers=[ACCEPTED])
-        assert not write_offs.send(item.write_off_no, {"water": water}, now=NOW)
+        item, water = only_item(a_paid_payment(home)), FarUtility(answers=[ACCEPTED])
+        late = without_word(item.write_off_no, 48)
 
-        assert write_offs.send(item.write_off_no, {"water": water}, now=self.LATE)
+        assert write_offs.send(item.write_off_no, {"water": water}, now=late)
 
-        assert len(water.told) == 1
+        assert water.told == []
         assert the_bill(home.refs[0]).written_off_fen == 8_650
 
     def test_what_it_never_saw_goes_back_to_the_payer(self):  # rule 28
         home = a_home(8_650)
         payment = a_paid_payment(home)
         item = only_item(payment)
+        late = without_word(item.write_off_no, 48)
 
-        sent = write_offs.send(
-            item.write_off_no, {"water": FarUtility(answers=[None])}, now=self.LATE
-        )
+        sent = write_offs.send(item.write_off_no, {"water": FarUtility(answers=[None])}, now=late)
 
         assert sent
         assert (only_item(payment).outcome, the_bill(home.refs[0]).open_fen) == (
@@ -248,21 +254,73 @@ class TestDeadline:
 
     def test_what_it_cannot_tell_of_is_asked_about_again(self):
         item = only_item(a_paid_payment(a_home(8_650)))
-        water = FarUtility(answers=[NO_WORD, AWAY])
+        late, water = without_word(item.write_off_no, 48), FarUtility(answers=[NO_WORD, AWAY])
 
-        assert not write_offs.send(item.write_off_no, {"water": water}, now=self.LATE)
+        assert not write_offs.send(item.write_off_no, {"water": water}, now=late)
         with pytest.raises(UpstreamUnavailable):
-            write_offs.send(item.write_off_no, {"water": water}, now=self.LATE)
+            write_offs.send(item.write_off_no, {"water": water}, now=late)
 
     def test_the_companys_own_terms_say_how_long(self):
         the_terms("water", "[write_off]\nhours = 1\n")
         item = only_item(a_paid_payment(a_home(8_650)))
-        water = FarUtility(answers=[None])
+        late, water = without_word(item.write_off_no, 1), FarUtility(answers=[None])
 
-        assert write_offs.send(
-            item.write_off_no, {"water": water}, now=NOW + timedelta(hours=1, minutes=1)
-        )
+        assert write_offs.send(item.write_off_no, {"water": water}, now=late)
         assert water.told == []
+
+    def test_a_company_that_we_never_told_is_told_before_anything_goes_back(self):  # rule 28
+        home = a_home(8_650)
+        number = only_item(a_paid_payment(home)).write_off_no
+        water = FarUtility([ACCEPTED], answers=[None])  # our workers were away for its whole time
+
+        assert write_offs.send(number, {"water": water}, now=self.LATE)
+
+        assert len(water.told) == 1
+        assert the_bill(home.refs[0]).written_off_fen == 8_650
+        assert topics(like="refund.%") == []
+
+    def test_so_it_is_in_a_set(self):
+        homes = [a_home(8_650), a_home(8_650)]
+        numbers = [only_item(a_paid_payment(home)).write_off_no for home in homes]
+        water = FarUtility([ACCEPTED, NO_WORD], answers=[None, None])
+
+        ends = write_offs.send_all(numbers, {"water": water}, now=self.LATE, over=lambda: False)
+
+        assert list(ends.values()) == [None, 3_600]
+        assert len(water.told) == 2
+
+    def test_the_time_in_which_no_word_could_leave_us_is_none_of_its_time(self):
+        number = only_item(a_paid_payment(a_home(8_650))).write_off_no
+        for hour in range(49):
+            with pytest.raises(UpstreamUnavailable):
+                write_offs.send(
+                    number, {"water": FarUtility([AWAY])}, now=NOW + timedelta(hours=hour)
+                )
+        water = FarUtility([ACCEPTED], answers=[None])
+
+        assert write_offs.send(number, {"water": water}, now=self.LATE)
+
+        assert len(water.told) == 1
+
+    def test_days_in_which_we_did_not_ask_are_none_of_its_time(self):
+        number = only_item(a_paid_payment(a_home(8_650))).write_off_no
+        without_word(number, 24)
+        back = NOW + timedelta(days=9)  # we were away for a week after a day of trying
+
+        late = without_word(number, 25, since=back)
+        assert write_offs.send(number, {"water": FarUtility(answers=[None])}, now=late)
+
+        assert topics(like="refund.%") == ["refund.requested"]
+
+    def test_asked_every_half_minute_it_has_the_same_time(self):
+        number = only_item(a_paid_payment(a_home(8_650))).write_off_no
+        the_terms("water", "[write_off]\nhours = 1\n")
+        for seconds in range(0, 3_600, 30):
+            now = NOW + timedelta(seconds=seconds)
+            assert not write_offs.send(number, {"water": FarUtility([NO_WORD])}, now=now)
+
+        water = FarUtility(answers=[None])
+        assert write_offs.send(number, {"water": water}, now=NOW + timedelta(hours=1))
 
     def test_money_we_hear_of_days_late_is_told_of_from_then_on(self):  # rules 14, 28
         late = NOW + timedelta(days=3)

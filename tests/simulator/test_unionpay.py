@@ -22,6 +22,7 @@ from tests.payments.gateways.unionpay_keys import MER_ID, FarKeys
 from tests.simulator.conftest import Shop, Simulator, running, until
 
 NOW = f"{utc_now().astimezone(BILLING_ZONE):%Y%m%d%H%M%S}"
+EARLIER = f"{(utc_now() - timedelta(minutes=1)).astimezone(BILLING_ZONE):%Y%m%d%H%M%S}"
 COMMON = {
     "version": "5.1.0", "encoding": "UTF-8", "signMethod": "01", "accessType": "0",
     "merId": MER_ID,
@@ -163,9 +164,12 @@ class TestOrders:
 
         assert first["qrCode"] == again["qrCode"]
         assert merchant.code("orders003", txnAmt="8651")["respCode"] == "12"
-        assert merchant.code("orders003", txnTime="20260101000000")["respCode"] == "12"
+        assert merchant.code("orders003", txnTime=EARLIER)["respCode"] == "12"
         merchant.client.post(first["qrCode"], data={"choice": "nothing"})
         assert merchant.code("orders003")["respCode"] == "12"
+
+    def test_what_is_asked_for_is_asked_for_now(self, merchant):
+        assert merchant.code("orders013", txnTime="20260101000000")["respCode"] == "10"
 
     def test_an_order_is_known_by_its_number_and_its_time(self, merchant):
         merchant.code("orders004")

@@ -22,6 +22,6 @@ def a_merchant(folder: Path, **changes: object) -> Merchant:
     facts = {
         "appid": APPID, "mchid": MCHID, "merchant_serial": SERIAL, "merchant_key": ours.public,
         "api_v3_key": API_V3_KEY, "public_key_id": PUBLIC_KEY_ID, "key": theirs.private,
-        "hurry": 300, "late_after": 0.3,
+        "hurry": 300, "late_after": 0.3, "refunds_apart": 0,
     }  # fmt: skip
     return Merchant(ours, theirs, WechatpayOptions.model_validate(facts | changes))

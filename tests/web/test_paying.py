@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from billing.bills import format_ref
 from billing.models import MemberRole
-from core.clock import billing_date, utc_now
+from core.clock import billing_date, day_bounds, utc_now
 from core.db import transaction
 from payments.models import Payment
 from providers.base import OptionKind, PayOption, PayTerms
@@ -234,6 +234,21 @@ class TestWhatChanged:
 
         assert answer.status_code == 409
         assert "显示的时间过久" in text_of(answer.text)
+        assert confirmed(browser, answer).status_code == 303
+
+    def test_what_became_late_while_the_page_stood_open_is_shown_again(self, app):  # rule 21
+        the_terms("water", "[cut_off]\nat = 00:00:01\n\n[quote]\nminutes = 1440\n")
+        today = billing_date(utc_now())
+        home = a_due_home(1_000, due_on=today)
+        browser = signed_in(app, home.owner_id)
+        page = reviewed(browser, format_ref(home.refs[0]))
+        in_time = day_bounds(today)[0].isoformat()  # a second before the cut-off
+
+        answer = confirmed(browser, page, quoted_at=in_time)
+
+        assert answer.status_code == 409
+        assert "现在缴费会算作逾期" in text_of(answer.text)
+        assert the_bill(home.refs[0]).held_by is None
         assert confirmed(browser, answer).status_code == 303
 
     @pytest.mark.parametrize("moment", ["", "yesterday", "0001-01-01T00:00:00Z", "2026-11-20"])

@@ -166,7 +166,7 @@ def _told(
     """Say why the whole was refused, where no change of a bill says it."""
     if refused is None or found.refused or any(line.refused for line in found.lines):
         return []  # what is wrong with a bill or the choice is said in its place
-    if changes and refused.code not in {"quote.expired", "quote.changed"}:
+    if changes and refused.code not in {"quote.expired", "quote.changed", "quote.late_now"}:
         return []
     return [_words(locale, refused)]
 
@@ -211,6 +211,11 @@ def _words(locale: str, refused: CityBillError) -> str:
         ),
         "quote.expired": look.say(
             locale, "These amounts were shown too long ago. They are fresh now: please look again."
+        ),
+        "quote.late_now": look.say(
+            locale,
+            "The last day to pay has ended since these amounts were shown: paid now, it counts as"
+            " late. Please look again.",
         ),
         "limit.mode": look.say(
             locale, "One of the companies is not paid this way: choose another way to pay."

@@ -18,13 +18,14 @@ def resolve(payment_id: str) -> None:
         code = checkout.waits_for(session, int(payment_id))
     if code is None:
         return
+    gateway = outside().gateways.get(code)
     payment = checkout.resolve(
         int(payment_id),
-        outside().gateways.get(code),
+        gateway,
         notify_url=callbacks.notify_url(settings().public_url, code),
         now=utc_now(),
     )
-    after_seconds = checkout.poll_again_seconds(payment, now=utc_now())
+    after_seconds = checkout.poll_again_seconds(payment, gateway, now=utc_now())
     if after_seconds is not None:
         raise NotYet(after_seconds)
 

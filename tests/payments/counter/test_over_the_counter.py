@@ -160,6 +160,31 @@ class TestAsking:
         assert ask(barcode(home, 1, 1_000), most_fen=999).reason == "agent.too_much"
         assert ask(barcode(home, 1, 1_000), float_fen=9_650).reason is None
 
+    def test_what_it_is_about_to_take_counts_to_its_float(self):
+        home = a_home(8_650, 1_000)
+        held = ask(barcode(home), float_fen=9_000)
+
+        told = ask(barcode(home, 1, 1_000), float_fen=9_000)
+
+        assert (held.reason, told.reason) == (None, "agent.float")
+        assert ask(barcode(home), float_fen=9_000) == held
+        assert ask(barcode(home, 1, 1_000), "other", float_fen=9_000).reason is None
+
+    def test_what_it_asked_of_and_did_not_take_does_not(self):
+        home = a_home(8_650, 1_000)
+        ask(barcode(home), float_fen=9_000)
+
+        later = ask(barcode(home, 1, 1_000), now=NOW + 6 * MINUTE, float_fen=9_000)
+
+        assert later.reason is None
+
+    def test_at_many_tills_at_once_it_takes_no_more_either(self):
+        homes = [a_home() for _ in range(4)]
+
+        found = at_once([lambda one=one: ask(barcode(one), float_fen=17_300) for one in homes])
+
+        assert sorted(one.reason or "" for one in found) == ["", "", *["agent.float"] * 2]
+
     def test_no_bill_and_junk_are_told_apart(self):
         home = a_home()
         with pytest.raises(NotFound):

@@ -215,6 +215,14 @@ class TestStripe(GatewayContract):
             )))  # fmt: skip
         assert told.status is GatewayStatus.UNKNOWN
 
+    @pytest.mark.parametrize("number", ["cs_elsewhere", "pi_elsewhere"])
+    def test_one_that_another_accounts_key_does_not_find_is_not_knowing(self, far, number):
+        order, told = an_order(), GatewayReply(status=GatewayStatus.OPEN, gateway_ref=number)
+
+        assert far.gateway.query(asked(order, told)).status is GatewayStatus.UNKNOWN
+        assert far.gateway.close(asked(order, told)).status is GatewayStatus.UNKNOWN
+        assert far.gateway.refund(a_refund(order, told)).state is RefundState.UNKNOWN
+
     def test_money_in_another_currency_is_not_knowing(self, far):
         body = (
             '{"object": "payment_intent", "id": "pi_1", "status": "succeeded",'
@@ -398,7 +406,6 @@ class TestMandates(MandateContract):
         other = a_mandate()
         assert far.gateway.sign_mandate(other) == far.gateway.sign_mandate(other)
         assert far.gateway.query_mandate("M-none", None).state is MandateState.NOT_FOUND
-        assert far.gateway.query_mandate("M-none", "cs_x").state is MandateState.NOT_FOUND
 
     def test_a_debit_is_taken_once_and_known_as_any_other_order(self, far, account):
         _, mandate = self.signed(far, account)
@@ -461,6 +468,15 @@ class TestMandates(MandateContract):
         assert (refused.status, refused.reason) == (GatewayStatus.REFUSED, "mandate_ended")
         unsigned = far.gateway.sign_mandate(a_mandate())
         assert far.gateway.end_mandate("M", unsigned.mandate_ref).state is MandateState.ENDED
+
+    @pytest.mark.parametrize("number", ["cs_elsewhere", "seti_elsewhere"])
+    def test_one_that_another_accounts_key_does_not_find_is_not_ended(self, far, number):
+        """A number Stripe gave is never unknown to Stripe: the key is of another account."""
+        told = far.gateway.debit(an_order(), mandate_ref=number)
+
+        assert told.status is GatewayStatus.UNKNOWN
+        assert far.gateway.query_mandate("M1", number).state is MandateState.UNKNOWN
+        assert far.gateway.end_mandate("M1", number).state is MandateState.UNKNOWN
 
     def test_one_that_was_not_agreed_to_is_open_and_not_debited(self, far):
         opened = far.gateway.sign_mandate(a_mandate())

@@ -320,8 +320,8 @@ class TestLocalstripe:
         assert stripe_there.close(order).status is GatewayStatus.CLOSED
         assert stripe_there.query(order).status is GatewayStatus.CLOSED
 
-    def test_one_it_never_heard_of_is_not_found(self, stripe_there):
-        assert stripe_there.query(paid_order("pi_none")).status is GatewayStatus.NOT_FOUND
+    def test_a_number_of_another_account_is_not_knowing(self, stripe_there):
+        assert stripe_there.query(paid_order("pi_none")).status is GatewayStatus.UNKNOWN
 
     def test_a_paid_intent_that_does_not_say_what_was_received_is_not_knowing(
         self, stripe_there, local

@@ -219,6 +219,7 @@ class TestWhatIsKnown:
             ({"origRespCode": "34"}, GatewayStatus.UNKNOWN),
             ({"origRespCode": "42"}, GatewayStatus.UNKNOWN),
             ({"origRespCode": "61"}, GatewayStatus.REFUSED),
+            ({"origRespCode": "62"}, GatewayStatus.REFUSED),
             ({"origRespCode": "69"}, GatewayStatus.CLOSED),
             ({"origRespCode": "ZZ"}, GatewayStatus.UNKNOWN),
             ({"origRespCode": ""}, GatewayStatus.UNKNOWN),
@@ -309,6 +310,9 @@ class TestRefunds:
             ("36", {"respCode": "34"}, RefundState.REFUSED),
             ("36", SENT, RefundState.SENT),
             ("36", {"respCode": "03"}, RefundState.UNKNOWN),
+            ("39", {"respCode": "34"}, RefundState.UNKNOWN),  # not at this hour
+            ("43", {"respCode": "34"}, RefundState.UNKNOWN),  # try again later
+            ("39", SENT, RefundState.UNKNOWN),
             ("00", {"respCode": "34"}, RefundState.PENDING),
             ("00", SENT | {"origRespCode": "05"}, RefundState.PENDING),
             ("00", SENT | {"origRespCode": "35"}, RefundState.REFUSED),

@@ -105,8 +105,8 @@ class Town:
 
 
 @contextmanager
-def a_town(folder: Path) -> Iterator[Town]:
-    merchant = a_merchant(folder / "keys")
+def a_town(folder: Path, **changes: object) -> Iterator[Town]:
+    merchant = a_merchant(folder / "keys", **changes)
     with running(folder, wechatpay=merchant.options) as simulator:
         town = Town(merchant, simulator, [])
         yield town

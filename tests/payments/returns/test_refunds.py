@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ from sqlalchemy import text
 from core.db import transaction
 from core.errors import NotFound, UpstreamUnavailable
 from payments import write_offs
-from payments.gateways.base import RefundOrder, RefundReply, RefundState
-from payments.models import Payment
-from payments.returns import refunds, transfers
+from payments.gateways.base import GatewayStatus, RefundOrder, RefundReply, RefundState
+from payments.models import Payment, list_receipts
+from payments.returns import refunds, suspense, transfers
 from payments.returns.desk import case_of
-from payments.returns.models import Refund, RefundStatus, TransferReason
+from payments.returns.models import Refund, RefundStatus, TransferReason, list_refunds
 from payments.returns.ways_back import is_about_to_shut
 from payments.states import Outcome
 from payments.views import PublicStatus, view
@@ -29,6 +30,7 @@ from tests.factories import (
     a_paid_payment,
     at_once,
     balances,
+    book,
     items_of,
     topics,
     violations,
@@ -132,6 +134,28 @@ class TestSend:
         assert topics(like="transfer.%") == ["transfer.opened"]
         assert violations() == []
 
+    def test_several_of_one_order_are_asked_for_as_far_apart_as_their_gateway_wants(self):
+        payment = a_paid_payment(a_home(1_000, 2_000))
+        book(payment, GatewayStatus.PAID, amount_fen=3_000, gateway_ref="again")
+        for item in items_of(payment):
+            with transaction() as session:
+                write_offs.book(session, item.write_off_no, REFUSED, now=NOW)
+        with transaction() as session:
+            [receipt] = list_receipts(session, payment.id)
+            numbers = [one.refund_no for one in list_refunds(session, payment.id)]
+        can = replace(CAN, refunds_apart=timedelta(minutes=1))
+        far = FarGateway(capabilities=can, refund_replies=[UNKNOWN] * 3)
+        sends = {one: partial(refunds.send, one, {"sandbox": far}) for one in numbers}
+        sends[f"S{receipt.id}"] = partial(suspense.send_back, receipt.id, {"sandbox": far})
+
+        for minute in (0, 1, 2):
+            for seconds in (0, 59):
+                asked = {number for _, number in far.asked}
+                left = [send for number, send in sends.items() if number not in asked]
+                at = NOW + timedelta(minutes=minute, seconds=seconds)
+                at_once([partial(send, now=at) for send in left])
+                assert len(far.asked) == minute + 1
+
     def test_a_number_nobody_made_is_not_found(self):
         with pytest.raises(NotFound):
             refunds.send("R0", {}, now=NOW)
@@ -184,6 +208,30 @@ class TestAsking:
         assert refunds.send(number, {"sandbox": far}, now=NOW)
 
         assert far.asked == [("refund 8650", number), ("query", number), ("refund 8650", number)]
+
+    def test_a_no_while_the_first_asking_may_still_be_under_way_is_not_believed(self):
+        """They reserve the money at once, and find the refund only when they have made it."""
+        _, number = a_refund(8_650)
+        no = RefundReply(state=RefundState.REFUSED, reason="more than is left")
+        far = FarGateway(refund_replies=[UNKNOWN, NEVER_HEARD, no, SENT])
+
+        for seconds in (0, 5, 60):
+            refunds.send(number, {"sandbox": far}, now=NOW + timedelta(seconds=seconds))
+
+        with transaction() as session:
+            assert transfers.list_waiting(session) == []
+        assert the_refund(number).status is RefundStatus.SUCCEEDED
+        assert violations() == []
+
+    def test_a_no_that_stays_one_is_believed_a_minute_later(self):
+        _, number = a_refund(8_650)
+        no = RefundReply(state=RefundState.REFUSED, reason="the trade is finished")
+        far = FarGateway(refund_replies=[UNKNOWN, NEVER_HEARD, no, NEVER_HEARD, no])
+
+        for seconds in (0, 5, 60):
+            refunds.send(number, {"sandbox": far}, now=NOW + timedelta(seconds=seconds))
+
+        assert the_refund(number).status is RefundStatus.BY_TRANSFER
 
     @pytest.mark.parametrize(
         ("age", "seconds"),

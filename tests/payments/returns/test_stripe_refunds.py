@@ -15,7 +15,7 @@ from payments.gateways.stripe import Stripe
 from payments.models import Payment, get_payment, list_receipts
 from payments.reconciliation.breaks import list_breaks
 from payments.reconciliation.gateway.matching import ReconciliationResult, reconcile
-from payments.returns import refunds, transfers
+from payments.returns import chargebacks, refunds, transfers
 from payments.returns.models import RefundStatus, TransferReason
 from payments.settlement import book_reply
 from tests.factories import a_home, a_payment, balances, violations
@@ -179,6 +179,29 @@ def test_what_failed_before_it_was_sent_and_after_both_say_when_the_money_was_ba
         assert abs(reply.came_back_at - utc_now()) < timedelta(seconds=30)
         assert (refund.status is RefundStatus.SUCCEEDED) is was_sent
         assert refund.refund_no == number
+
+
+@pytest.mark.parametrize(
+    ("won", "end"), [(True, RefundStatus.SUCCEEDED), (False, RefundStatus.CHARGED_BACK)]
+)
+def test_a_dispute_it_hears_of_before_we_do_makes_no_second_way_back(town, won, end):
+    payment = town.paid()
+    dispute = town.client.post("/stripe/disputes", json={"order_no": payment.order_no}).json()
+    one, other = staff()
+    number = propose(a_wish(payment), one).refund_no
+    approve(refunds_of(payment)[0], other)
+
+    assert not refunds.send(number, town.gateways, now=utc_now())
+
+    with transaction() as session:
+        assert transfers.list_waiting(session) == []  # the payer's bank may keep what it took
+    town.client.post(f"/stripe/disputes/{dispute['id']}", json={"won": won})
+    town.client.post("/stripe/forget")
+    chargebacks.look(dispute["id"], town.stripe, utc_now())
+    refunds.send(number, town.gateways, now=utc_now() + timedelta(days=1))
+    assert chargebacks.look(dispute["id"], town.stripe, utc_now())
+    assert refunds_of(payment)[0].status is end
+    assert violations() == []
 
 
 def _fresh(payment: Payment) -> Payment:
