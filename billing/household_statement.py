@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -20,7 +20,7 @@ from billing.homes.models import HouseholdAccount
 from billing.homes.spans import SEEN, SEEN_BY_PERSON, seen_by
 from billing.models import Household, UtilityAccount
 from billing.views import AccountView
-from core.clock import add_months, month_start
+from core.clock import add_months, day_bounds, month_start
 from core.db import HotStatement
 from core.errors import NotFound
 from core.keys import month_range
@@ -78,31 +78,36 @@ def add_up(figures: Collection[Figures]) -> Figures:
     return Figures(*(sum(column) for column in zip(*figures, strict=True)))
 
 
+# A bill is counted in the month it came in, if it stands at its end: a correction is no second one.
 _FIGURES = HotStatement("""
-    SELECT s.account_id,
-           coalesce(sum(s.fen) FILTER (WHERE s.posted_on < :first_on), 0)::bigint,
-           coalesce(sum(s.fen) FILTER (WHERE s.posted_on >= :first_on AND s.kind = 'b'), 0)::bigint,
-           -coalesce(sum(s.fen) FILTER (WHERE s.posted_on >= :first_on AND s.kind = 'p'),
-                     0)::bigint,
-           -coalesce(sum(s.fen) FILTER (WHERE s.posted_on >= :first_on AND s.kind = 'c'),
-                     0)::bigint,
-           count(DISTINCT s.subject_id) FILTER (
-               WHERE s.posted_on >= :first_on AND s.entry_key LIKE 'issued.%')::int
+    SELECT account_id, coalesce(sum(before_fen), 0)::bigint, coalesce(sum(billed_fen), 0)::bigint,
+           -coalesce(sum(paid_fen), 0)::bigint, -coalesce(sum(credited_fen), 0)::bigint,
+           count(*) FILTER (WHERE issued_fen <> 0 AND came_on >= :first_on)::int
     FROM (
-        SELECT t.account_id, t.subject_id, t.entry_key, t.posted_on,
-               CASE WHEN t.debit_account_id = l.id THEN t.amount_fen ELSE -t.amount_fen END AS fen,
-               CASE WHEN t.entry_key LIKE 'paid:%' OR t.entry_key LIKE 'unpaid:%'
-                         OR t.entry_key LIKE 'owes_again:%' THEN 'p'
-                    WHEN t.entry_key LIKE 'credited.%' OR t.entry_key LIKE 'spent.%' THEN 'c'
-                    ELSE 'b' END AS kind
-        FROM ledger_transfer t
-        JOIN ledger_account l ON l.id IN (t.debit_account_id, t.credit_account_id)
-                             AND l.code LIKE 'receivable:%'
-        WHERE t.account_id = ANY(:account_ids) AND t.posted_on <= :last_on
-          AND (t.account_id, t.subject_id) NOT IN (
-              SELECT * FROM unnest(CAST(:hidden_accounts AS bigint[]),
-                                   CAST(:hidden_bills AS bigint[])))) s
-    GROUP BY s.account_id
+        SELECT account_id, sum(fen) FILTER (WHERE posted_on < :first_on) AS before_fen,
+               sum(fen) FILTER (WHERE posted_on >= :first_on AND kind = 'b') AS billed_fen,
+               sum(fen) FILTER (WHERE posted_on >= :first_on AND kind = 'p') AS paid_fen,
+               sum(fen) FILTER (WHERE posted_on >= :first_on AND kind = 'c') AS credited_fen,
+               sum(fen) FILTER (WHERE entry_key LIKE 'issued.%'
+                                   OR entry_key LIKE 'reversed.%') AS issued_fen,
+               min(posted_on) FILTER (WHERE entry_key LIKE 'issued.%') AS came_on
+        FROM (
+            SELECT t.account_id, t.subject_id, t.entry_key, t.posted_on,
+                   CASE WHEN t.debit_account_id = l.id THEN t.amount_fen
+                        ELSE -t.amount_fen END AS fen,
+                   CASE WHEN t.entry_key LIKE 'paid:%' OR t.entry_key LIKE 'unpaid:%'
+                             OR t.entry_key LIKE 'owes_again:%' THEN 'p'
+                        WHEN t.entry_key LIKE 'credited.%' OR t.entry_key LIKE 'spent.%' THEN 'c'
+                        ELSE 'b' END AS kind
+            FROM ledger_transfer t
+            JOIN ledger_account l ON l.id IN (t.debit_account_id, t.credit_account_id)
+                                 AND l.code LIKE 'receivable:%'
+            WHERE t.account_id = ANY(:account_ids) AND t.posted_on <= :last_on
+              AND (t.account_id, t.subject_id) NOT IN (
+                  SELECT * FROM unnest(CAST(:hidden_accounts AS bigint[]),
+                                       CAST(:hidden_bills AS bigint[])))) t
+        GROUP BY account_id, subject_id) b
+    GROUP BY account_id
 """)
 # Of who left an account, or came after somebody who did: the bills that are not theirs to see.
 _HIDDEN = HotStatement(f"""
@@ -228,42 +233,64 @@ def _together(
     return found
 
 
-_LINES = HotStatement("""
-    SELECT b.account_id, b.billing_month, b.issued_on, b.usage, b.usage_unit,
-           sum(CASE WHEN l.id = t.debit_account_id THEN t.amount_fen ELSE -t.amount_fen END)::bigint
-    FROM ledger_transfer t
-    JOIN ledger_account l ON l.id IN (t.debit_account_id, t.credit_account_id)
-                         AND l.code LIKE 'receivable:%'
-    JOIN bill b ON b.account_id = t.account_id AND b.id = t.subject_id
-    WHERE t.account_id = ANY(:account_ids) AND t.posted_on BETWEEN :first_on AND :last_on
-      AND (b.account_id, b.id) NOT IN (
-          SELECT * FROM unnest(CAST(:hidden_accounts AS bigint[]), CAST(:hidden_bills AS bigint[])))
-      AND (t.entry_key LIKE 'issued.%' OR t.entry_key LIKE 'reversed.%')
-    GROUP BY b.account_id, b.id
-    HAVING sum(CASE WHEN l.id = t.debit_account_id THEN t.amount_fen ELSE -t.amount_fen END) <> 0
-    ORDER BY b.account_id, b.billing_month, b.id
-""")
+# As it stood when its month was over: what a company changes of a bill afterwards is of a later.
+# Of a version that was replaced the day of issue is not kept; that of its posting is.
+_AS_IT_STOOD = """
+    LEFT JOIN LATERAL (
+        SELECT true AS found, v.usage FROM bill_version v
+        WHERE v.account_id = b.account_id AND v.id = b.id AND v.replaced_at >= :after_at
+        ORDER BY v.version LIMIT 1) v ON true
+"""
+_USED = "CASE WHEN v.found THEN v.usage ELSE b.usage END"
+_LINES = HotStatement(f"""
+    SELECT t.account_id, b.billing_month,
+           CASE WHEN b.issued_on <= :last_on THEN b.issued_on ELSE t.posted_on END,
+           {_USED}, b.usage_unit, t.fen
+    FROM (
+        SELECT t.account_id, t.subject_id, max(t.posted_on) AS posted_on,
+               sum(CASE WHEN l.id = t.debit_account_id THEN t.amount_fen
+                        ELSE -t.amount_fen END)::bigint AS fen
+        FROM ledger_transfer t
+        JOIN ledger_account l ON l.id IN (t.debit_account_id, t.credit_account_id)
+                             AND l.code LIKE 'receivable:%'
+        WHERE t.account_id = ANY(:account_ids) AND t.posted_on BETWEEN :first_on AND :last_on
+          AND (t.account_id, t.subject_id) NOT IN (
+              SELECT * FROM unnest(CAST(:hidden_accounts AS bigint[]),
+                                   CAST(:hidden_bills AS bigint[])))
+          AND (t.entry_key LIKE 'issued.%' OR t.entry_key LIKE 'reversed.%')
+        GROUP BY t.account_id, t.subject_id) t
+    JOIN bill b ON b.account_id = t.account_id AND b.id = t.subject_id {_AS_IT_STOOD}
+    WHERE t.fen <> 0
+    ORDER BY t.account_id, b.billing_month, b.id
+""")  # noqa: S608  our own text
+
+
+def _end(month: date) -> dict[str, Any]:
+    last_on = add_months(month, 1) - timedelta(days=1)
+    return {"last_on": last_on, "after_at": day_bounds(last_on)[1]}
 
 
 def _lines(
     session: Session, accounts: dict[int, AccountView], month: date, hidden: Collection[BillRef]
 ) -> tuple[Line, ...]:
-    values = {
-        "account_ids": list(accounts), "first_on": month,
-        "last_on": add_months(month, 1) - timedelta(days=1), **_without(hidden),
-    }  # fmt: skip
+    values = {"account_ids": list(accounts), "first_on": month, **_end(month), **_without(hidden)}
     rows = _LINES.rows(session, values)
     return tuple(Line(accounts[account_id], *row) for account_id, *row in rows)
 
 
-_USAGE = HotStatement("""
-    SELECT account_id, billing_month, max(usage_unit), sum(usage) FROM bill
-    WHERE account_id = ANY(:account_ids) AND id >= :first_id AND id < :after_id
-      AND usage IS NOT NULL AND cancelled_at IS NULL AND issued_on <= :last_on
-      AND (account_id, id) NOT IN (
+_USAGE = HotStatement(f"""
+    SELECT b.account_id, b.billing_month, max(b.usage_unit), sum({_USED})
+    FROM bill b {_AS_IT_STOOD}
+    WHERE b.account_id = ANY(:account_ids) AND b.id >= :first_id AND b.id < :after_id
+      AND {_USED} IS NOT NULL AND (b.cancelled_at IS NULL OR b.cancelled_at >= :after_at)
+      AND (b.issued_on <= :last_on OR v.found AND EXISTS (
+          SELECT FROM ledger_transfer t
+          WHERE t.account_id = b.account_id AND t.subject_id = b.id AND t.posted_on <= :last_on
+            AND t.entry_key LIKE 'issued.%'))
+      AND (b.account_id, b.id) NOT IN (
           SELECT * FROM unnest(CAST(:hidden_accounts AS bigint[]), CAST(:hidden_bills AS bigint[])))
-    GROUP BY account_id, billing_month ORDER BY account_id, billing_month
-""")
+    GROUP BY b.account_id, b.billing_month ORDER BY b.account_id, b.billing_month
+""")  # noqa: S608  our own text
 
 
 def _usage(
@@ -273,7 +300,7 @@ def _usage(
         "account_ids": list(accounts),
         "first_id": month_range(add_months(month, 1 - CHART_MONTHS))[0],
         "after_id": month_range(month)[1],
-        "last_on": add_months(month, 1) - timedelta(days=1),
+        **_end(month),
         **_without(hidden),
     }
     found: dict[int, list[tuple[date, Decimal]]] = {}

@@ -243,7 +243,11 @@ _COUNTED = text("""
     SELECT a.provider_code, b.amount_fen, b.due_on, b.paid_fen + b.credited_fen AS covered_fen,
            b.amount_fen + b.adjusted_fen - b.paid_fen - b.credited_fen AS open_fen,
            f.once_fen, f.penalty_fen, f.interest_fen, f.interest_microfen, f.waived_fen,
-           f.counted_on
+           f.counted_on,
+           coalesce((SELECT max(t.amount_fen) FROM ledger_transfer t
+                     WHERE t.account_id = f.account_id AND t.subject_id = f.bill_id
+                       AND (t.entry_key LIKE 'unpaid:%' OR t.entry_key LIKE 'owes_again:%')), 0)
+               AS owes_again_fen
     FROM bill_late_fee f
     JOIN bill b ON b.account_id = f.account_id AND b.id = f.bill_id
     JOIN utility_account a ON a.id = f.account_id
@@ -365,7 +369,11 @@ def _of_part(
         of_rest_fen = _half_up(rest_fen * late_fee.penalty_ppm)
         asked_fen = max(found.penalty_fen, of_all_fen)  # more than was posted, where that is capped
         penalty_fen = max(0, found.penalty_fen - (asked_fen - of_all_fen + of_rest_fen))
-    microfen = max(0, found.interest_microfen - part_fen * late_fee.interest_ppm_per_day * days)
+    undue_microfen = min(part_fen * late_fee.interest_ppm_per_day * days, found.interest_microfen)
+    if found.owes_again_fen >= charge_fen > 0:  # all of it stood paid on days that were not counted
+        own_microfen = found.interest_microfen * part_fen // charge_fen
+        undue_microfen = min(undue_microfen, own_microfen)
+    microfen = found.interest_microfen - undue_microfen
     cap_fen = found.amount_fen * late_fee.cap_ppm // _WHOLE
     room_fen = cap_fen + found.waived_fen + once_fen + penalty_fen - found.once_fen
     remains_fen = max(0, min(_half_up(microfen), room_fen - found.penalty_fen))

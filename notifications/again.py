@@ -23,6 +23,7 @@ from notifications.models import AgainState, Notice, NoticeAgain, NoticeState, N
 from notifications.sending.asking import Answer, ask
 from notifications.sending.carriers import choose
 from notifications.sending.messages import message_of, template_of
+from notifications.still_so import over
 
 MOST = 3
 SECRET = frozenset({"sign_in.code"})
@@ -53,10 +54,9 @@ def sent_of(session: Session, person_id: int, notices: Sequence[Notice]) -> list
     """Return notices of one person with each time they were sent once more."""
     person = session.get_one(Person, person_id)
     again = _again(session, [one.id or 0 for one in notices])
-    return [
-        Sent(one, again.get(one.id or 0, []), _may_go(one, person, len(again.get(one.id or 0, []))))
-        for one in notices
-    ]
+    may_go = [one for one in notices if _may_go(one, person, len(again.get(one.id or 0, [])))]
+    goes = {one.id for one in may_go} - over(session, may_go).keys()
+    return [Sent(one, again.get(one.id or 0, []), one.id in goes) for one in notices]
 
 
 def _again(session: Session, notice_ids: Sequence[int]) -> dict[int, list[NoticeAgain]]:
@@ -109,7 +109,7 @@ def send_again(
     if notice is None or notice.person_id != person_id:
         raise NotFound("there is no such notice")
     address = _address(notice, session.get_one(Person, person_id))
-    if address is None:
+    if address is None or over(session, [notice]):
         raise Conflict(
             "this notice cannot be sent again: codes, offers and what is over never are, and the"
             " inbox keeps what it has",
@@ -150,6 +150,11 @@ def deliver_again(
         notice = session.get_one(Notice, notice_id)
         template = session.get(NoticeTemplate, notice.template_id) if notice.template_id else None
         files = (attach(session, notice.attachment_ref),) if notice.attachment_ref else ()
+        if again.state is AgainState.CREATED and over(session, [notice]):
+            again.state, again.state_at = (
+                AgainState.FAILED,
+                now,
+            )  # so no more since it was asked for
     if again.state is not AgainState.CREATED:
         return
     known_as = template.carrier_ids if template is not None else {}

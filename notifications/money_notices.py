@@ -11,6 +11,8 @@ from notifications.telling import Telling, tell, tell_all
 from payments.applying import STRAY_REASON
 from payments.models import Payment, Receipt, ReceiptState
 from payments.returns.models import Refund, RefundStatus
+from payments.returns.receipts import return_no
+from payments.returns.transfers import find_transfer
 from payments.states import Outcome
 
 _UNDECIDED = frozenset({Outcome.WAITING, Outcome.PAID})
@@ -76,6 +78,29 @@ def tell_came_back(
     told = Telling(
         event="refund.came_back", person=to.person, subject_ref=str(receipt_id),
         facts=payment_facts.came_back(receipt, to.seen),
+    )  # fmt: skip
+    tell(session, told, now=now)
+
+
+def tell_sent_again(
+    session: Session, receipt_id: int, *, public_url: str, now: datetime, secret: str = ""
+) -> None:
+    """Tell the payer that our bank has sent what had come back to us.
+
+    Nothing of other money that was on no bill, and of what their own bank gave them.
+    """
+    receipt = session.get_one(Receipt, receipt_id)
+    number = return_no(receipt)
+    transfer = find_transfer(session, number)
+    if receipt.came_back_of is None or transfer is None or transfer.sent_at is None:
+        return
+    payment = session.get_one(Payment, receipt.payment_id)
+    to = payer_of(session, payment, public_url=public_url, secret=secret, now=now)
+    if to is None:
+        return
+    told = Telling(
+        event="payment.returned", person=to.person, subject_ref=number,
+        facts=payment_facts.sent_again(receipt, to.seen),
     )  # fmt: skip
     tell(session, told, now=now)
 

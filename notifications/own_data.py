@@ -51,6 +51,9 @@ FORGET = (
     " WHERE person_id = :person_id AND state = 'created'",
     "UPDATE notice SET address = '', title = '', body = '', body_html = NULL, link = '',"
     " attachment_ref = NULL, template_values = NULL WHERE person_id = :person_id",
+    "UPDATE notice_again SET address = '', state_at = :now,"
+    " state = CASE state WHEN 'created' THEN 'failed' ELSE state END"
+    " WHERE notice_id IN (SELECT id FROM notice WHERE person_id = :person_id) AND address <> ''",
     "UPDATE reader_reply SET phone = '', words = '' WHERE person_id = :person_id",
     "DELETE FROM digest_entry WHERE person_id = :person_id",
     "DELETE FROM digest WHERE person_id = :person_id",

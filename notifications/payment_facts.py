@@ -12,8 +12,9 @@ from sqlmodel import Session
 from billing.bills import BillRef, format_ref
 from core.money import format_yuan
 from notifications.payment_words import item_facts, line, receipt_facts, returned_facts
-from notifications.refund_words import why_back
+from notifications.refund_words import CAME_BACK, why_back
 from notifications.wording.rendering import Facts
+from notifications.words import language
 from payments.autopay.mandates import CHANNEL
 from payments.models import Payment, PaymentItem, Receipt
 from payments.returns.models import Refund
@@ -94,6 +95,14 @@ def returned(session: Session, refund: Refund, seen: Seen) -> Facts:
 def came_back(receipt: Receipt, seen: Seen) -> Facts:
     """Return what is told of money that was sent back and came back to us."""
     return Facts({"amount": format_yuan(receipt.to_send_fen)}, [], seen.link)
+
+
+def sent_again(receipt: Receipt, seen: Seen) -> Facts:
+    """Return what is told of money that had come back, once our bank has sent it."""
+    why = CAME_BACK[language(seen.locale)]
+    return returned_facts(
+        receipt.to_send_fen, why, link=seen.link, locale=seen.locale, by_bank=True
+    )
 
 
 def declined(refund: Refund, seen: Seen) -> Facts:

@@ -10,6 +10,11 @@ _BY_STAFF: dict[RefundReason, tuple[str, str]] = {
     RefundReason.NOT_BY_PAYER: ("非本人支付", "the owner of the card or wallet did not pay"),
     RefundReason.OTHER: ("经人工核定", "our staff decided so"),
 }
+# Of money that went back once, came back, and was sent again from our bank.
+CAME_BACK: dict[str, str] = {
+    "zh_CN": "此前退回时，收款的卡或账户没有收下",
+    "en": "the card or account it first went back to did not take it",
+}
 # What we write down ourselves of money that goes back by itself.
 _CHINESE: dict[str, str] = {
     "the bill was settled or changed before this payment arrived": "到账前账单已结清或已变更",

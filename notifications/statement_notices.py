@@ -25,13 +25,31 @@ from notifications.words import company_words, month_words
 
 CALENDAR = "CN"
 WORKING_DAY = 3  # of the month after: by then what was paid on its last evening is posted
+CATCH_UP_DAYS = 7
 SHARE_HOUSEHOLDS = 1_000
 
 
-def is_statement_day(today: date) -> bool:
-    """Tell whether the statements of the month before are told today."""
+def statement_day(today: date) -> date:
+    """Return the day of a month on which the statements of the month before are told."""
     eve = month_start(today) - timedelta(days=1)
-    return add_working_days(CALENDAR, eve, WORKING_DAY) == today
+    return add_working_days(CALENDAR, eve, WORKING_DAY)
+
+
+_ASKED = HotStatement("""
+    SELECT 1 FROM outbox_event
+    WHERE topic = 'statements.due' AND starts_with(subject_id, :month) LIMIT 1
+""")
+
+
+def is_due(session: Session, today: date) -> bool:
+    """Tell whether the statements of the month before are to be asked for, which they are once.
+
+    A day on which nothing ran is made up for within a week, while the outbox knows what was asked.
+    """
+    day, month = statement_day(today), add_months(month_start(today), -1)
+    if not day <= today < day + timedelta(days=CATCH_UP_DAYS):
+        return False
+    return not _ASKED.rows(session, {"month": f"{month:%Y-%m}."})
 
 
 _LAST = HotStatement("SELECT coalesce(max(id), 0) FROM household")

@@ -3,7 +3,8 @@
 A job function gets the job's subject and returns None when it is done. It raises ``NotYet`` to be
 called again later and ``UpstreamUnavailable`` when another system is away: neither is a failure.
 Anything else it raises is a failure: tried again with growing pauses, and *dead* after
-``MAX_ATTEMPTS``, with the reason on the row, for a person to see and to set going again.
+``MAX_ATTEMPTS``, with the reason on the row, for a person to see and to set going again. So is one
+that its worker did not survive the last time (``workers.relay``).
 
 Some kinds are also done as sets: all that were rung for together in one go, which costs a fraction
 (docs/adr/0016). A set only does what goes well; whatever it leaves, or all of it when it fails, is

@@ -16,6 +16,7 @@ from sqlmodel import Session
 from core import log
 from core.db import HotStatement
 from workers.app import Queue, bell, celery
+from workers.jobs import MAX_ATTEMPTS
 
 FOLLOWS: dict[str, tuple[str, ...]] = {
     "bill_file.received": ("bills.import_file",),
@@ -56,7 +57,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "refund.requested": ("payments.refund", "notices.on_its_way"),
     "refund.succeeded": ("notices.returned",),
     "receipt.suspended": ("payments.send_back",),
-    "receipt.returned": (),
+    "receipt.returned": ("notices.sent_again",),
     "receipt.came_back": ("notices.came_back",),
     "transfer.opened": (),
     "chargeback.opened": ("payments.dispute",),
@@ -130,17 +131,23 @@ _MAKE = HotStatement("""
 """)
 
 # The rows are chosen once, apart: chosen in a subquery, a plan that runs it again for another row
-# takes more than the limit.
-_DUE = HotStatement("""
+# takes more than the limit. What kills its workers is dead after as many of them as what fails.
+_DUE = HotStatement(f"""
     WITH due AS MATERIALIZED (
-        SELECT id FROM job
+        SELECT id, state = 'running' AND attempts > 0 AND attempts % {MAX_ATTEMPTS} = 0 AS kills
+        FROM job
         WHERE state IN ('waiting', 'running') AND due_at <= :now
           AND (rung_at IS NULL OR rung_at < :again)
           AND (state = 'waiting' OR lease_until < :now)
         ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
-    UPDATE job SET rung_at = :now FROM due WHERE job.id = due.id
-    RETURNING job.id, job.task
-""")
+    UPDATE job SET rung_at = CASE WHEN NOT kills THEN CAST(:now AS timestamptz) END,
+        state = CASE WHEN kills THEN 'dead' ELSE state END,
+        lease_until = CASE WHEN NOT kills THEN lease_until END,
+        finished_at = CASE WHEN kills THEN CAST(:now AS timestamptz) END,
+        last_error = CASE WHEN kills THEN 'its worker did not survive it' ELSE last_error END
+    FROM due WHERE job.id = due.id
+    RETURNING job.id, job.task, kills
+""")  # noqa: S608  our own number
 
 
 class Waiting(NamedTuple):
@@ -195,7 +202,7 @@ def ring(*, now: datetime, limit: int = 500, new: Sequence[Due] = ()) -> int:
         new: those that ``relay`` has just made.
     """
     found = _DUE.alone({"now": now, "again": now - RING_AGAIN, "limit": limit})
-    due = [*new, *(Due(*row) for row in found)]
+    due = [*new, *(Due(job_id, task) for job_id, task, kills in found if not kills)]
     try:
         for queue, job_ids in _bells(due):
             celery.send_task(bell(queue), args=[job_ids])

@@ -133,7 +133,7 @@ def _bills(batch: DocumentBatch, share: DocumentShare, press: Press) -> Iterator
         with transaction() as session:
             shown = _shown(session, chunk, press.now)
             offers = press.offers_of(session, shown)
-            history = _history(session, batch.month, [one.account.account_id for one in shown])
+            history = _history(session, batch.month, shown)
         for bill in shown:
             before = history.get(bill.account.account_id, [])
             yield Printed(
@@ -175,20 +175,28 @@ def _shown(session: Session, keys: Sequence[tuple[int, int]], now: datetime) -> 
     ]
 
 
+# What was billed before somebody moved away is nobody's to know who came after.
 _HISTORY = HotStatement("""
-    SELECT account_id, billing_month, amount_fen FROM bill
-    WHERE account_id = ANY(:account_ids) AND id >= :first_id AND id < :before_id
-      AND cancelled_at IS NULL AND amount_fen >= 0
-    ORDER BY account_id, billing_month, id
+    SELECT b.account_id, b.billing_month, b.amount_fen
+    FROM unnest(CAST(:account_ids AS bigint[]), CAST(:until_ons AS date[])) AS n (id, until_on)
+    CROSS JOIN LATERAL (
+        SELECT max(left_on) AS left_on FROM account_departure
+        WHERE account_id = n.id AND left_on < n.until_on) d
+    JOIN bill b ON b.account_id = n.id AND b.id >= :first_id AND b.id < :before_id
+    WHERE b.cancelled_at IS NULL AND b.amount_fen >= 0
+      AND (d.left_on IS NULL OR b.period_to_on > d.left_on)
+    ORDER BY b.account_id, b.billing_month, b.id
 """)
 
 
 def _history(
-    session: Session, month: date, account_ids: Sequence[int]
+    session: Session, month: date, shown: Sequence[BillView]
 ) -> dict[int, list[tuple[date, int]]]:
-    """Return what accounts were billed before a month, by account, the oldest first."""
+    """Return what was billed before a month on the accounts of its bills, the oldest first."""
+    until_ons = {one.account.account_id: one.period_to_on for one in shown}
     values = {
-        "account_ids": list(account_ids), "before_id": month_range(month)[0],
+        "account_ids": list(until_ons), "until_ons": list(until_ons.values()),
+        "before_id": month_range(month)[0],
         "first_id": month_range(add_months(month, -ONLINE_MONTHS))[0],
     }  # fmt: skip
     found: dict[int, list[tuple[date, int]]] = {}

@@ -280,6 +280,8 @@ def put(session: Session, batch_id: int, no: int, volume: Volume, place: Path, *
         volume.path.unlink()
         return False
     volume.path.replace(place)
+    # Bills may have come since it was cut, and are drawn: they are in its range.
+    share.subjects = max(share.subjects, volume.documents)
     share.looked_at, share.documents = share.subjects, volume.documents
     share.file_bytes, share.sha256, share.made_at = volume.file_bytes, volume.sha256, now
     session.flush()

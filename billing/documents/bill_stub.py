@@ -13,6 +13,7 @@ from billing.documents.tagging import alt
 from billing.documents.typesetting import ACCENT, Term, text_width
 from core.errors import Invalid
 from core.money import format_yuan
+from providers.base import OptionKind
 
 
 def draw_stub(sheet: Sheet) -> None:
@@ -28,7 +29,7 @@ def draw_stub(sheet: Sheet) -> None:
             pen.english(LEFT + 33, top - 10, "Payment", 9)
         with sheet.tags.content("P"):
             pen.label(LEFT + 96, top - 10, Term("应缴", "To pay"))
-            pen.text(LEFT + 160, top - 10, format_yuan(bill.open_fen), 13)
+            pen.text(LEFT + 160, top - 10, format_yuan(_to_pay_fen(sheet)), 13)
         _counter(sheet, top - 36)
     else:
         say = NOT_PAYABLE.get(bill.state, NOTHING_TO_PAY)
@@ -36,6 +37,17 @@ def draw_stub(sheet: Sheet) -> None:
             pen.text(LEFT, top - 12, say.zh, 13)
             pen.english(LEFT, top - 28, say.en, 9)
     _phone(sheet, top, payable=payable)
+
+
+def _to_pay_fen(sheet: Sheet) -> int:
+    """Return what is to pay: what is open, or the late amount once it alone is taken (rule 3).
+
+    A counter asks us what it takes; the barcode always says what is open, by which it is found.
+    """
+    match sheet.printed.offers:
+        case [late] if late.kind is OptionKind.LATE:
+            return late.amount_fen
+    return sheet.bill.open_fen
 
 
 def _phone(sheet: Sheet, top: int, *, payable: bool) -> None:

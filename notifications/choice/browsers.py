@@ -66,6 +66,19 @@ def forget_browser(session: Session, person_id: int, point_id: int, *, now: date
     )  # fmt: skip
 
 
+def forget_others(session: Session, person_id: int, point_id: int | None, *, now: datetime) -> None:
+    """Show somebody's notices in no browser but this one of theirs; None: in none."""
+    others = (
+        update(ContactPoint)
+        .where(
+            col(ContactPoint.person_id) == person_id, col(ContactPoint.channel) == CHANNEL,
+            col(ContactPoint.gone_at).is_(None), col(ContactPoint.id).is_distinct_from(point_id),
+        )
+        .values(gone_at=now, gone_reason="signed_out")
+    )  # fmt: skip
+    session.execute(others)
+
+
 def _one_at_a_time(session: Session, person_id: int, hashed: str) -> None:
     """Let one browser of somebody in at a time, and one person into a browser."""
     session.exec(

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from core.clock import BILLING_ZONE, billing_date
 from core.db import HotStatement
-from notifications.catalogue import EVENTS
+from notifications.catalogue import EVENTS, NEVER_MUTED
 from notifications.channels.base import Kind
 from notifications.choice.models import NoticeSettings
 from notifications.choice.quiet import opens_at
@@ -84,6 +84,27 @@ _BROWSERS = HotStatement("""
     WHERE person_id = ANY(:person_ids) AND channel = 'push' AND gone_at IS NULL ORDER BY id
 """)
 
+# Where a home has a choice of its own, that may be the one it was made by.
+_MUTED = HotStatement("""
+    SELECT person_id, subject FROM notice_choice c
+    WHERE person_id = ANY(:person_ids) AND household_id IS NULL AND channels = '{}'
+      AND NOT EXISTS (SELECT FROM notice_choice o WHERE o.person_id = c.person_id
+                                                    AND o.subject = c.subject
+                                                    AND o.household_id IS NOT NULL)
+""")
+
+# A WeChat they removed, or that is somebody else's since the notice was made.
+_NOT_THEIRS = HotStatement("""
+    SELECT n.id FROM notice n
+    WHERE n.id = ANY(:ids) AND EXISTS (
+        SELECT FROM contact_point c
+        WHERE c.person_id = n.person_id AND c.channel = n.channel AND c.address = n.address)
+      AND NOT EXISTS (
+        SELECT FROM contact_point c
+        WHERE c.person_id = n.person_id AND c.channel = n.channel AND c.address = n.address
+          AND c.gone_at IS NULL)
+""")
+
 _SETTINGS = HotStatement("""
     SELECT person_id, quiet_from, quiet_until, zone FROM notice_settings
     WHERE person_id = ANY(:person_ids)
@@ -99,13 +120,31 @@ def look(session: Session, claimed: Sequence[Claimed], *, now: datetime) -> Look
     reached = {one: "reached" for (one,) in _REACHED.rows(session, {"ids": ids})}
     templates = [one.template_id for one in notices if one.template_id is not None]
     return Look(
-        not_so=over(session, notices) | reached,
+        not_so=over(session, notices) | _muted(session, notices) | reached,
         too_many=_too_many(session, notices, now=now),
         opens=_opens(session, notices, now=now),
         behind=frozenset(one for (one,) in _BEHIND.rows(session, {"ids": ids})),
         wheres=_wheres(session, notices),
         templates=dict(_TEMPLATES.rows(session, {"ids": templates})) if templates else {},
     )
+
+
+def _muted(session: Session, notices: Sequence[Notice]) -> dict[int, str]:
+    """Return those whose subject their reader has switched off since they were made."""
+    mutable = [
+        (one, event.subject)
+        for one in notices
+        if (event := EVENTS.get(one.event)) is not None
+        and not event.answers
+        and event.subject not in NEVER_MUTED
+    ]
+    if not mutable:
+        return {}
+    asked = {"person_ids": sorted({one.person_id for one, _ in mutable})}
+    muted = set(_MUTED.rows(session, asked))
+    return {
+        one.id or 0: "unsubscribed" for one, subject in mutable if (one.person_id, subject) in muted
+    }
 
 
 def _too_many(session: Session, notices: Sequence[Notice], *, now: datetime) -> frozenset[int]:
@@ -140,17 +179,22 @@ def _opens(session: Session, notices: Sequence[Notice], *, now: datetime) -> dic
 
 
 def _wheres(session: Session, notices: Sequence[Notice]) -> dict[int, list[Where]]:
-    """Return where each goes: to all of somebody's browsers, to one address on other channels."""
+    """Return where each goes: to all of somebody's browsers, to one address on other channels.
+
+    To none, where what it was made for is theirs no more.
+    """
     pushed = [one for one in notices if one.channel == "push"]
     browsers: dict[int, list[Where]] = {}
     if pushed:
         asked = {"person_ids": sorted({one.person_id for one in pushed})}
         for person_id, address, number in _BROWSERS.rows(session, asked):
             browsers.setdefault(person_id, []).append(Where(address, f"-{number}"))
+    by_wechat = [one.id for one in notices if one.channel == "wechat"]
+    gone = {one for (one,) in _NOT_THEIRS.rows(session, {"ids": by_wechat})} if by_wechat else ()
     return {
         one.id or 0: browsers.get(one.person_id, [])
         if one.channel == "push"
-        else [Where(one.address)]
+        else [Where(one.address)] * (one.id not in gone)
         for one in notices
     }
 

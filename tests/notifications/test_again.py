@@ -11,7 +11,7 @@ from notifications.channels.base import Kind
 from notifications.models import AgainState, NoticeAgain, NoticeState
 from notifications.notices import send_sign_in_code
 from tests.conftest import NOW
-from tests.factories import a_guest, a_home, topics
+from tests.factories import Home, a_guest, a_home, a_paid_payment, topics
 from tests.factories import a_person as staff
 from tests.notifications.far import Far, a_notice, a_person, hand_over
 from tests.threads import at_once
@@ -116,6 +116,41 @@ def test_an_offer_and_what_is_no_longer_so_are_never_sent_again(fields):
     with pytest.raises(Conflict, match="cannot be sent again"):
         send(person.id, notice_id)
     assert not shown(person.id)[0].may_go_again
+
+
+def a_bill_told() -> tuple[Home, int]:
+    """A bill that its owner was told of by mail."""
+    home = a_home(8_650)
+    with transaction() as session:
+        person = session.get_one(Person, home.owner_id)
+        person.email = "wang@example.com"
+    (account_id, bill_id) = home.refs[0]
+    subject_ref = f"{account_id}.{bill_id}.1"
+    return home, a_notice(person, NOW, event="bill.overdue", subject_ref=f"{subject_ref}.1")
+
+
+def test_a_bill_that_was_paid_since_is_nobodys_to_be_reminded_of_again():
+    home, notice_id = a_bill_told()
+    hand_over(Far(), now=NOW)
+    assert shown(home.owner_id)[0].may_go_again
+    a_paid_payment(home)
+
+    assert not shown(home.owner_id)[0].may_go_again
+    with pytest.raises(Conflict, match="what is over"):
+        send(home.owner_id, notice_id)
+
+
+def test_nor_is_it_while_its_channel_was_away():
+    home, notice_id = a_bill_told()
+    hand_over(Far(), now=NOW)
+    send(home.owner_id, notice_id)
+    a_paid_payment(home)
+    far = Far()
+
+    deliver_again(f"{notice_id}.1", {"email": [far]}, now=NOW)
+
+    assert far.sent == []
+    assert shown(home.owner_id)[0].again[0].state is AgainState.FAILED
 
 
 def test_a_channel_that_another_made_needless_is_one_to_send_it_over():

@@ -8,7 +8,7 @@ from notifications import money_notices
 from notifications.real_facts import Look, facts_told
 from notifications.still_so import over
 from payments import write_offs
-from payments.gateways.base import GatewayStatus, RefundReply, RefundState
+from payments.gateways.base import DisputeState, GatewayStatus, RefundReply, RefundState
 from payments.models import PaymentItem, list_receipts
 from payments.returns import refunds
 from payments.returns.models import Refund, RefundStatus
@@ -28,6 +28,7 @@ from tests.factories import (
 )
 from tests.notifications.events import URL, events, one_by_one, told
 from tests.payments.returns.returning import (
+    Disputed,
     a_confirmed_payment,
     a_wish,
     approve,
@@ -206,3 +207,43 @@ class TestCameBack:
             shown = facts_told("refund.came_back", notice.id, look)
 
         assert shown.values == {"amount": "¥86.50"}
+
+    def test_once_our_bank_has_sent_it_that_is_told_once(self):
+        receipt_id, number = self.a_refund()
+        one_by_one()
+        self.tell(receipt_id)
+        money_is_sent(receipt_id)
+        assert told(like="payment.returned") == []
+        one, other = staff()
+        enter_payee(number, one)
+        confirm_sent(number, other)
+
+        money_is_sent(receipt_id)
+        money_is_sent(receipt_id)
+
+        (notice,) = told(like="payment.returned")
+        assert "¥86.50 was transferred to your bank account" in notice.body
+        assert "did not take it" in notice.body
+        assert FOLLOWS["receipt.returned"] == ("notices.sent_again",)
+
+    def test_what_their_own_bank_gave_them_we_did_not_send(self):
+        payment, (one, other) = a_confirmed_payment(8_650), staff()
+        refund = approve(propose(a_wish(payment), one), other)
+        send(payment)
+        far = Disputed()
+        far.says(payment, DisputeState.LOST)
+        far.refund_replies = [RefundReply(state=RefundState.REFUSED, reason="closed")]
+        refunds.look(refund.refund_no, far, NOW)
+        with transaction() as session:
+            (receipt,) = list_receipts(session, payment.id)
+        one_by_one()
+
+        money_is_sent(receipt.id)
+
+        assert told(like="payment.returned") == []
+
+
+def money_is_sent(receipt_id: int) -> None:
+    """Do the job that follows when money that was on no bill has gone back."""
+    with transaction() as session:
+        money_notices.tell_sent_again(session, receipt_id, public_url=URL, now=NOW)

@@ -1,6 +1,7 @@
 """A household's month: on paper, to the fen, and to those with an e-mail address."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from io import BytesIO
 
 import pypdfium2
@@ -82,6 +83,25 @@ class TestFigures:
 
         assert statement.total == Figures(0, 18_650, 8_650, 0, 2)
 
+    def test_one_that_was_cancelled_in_its_month_is_no_bill_of_it(self, home, session):
+        home.cancel(1)
+
+        statement = statement_of(session, home.household_id, NOVEMBER)
+
+        assert statement.total == Figures(0, 8_650, 8_650, 0, 1)
+        assert len(statement.lines) == 1
+
+    @pytest.mark.parametrize("amount_fen", [10_000, 12_340])
+    def test_one_corrected_a_month_later_is_a_change_and_no_second_bill(
+        self, home, session, amount_fen
+    ):
+        home.correct(1, version=2, amount_fen=amount_fen, now=NOW + timedelta(days=20))
+
+        statement = statement_of(session, home.household_id, date(2026, 12, 1))
+
+        assert statement.total.bills == 0
+        assert statement.total.billed_fen == amount_fen - 12_340
+
     def test_a_month_in_which_nothing_happened_has_none(self, home, session):
         with pytest.raises(NotFound):
             statement_of(session, home.household_id, date(2026, 10, 1))
@@ -109,6 +129,26 @@ class TestPaper:
         book(a_payment(home, home.refs[1]), GatewayStatus.PAID, now=NOW + timedelta(days=30))
 
         assert attach(session, ref(home)).content == first.content
+
+    @pytest.mark.parametrize("changed", ["corrected", "cancelled"])
+    def test_what_a_company_changes_a_month_later_is_not_in_it(self, home, session, changed):
+        month, later = date(2026, 9, 1), NOW + timedelta(days=20)
+        bring_in("power", a_record(home.account_nos[1], bill_no="B0", billing_month=month))
+        first = attach(session, ref(home)).content
+        if changed == "corrected":
+            home.correct(
+                1, version=2, amount_fen=10_000, usage=Decimal(777), issued_on=date(2026, 12, 8),
+                due_on=date(2026, 12, 31), now=later,
+            )  # fmt: skip
+        else:
+            home.cancel(1, now=later)
+
+        again = text_of(attach(session, ref(home)).content)
+
+        said = text_of(first)
+        if changed == "corrected":  # of the day it was issued on, that in the ledger is left
+            said = said.replace("2026-11-01", "2026-11-20", 2).replace("11-20", "11-01", 1)
+        assert sorted(again.split()) == sorted(said.split())
 
     def test_its_fonts_are_in_it_and_it_has_a_title_and_a_language(self, home, session):
         content = attach(session, ref(home, "zh_CN")).content
@@ -175,7 +215,27 @@ class TestTelling:
         ],
     )  # fmt: skip
     def test_the_days_off_are_the_citys(self, day, is_it):
-        assert statement_notices.is_statement_day(day) == is_it
+        assert (statement_notices.statement_day(day) == day) == is_it
+
+    def test_a_day_on_which_nothing_ran_is_made_up_for_and_a_month_is_asked_for_once(self, home):
+        def run(day: int) -> None:
+            with transaction() as session:
+                if statement_notices.is_due(session, date(2026, 12, day)):
+                    at = datetime(2026, 12, day, 1, tzinfo=UTC)
+                    statement_notices.ask(session, date(2026, 12, day), now=at)
+
+        for day in (1, 2, 5, 6, 9):  # and nothing ran on the third and the fourth
+            run(day)
+
+        with transaction() as session:
+            asked = session.execute(
+                text("SELECT subject_id, emitted_at FROM outbox_event"
+                     " WHERE topic = 'statements.due'")
+            ).all()  # fmt: skip
+            assert not statement_notices.is_due(session, date(2026, 12, 30))
+        assert [tuple(one) for one in asked] == [
+            ("2026-11.1", datetime(2026, 12, 5, 1, tzinfo=UTC))
+        ]
 
     def test_the_event_is_followed(self):
         assert FOLLOWS["statements.due"] == ("bills.tell_statements",)

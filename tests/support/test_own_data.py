@@ -71,7 +71,14 @@ def a_full_life() -> Home:
             role=MemberRole.SEE, now=NOW,
         )  # fmt: skip
         tell(session, Telling(event="notice.tried", person=person, subject_ref="1"), now=NOW)
+        session.execute(_SENT_AGAIN, {"by": a_person(Role.STAFF), "to": person.contact, "now": NOW})
     return home
+
+
+_SENT_AGAIN = text("""
+    INSERT INTO notice_again (notice_id, time_no, address, asked_by, asked_at, state, state_at)
+    SELECT max(id), 1, :to, :by, :now, 'created', :now FROM notice
+""")
 
 
 class TestTakingAlong:

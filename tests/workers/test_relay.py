@@ -14,6 +14,7 @@ from core.clock import utc_now
 from core.db import transaction
 from tests.threads import at_once
 from tests.workers.conftest import ROOT, a_job, change, environment, rung, the_job
+from workers.jobs import MAX_ATTEMPTS, revive
 from workers.relay import FOLLOWS, RING_AGAIN, relay, ring
 from workers.scheduler import SCHEDULE, schedule, tick
 
@@ -198,6 +199,22 @@ class TestRing:
         change(job_id, f"state = 'running', lease_until = '{now - timedelta(seconds=1)}'")
 
         assert ring(now=now) == 1
+
+    def test_one_that_twelve_workers_did_not_survive_is_dead_and_kills_no_more(self, bell, now):
+        died = f"state = 'running', lease_until = '{now - timedelta(seconds=1)}'"
+        job_id, other = a_job(due_at=now), a_job(due_at=now)
+        change(job_id, f"{died}, attempts = {MAX_ATTEMPTS}")
+        change(other, f"{died}, attempts = {MAX_ATTEMPTS - 1}")
+
+        assert ring(now=now) == 1
+        assert ring(now=now + RING_AGAIN * 2) == 1
+
+        row = the_job(job_id)
+        assert (row.state, row.lease_until, row.finished_at) == ("dead", None, now)
+        assert "did not survive" in row.last_error
+        with transaction() as session:
+            assert revive(session, job_id, now=now)
+        assert ring(now=now + RING_AGAIN * 4) == 2
 
     def test_rung_by_ten_schedulers_at_once_it_rings_once(self, bell, now):
         for _ in range(30):

@@ -118,11 +118,13 @@ def tell_offer(offer_id: str) -> None:
 
 @job("bills.state_month")
 def state_month(day: str) -> None:
-    """On the third working day of a month, have the statements of the month before told."""
+    """From the third working day of a month on, have the statements of the month before told."""
     today = date.fromisoformat(day)
-    if statement_notices.is_statement_day(today):
-        _wait_until(today, REMIND_AFTER)
-        with transaction() as session:
+    if today < statement_notices.statement_day(today):
+        return
+    _wait_until(today, REMIND_AFTER)
+    with transaction() as session:
+        if statement_notices.is_due(session, today):
             statement_notices.ask(session, today, now=utc_now())
 
 
@@ -157,6 +159,16 @@ def came_back(receipt_id: str) -> None:
     """Tell the payer that money which was sent back came back to us."""
     with transaction() as session:
         money_notices.tell_came_back(
+            session, int(receipt_id), public_url=settings().public_url, now=utc_now(),
+            secret=settings().secret_key.get_secret_value(),
+        )  # fmt: skip
+
+
+@job("notices.sent_again")
+def sent_again(receipt_id: str) -> None:
+    """Tell the payer that what had come back to us was sent from our bank."""
+    with transaction() as session:
+        money_notices.tell_sent_again(
             session, int(receipt_id), public_url=settings().public_url, now=utc_now(),
             secret=settings().secret_key.get_secret_value(),
         )  # fmt: skip

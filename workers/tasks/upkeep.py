@@ -15,7 +15,7 @@ from core import log
 from core.clock import utc_now
 from core.db import transaction
 from core.settings import settings
-from identity import calendar_links
+from identity import calendar_links, misses
 from identity.televisions import forget_pairings
 from notifications import alerts, permits, replies
 from notifications.sending.balancing import balance
@@ -61,6 +61,7 @@ def forget(_day: str) -> None:
         forget_guests(session, now=now)
         forget_pairings(session, now=now)
         calendar_links.forget(session, now=now)
+        misses.forget(session, now=now)
         paper_uploads.forget(session, now=now)
         forget_removed(session, now=now)
         forget_reached(session, now=now)

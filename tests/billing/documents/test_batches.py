@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pypdf import PdfReader
+from sqlalchemy import text
 from sqlmodel import Session
 
 from billing.documents import batch_papers, batches
@@ -121,6 +122,32 @@ class TestBills:
         assert "2026年9月" in words
         assert path.stat().st_mode & 0o077 == 0
 
+    def test_what_was_billed_before_somebody_moved_away_is_on_nobodys_letter_after(
+        self, press, clerk
+    ):
+        home = a_home(8_650)
+        for month in (date(2026, 8, 1), date(2026, 9, 1)):
+            record = a_record(
+                home.account_nos[0], billing_month=month, amount_fen=77_700 + month.month,
+                period_from_on=month, period_to_on=date(2026, month.month, 28),
+            )  # fmt: skip
+            bring_in("water", record)
+        with transaction() as session:
+            session.execute(
+                text("INSERT INTO account_departure"
+                     " (account_id, household_id, left_on, holder_mark)"
+                     " VALUES (:account_id, :household_id, '2026-08-31', '')"),
+                {"account_id": home.refs[0][0], "household_id": home.household_id},
+            )  # fmt: skip
+        batch = ordered(clerk)
+
+        make_all(batch, press)
+
+        (page,) = PdfReader(batches.volume_path(press.folder, batch.id, 1)).pages
+        words = page.extract_text()
+        assert "777.09" in words
+        assert "777.08" not in words
+
     def test_of_one_file_alone_those_whose_present_version_came_in_it(self, press, clerk):
         bills_in("water", "甲", "乙")
         second = bring_in("water", a_record("water9", holder_name="丙"))
@@ -159,6 +186,32 @@ class TestBills:
 
         assert as_it_is(batch).state is BatchState.DONE
         assert topics(like="document_share.%") == []
+
+    def test_bills_that_come_while_a_batch_is_made_are_printed_and_stop_nothing(self, press, clerk):
+        bills_in("water", *"甲乙丙")
+        batch = ordered(clerk)
+        bring_in("water", a_record("water1", "B2"))
+
+        make_all(batch, press)
+
+        assert sorted(names_in(batch, press)) == [
+            "water0 · B1", "water1 · B1", "water1 · B2", "water2 · B1",
+        ]  # fmt: skip
+        with transaction() as session:
+            done = batches.progress_of(session, [batch.id])[batch.id]
+        assert (done.percent, done.documents) == (100, 4)
+        assert as_it_is(batch).state is BatchState.DONE
+
+    def test_a_share_all_of_whose_bills_were_cancelled_since_is_made_all_the_same(
+        self, press, clerk
+    ):
+        home = a_home(8_650)
+        batch = ordered(clerk)
+        home.cancel(0)
+
+        make_all(batch, press)
+
+        assert as_it_is(batch).state is BatchState.DONE
 
     def test_progress_counts_bills_as_they_are_drawn(self, press, clerk, monkeypatch):
         monkeypatch.setattr(batch_papers, "CHUNK", 2)

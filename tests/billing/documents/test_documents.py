@@ -219,6 +219,14 @@ class TestWhatCameToIt:
         assert "2026年11月25日" in text
         assert "¥150.00" in text
 
+    def test_where_the_late_amount_alone_is_taken_it_is_what_there_is_to_pay(self):  # rule 3
+        late = Offer("late", OptionKind.LATE, "逾期金额", 16_000, None, 16_000, 16_000, None)
+        page = text_of(pdf_of(replace(A_BILL, state=BillState.OVERDUE), offers=(late,)))
+
+        stub = page[page.index("应缴") :]
+        assert "¥160.00" in stub
+        assert "¥153.39" not in stub
+
     @pytest.mark.parametrize("times", [0, 1, 9, 10, 11, 12, 13, 14, 40, 41, 42, 43, 44, 45])
     def test_they_stay_above_the_stub_and_the_foot(self, times):
         bill = replace(

@@ -247,11 +247,24 @@ class TestProofsAfterALeave:
         moved(home)
         bills_come(home)
 
-        for amount, shown in (("86.50", {"B1", "LAST"}), ("314.15", {"B1", "LAST", "NEXT"})):
+        for amount, shown in (("86.50", {"B1", "LAST"}), ("314.15", {"NEXT"})):
             with transaction() as session:
                 grant(session, guest, proven(home, amount=amount), now=AFTER)
                 bills = list_granted_bills(session, guest, now=AFTER)
             assert {bill.bill_no for bill in bills} == shown
+
+    def test_a_guest_with_a_bill_of_their_own_sees_no_debt_of_who_was_there_before(self):
+        home = a_home(8_650)
+        moved(home)
+        bills_come(home)
+        me = a_guest()
+        with transaction() as session:
+            grant(session, me, proven(home, amount="314.15"), now=AFTER)
+            shown = list_granted_bills(session, me, now=AFTER)
+            assert {bill.bill_no for bill in shown} == {"NEXT"}
+            account_id = home.refs[0][0]
+            assert may_pay(session, me, [(account_id, NEXT_REF)], now=AFTER)
+            assert not may_pay(session, me, [home.refs[0]], now=AFTER)
 
     def test_who_left_and_comes_back_binds_anew_and_sees_what_is_and_was_theirs(self):
         home = a_home(8_650)
@@ -317,6 +330,19 @@ class TestThePlan:
         bills_come(home)
 
         assert ("NEXT" in numbers(home.owner_id)) is off
+
+    def test_what_is_added_anew_before_the_day_is_left_on_it_all_the_same(self):
+        home = a_home(8_650)
+        moved(home)
+        at = home.owner_id, home.household_id, home.refs[0][0]
+        with transaction() as session:
+            remove(session, *at, now=NOW)
+        knows = proven(home, amount="86.50", now=NOW, by=home.owner_id)
+        with transaction() as session:
+            bind(session, *at[:2], knows, now=NOW)
+        bills_come(home)
+
+        assert numbers(home.owner_id) == {"B1", "LAST"}
 
     def test_from_the_day_on_nobody_takes_it_back(self):
         home = a_home(8_650)

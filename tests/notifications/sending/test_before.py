@@ -4,11 +4,15 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
+from billing.homes.households import create_household
 from core.crypto import fingerprint
 from core.db import transaction
 from core.errors import UpstreamUnavailable
+from notifications.catalogue import Subject
 from notifications.channels.base import AddressGone, Kind, NotPermitted
-from notifications.choice.models import ContactPoint, NoticeSettings
+from notifications.choice.models import ContactPoint, NoticeChoice, NoticeSettings
+from notifications.choice.openids import keep_openid
+from notifications.choice.preferences import choose, remove_point
 from notifications.models import Held, Notice, NoticeState, WechatPermit
 from notifications.permits import give_back_left_behind, grant
 from notifications.sending import chains
@@ -135,6 +139,48 @@ class TestTexts:
         assert len(far.sent) == 3
 
 
+class TestMuted:
+    """What somebody switched off while it waited."""
+
+    @pytest.mark.parametrize(
+        ("channels", "sent"), [([], 0), (["email"], 1), (["tv"], 1), (None, 1)]
+    )
+    def test_it_is_not_sent_any_more(self, person, channels, sent):
+        notice_id = a_notice(person, NIGHT, event="bill.ready", subject_ref="1.1.1")
+        far = Far()
+        hand_over(far, now=NIGHT)
+
+        with transaction() as session:
+            choose(session, person.id, Subject.BILLS, channels, now=NIGHT)
+        hand_over(far, now=MORNING)
+
+        assert len(far.sent) == sent
+        if not sent:
+            assert told(notice_id) == (NoticeState.DROPPED, "unsubscribed")
+
+    def test_what_must_be_told_is(self, person):
+        with transaction() as session:
+            session.add(NoticeChoice(
+                person_id=person.id, subject=Subject.PAYMENTS, channels=[], chosen_at=NOW
+            ))  # fmt: skip
+        notice_id = a_notice(person, NOW, event=LATER)
+
+        hand_over(Far(), now=NOW)
+
+        assert told(notice_id) == (NoticeState.ACCEPTED, None)
+
+    def test_a_home_with_a_choice_of_its_own_keeps_it(self, person):
+        with transaction() as session:
+            home = create_household(session, name="汉口路", owner_id=person.id, now=NOW)
+            choose(session, person.id, Subject.BILLS, ["email"], household_id=home.id, now=NOW)
+            choose(session, person.id, Subject.BILLS, [], now=NOW)
+        notice_id = a_notice(person, NOW, event="bill.ready", subject_ref="1.1.1")
+
+        hand_over(Far(), now=NOW)
+
+        assert told(notice_id) == (NoticeState.ACCEPTED, None)
+
+
 class TestBrowsers:
     def point(self, person, address, channel="push"):
         with transaction() as session:
@@ -157,6 +203,38 @@ class TestBrowsers:
         assert len({one.topic for one in far.sent}) == 1
         assert told(notice_id) == (NoticeState.ACCEPTED, None)
         assert self.live() == ["two"]
+
+    @pytest.mark.parametrize("taken_by_another", [True, False])
+    def test_a_wechat_that_is_theirs_no_more_gets_nothing_that_still_waited(
+        self, person, taken_by_another
+    ):
+        other = a_person(NOW, contact="19900000002")
+        with transaction() as session:
+            point = keep_openid(session, person.id, "openid-1", now=NOW)
+        wechat, mail = a_chain(person, NOW, "wechat", "email", address="openid-1")
+        with transaction() as session:
+            if taken_by_another:
+                keep_openid(session, other.id, "openid-1", now=NOW)
+            else:
+                remove_point(session, person.id, point.id or 0, now=NOW)
+        far = Far("wechat")
+
+        hand_over(far, Far(), now=NOW)
+
+        assert far.sent == []
+        assert told(wechat) == (NoticeState.FAILED, "address_gone")
+        assert told(mail)[0] is NoticeState.ACCEPTED
+
+    def test_one_that_they_connected_anew_does(self, person):
+        for openid in ("openid-1", "openid-2", "openid-1"):
+            with transaction() as session:
+                keep_openid(session, person.id, openid, now=NOW)
+        a_notice(person, NOW, channel="wechat", address="openid-1")
+        far = Far("wechat")
+
+        hand_over(far, now=NOW)
+
+        assert [one.address for one in far.sent] == ["openid-1"]
 
     def test_none_is_left_and_the_next_channel_goes(self, person):
         self.point(person, "one")
