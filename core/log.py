@@ -1,6 +1,7 @@
 """Structured logs: one event a line, with the request's id, and nothing that must not be kept."""
 
 import logging
+import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -19,9 +20,22 @@ _MASKS = {
 _SECRET = {"code", "token", "secret", "password", "authorization", "cookie", "signature"}
 
 
+# What PostgreSQL adds to its refusals, in any language: keys and lines of a copy, values and all.
+_VALUES = re.compile(r"^(?!HINT)(\w{2,12}):  .*$", re.MULTILINE)
+
+
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key in event.keys() - {"exc_info"}:
         event[key] = _masked(key, event[key])
+    return event
+
+
+def _without_values(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Take what a database told of its rows out of an error that was put in words."""
+    if "exception" in event:
+        event["exception"] = _VALUES.sub(r"\1:  [hidden]", event["exception"])
     return event
 
 
@@ -50,6 +64,7 @@ def configure(*, as_json: bool) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _mask,
             structlog.processors.format_exc_info,
+            _without_values,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

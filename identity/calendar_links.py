@@ -24,6 +24,8 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from core import crypto
 from core.db import HotStatement, UtcDateTime, count_changed, transaction
 from core.errors import Conflict, NotFound, TooMany
+from identity import misses
+from identity.misses import Of
 from identity.models import Person
 
 MOST: Final = 5  # links of one person
@@ -57,16 +59,6 @@ class CalendarLink(SQLModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     counted_from_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     reads: int = 0  # within the hour from ``counted_from_at``
-
-
-class CalendarMiss(SQLModel, table=True):
-    """How often an address asked within an hour for links that are none; ``client`` is a hash."""
-
-    __tablename__ = "calendar_miss"
-
-    client: str = Field(primary_key=True)
-    hour_at: datetime = Field(primary_key=True, sa_type=UtcDateTime)
-    misses: int
 
 
 class Read(NamedTuple):
@@ -150,11 +142,6 @@ _READ = HotStatement("""
       AND coalesce(l.last_read_at, l.made_at) > :unread_since
     RETURNING l.person_id, l.locale, l.shows_amounts, l.reads
 """)
-_MISS = HotStatement("""
-    INSERT INTO calendar_miss (client, hour_at, misses) VALUES (:client, :hour_at, 1)
-    ON CONFLICT (client, hour_at) DO UPDATE SET misses = calendar_miss.misses + 1
-    RETURNING misses
-""")
 
 
 def read_link(token: str, *, client: str, secret: str, now: datetime) -> Read:
@@ -176,10 +163,8 @@ def read_link(token: str, *, client: str, secret: str, now: datetime) -> Read:
     }  # fmt: skip
     with transaction() as session:
         found = _READ.rows(session, values)
-        if not found:
-            misses = _one_more(session, client, secret=secret, now=now)
     if not found:
-        if misses > MISSES_AN_HOUR:
+        if misses.one_more(Of.CALENDAR, client, secret=secret, now=now) > MISSES_AN_HOUR:
             raise TooMany("too many links that are none: try again later", code="calendar.misses")
         raise NotFound("there is no such calendar", code="calendar.no_link")
     person_id, locale, shows_amounts, reads = found[0]
@@ -188,21 +173,8 @@ def read_link(token: str, *, client: str, secret: str, now: datetime) -> Read:
     return Read(person_id, locale, shows_amounts)
 
 
-def _one_more(session: Session, client: str, *, secret: str, now: datetime) -> int:
-    values = {
-        "client": crypto.sign(secret, f"calendar:{client}".encode()),
-        "hour_at": now.replace(minute=0, second=0, microsecond=0),
-    }
-    misses: int = _MISS.rows(session, values)[0][0]
-    return misses
-
-
 def forget(session: Session, *, now: datetime) -> None:
-    """Forget yesterday's misses, and links that ended long ago."""
-    session.execute(
-        text("DELETE FROM calendar_miss WHERE hour_at < :before"),
-        {"before": now - timedelta(days=1)},
-    )
+    """Forget links that ended long ago."""
     session.execute(
         text("DELETE FROM calendar_link WHERE ended_at < :before"), {"before": now - _KEPT}
     )

@@ -17,6 +17,7 @@ from core.db import UtcDateTime, count_changed
 from core.errors import NotAllowed, TooMany
 from identity.calendar_links import end_links
 from identity.models import Person, Role, WebSession
+from identity.televisions import end_televisions
 
 THINK_IT_OVER: Final = timedelta(days=7)
 EXPORTS_A_DAY: Final = 3
@@ -139,9 +140,10 @@ WAYS_IN = (
 def end_others(session: Session, person_id: int, token: str, *, now: datetime) -> int:
     """Sign somebody out everywhere but in the browser that asks; returns of how many.
 
-    Links for calendars end as well: whoever asks fears that somebody else has one.
+    Links for calendars and televisions end as well: whoever asks fears that somebody else has one.
     """
     end_links(session, person_id, now=now)
+    end_televisions(session, person_id, now=now)
     ended = session.execute(
         text(
             "UPDATE web_session SET ended_at = :now"

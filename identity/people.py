@@ -1,10 +1,11 @@
 """Who there is."""
 
 import re
+import unicodedata
 from datetime import datetime
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from core.errors import Invalid, NotFound
 from identity.models import Person, Role
@@ -12,14 +13,15 @@ from identity.models import Person, Role
 LONGEST_NAME = 40
 # One phone or one address: a comma would send a person's codes to a second one.
 _CONTACT = re.compile(r"""\+?[0-9]+|[^\s@,;:<>()"]+@[^\s@,;:<>()"]+""")
+_MOBILE = re.compile(r"(?:\+86|0086|86)?(1[0-9]{10})")
 
 
 def normalise_contact(text: str) -> str:
-    """Bring a typed phone or e-mail into the form we store: lower case, no blanks.
+    """Bring a typed phone or e-mail into the form we store: lower case, no blanks, half width.
 
     Dashes go from a phone number, which people write as they like; an address needs its own.
     """
-    plain = "".join(text.split()).lower()
+    plain = "".join(unicodedata.normalize("NFKC", text).split()).lower()
     return plain if "@" in plain else plain.replace("-", "")
 
 
@@ -29,9 +31,21 @@ def is_address(text: str) -> bool:
 
 
 def find_person(session: Session, contact: str) -> Person | None:
-    """Return the person a contact belongs to."""
-    known = select(Person).where(Person.contact == normalise_contact(contact))
-    return session.exec(known).one_or_none()
+    """Return the person a contact belongs to, however a mobile of this country is written.
+
+    Of two whom earlier releases took for two, the one whose contact is written so.
+    """
+    plain = normalise_contact(contact)
+    known = select(Person).where(col(Person.contact).in_(_spellings(plain)))
+    return session.exec(known.order_by((col(Person.contact) == plain).desc()).limit(1)).first()
+
+
+def _spellings(contact: str) -> list[str]:
+    """Return the ways to write a contact: a mobile of this country has several."""
+    mobile = _MOBILE.fullmatch(contact)
+    if mobile is None:
+        return [contact]
+    return [contact, *(f"{country}{mobile[1]}" for country in ("", "+86", "86", "0086"))]
 
 
 def get_person(session: Session, person_id: int) -> Person:
@@ -64,6 +78,9 @@ def add_person(
     contact = normalise_contact(contact)
     if _CONTACT.fullmatch(contact) is None:
         raise Invalid("a contact is a phone number or an e-mail address", code="contact.malformed")
+    known = find_person(session, contact)
+    if known is not None:
+        return known
     session.execute(
         insert(Person)
         .values(

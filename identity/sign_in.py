@@ -1,7 +1,8 @@
 """Signing in with a one-time code, and the browser session that follows.
 
-A code lives five minutes, works once and survives four wrong tries; there are five an hour.
-Whoever types a contact nobody has is told the same as everybody else.
+A code lives five minutes, works once and survives four wrong tries; there are five an hour, and
+none for a day after twenty wrong tries. An address that asks for many, or types many wrong ones, is
+held up whoever is meant. Whoever types a contact nobody has is told the same as everybody else.
 """
 
 from datetime import datetime, timedelta
@@ -13,13 +14,18 @@ from sqlmodel.sql.expression import SelectOfScalar
 from core import crypto
 from core.db import HotStatement
 from core.errors import NotSignedIn, TooMany
+from identity import misses
 from identity.audit import Deed, note, person_subject
+from identity.misses import Of
 from identity.models import Person, Role, SignInCode, WebSession
 from identity.people import find_person
 
 CODE_MINUTES = 5
 CODE_TRIES = 5
 CODES_AN_HOUR = 5
+TRIES_A_DAY = 20  # of one person's codes: six digits are guessed with a chance of 2 in 100,000
+CODES_FROM_ADDRESS = 100  # an hour: many people share an address
+WRONG_FROM_ADDRESS = 60  # an hour
 IDLE = timedelta(minutes=30)
 NOTED_EACH = timedelta(minutes=1)
 ABSOLUTE = timedelta(hours=12)
@@ -36,7 +42,7 @@ def issue_code(
         nobody has this contact, or their access has ended.
 
     Raises:
-        TooMany: five codes within the hour already.
+        TooMany: five codes within the hour already, or twenty wrong tries within the day.
     """
     person = find_person(session, contact)
     if person is None or person.ended_at is not None:
@@ -48,6 +54,11 @@ def issue_code(
     session.get_one(Person, person.id, with_for_update=True)
     if session.exec(recent).one() >= CODES_AN_HOUR:
         raise TooMany("too many codes were asked for: try again in an hour", code="sign_in.codes")
+    tried = select(func.coalesce(func.sum(SignInCode.tries), 0)).where(
+        SignInCode.person_id == person.id, SignInCode.issued_at > now - timedelta(days=1)
+    )
+    if session.exec(tried).one() > TRIES_A_DAY - CODE_TRIES:
+        raise TooMany("too many wrong codes: try again tomorrow", code="sign_in.tries")
     for earlier in session.exec(_live_codes(person.id, now=now)):
         earlier.expires_at = now
     code = crypto.new_code()
@@ -61,6 +72,32 @@ def issue_code(
     session.flush()
     assert row.id is not None
     return person, code, row.id
+
+
+def note_asking(client: str, *, secret: str, now: datetime) -> None:
+    """Count that an address asks for a code, whoever's; the count stays, whatever comes of it.
+
+    Raises:
+        TooMany: a hundred within the hour already.
+    """
+    if misses.one_more(Of.CODE, client, secret=secret, now=now) > CODES_FROM_ADDRESS:
+        raise TooMany("too many codes from here: try again later", code="sign_in.from_here")
+
+
+def check_code_from(
+    session: Session, client: str, contact: str, code: str, *, secret: str, now: datetime
+) -> Person | None:
+    """Do as ``check_code`` for whoever asks from an address, and count there that it was wrong.
+
+    Raises:
+        TooMany: sixty wrong ones came from there within the hour; this one was not looked at.
+    """
+    if misses.so_far(Of.WRONG_CODE, client, secret=secret, now=now) >= WRONG_FROM_ADDRESS:
+        raise TooMany("too many wrong codes from here: try again later", code="sign_in.from_here")
+    person = check_code(session, contact, code, secret=secret, now=now)
+    if person is None:
+        misses.one_more(Of.WRONG_CODE, client, secret=secret, now=now)
+    return person
 
 
 def check_code(

@@ -243,6 +243,25 @@ def end_television(session: Session, person_id: int, television_id: int, *, now:
     row.ended_at = row.ended_at or now
 
 
+def end_televisions(session: Session, person_id: int, *, now: datetime) -> None:
+    """Let no television show somebody's bills any more, nor one they have just let in."""
+    values = {"person_id": person_id, "now": now}
+    session.execute(
+        text(
+            "UPDATE television SET ended_at = greatest(:now, paired_at)"
+            " WHERE person_id = :person_id AND ended_at IS NULL"
+        ),
+        values,
+    )
+    session.execute(
+        text(
+            "UPDATE television_pairing SET state = 'denied'"
+            " WHERE person_id = :person_id AND state = 'allowed'"
+        ),
+        values,
+    )
+
+
 def forget_pairings(session: Session, *, now: datetime) -> None:
     """Forget codes that were good until yesterday."""
     session.execute(

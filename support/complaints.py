@@ -29,7 +29,7 @@ from support.models import (
     State,
 )
 
-MOST_A_DAY = 10  # of one person
+MOST_A_DAY = 10  # of one person, and of their words about one
 REOPEN_WITHIN = timedelta(days=15)
 _NUMBER = re.compile(r"C[0-9]{8}-([0-9]{6,18})")
 _LINE_END = re.compile(r"\r\n?")
@@ -129,9 +129,11 @@ def write(
         NotFound: not theirs.
         Invalid: no words, or too many.
         Conflict: it was reopened twice, or its answer is fifteen days old.
+        TooMany: they wrote of it ten times within a day.
     """
     said = _words(words)
     one = _lock_own(session, person_id, number)
+    _check_entries(session, one, person_id, now=now)
     if one.waits:
         _add(session, one, person_id, Said.ASKED, said, now=now)
         return one
@@ -143,6 +145,15 @@ def write(
     entry = _add(session, one, person_id, Said.REOPENED, said, now=now)
     emit(session, "complaint.received", entry.id, now=now)
     return one
+
+
+def _check_entries(session: Session, one: Complaint, person_id: int, *, now: datetime) -> None:
+    lately = select(func.count()).where(
+        ComplaintEntry.complaint_id == one.id, ComplaintEntry.person_id == person_id,
+        col(ComplaintEntry.at) > now - timedelta(days=1),
+    )  # fmt: skip
+    if session.exec(lately).one() >= MOST_A_DAY:
+        raise TooMany("so many in one day: please call 12345", code="complaint.too_many")
 
 
 def may_reopen(one: Complaint, *, now: datetime) -> bool:

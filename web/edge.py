@@ -12,14 +12,21 @@ from core import log
 
 _log = log.logger(__name__)
 _ID_LENGTH = 64
-# Account numbers in barcodes, what proves a carrier to be itself, and links that open a calendar:
-# no log may hold any of them.
-_HIDDEN = re.compile(r"[0-9 ]{20,}|(?<=/receipts/).+|(?<=/calendar/).+")
+# Account numbers in barcodes, what proves a carrier to be itself, and links that open a calendar or
+# stop offers: no log may hold any of them.
+_HIDDEN = re.compile(
+    r"[0-9 ]{20,}|(?<=/receipts/).+|(?<=/replies/).+|(?<=/calendar/).+|(?<=/unsubscribe/).+"
+)
 _POLICY = "Content-Security-Policy"
 _PERMISSIONS = "Permissions-Policy"
 _NOTHING = "camera=(), microphone=(), geolocation=(), payment=()"
 # A letter somebody looks at in a frame of ours: styles as mail has them, and nothing that runs.
 LETTER_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+
+
+def logged_path(path: str) -> str:
+    """Return a path without what opens something."""
+    return _HIDDEN.sub("…", path)
 
 
 class Edge:
@@ -67,7 +74,7 @@ class Edge:
                 _log.info(
                     "request",
                     method=scope["method"],
-                    path=_HIDDEN.sub("…", scope["path"]),
+                    path=logged_path(scope["path"]),
                     status=status,
                     milliseconds=int((time.monotonic() - started) * 1000),
                 )

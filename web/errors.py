@@ -23,6 +23,7 @@ from core.errors import (
     UpstreamUnavailable,
 )
 from web import look
+from web.edge import logged_path
 from web.pages.page import locale_of, page
 
 STATUS: dict[type[CityBillError], int] = {
@@ -118,7 +119,7 @@ class Unforeseen:
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
-    _log.error("unforeseen", path=request.url.path, exc_info=error)
+    _log.error("unforeseen", path=logged_path(request.url.path), exc_info=error)
     return _answer(request, 500, "unforeseen", "something went wrong on our side", {})
 
 

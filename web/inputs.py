@@ -10,6 +10,7 @@ PLAIN = r"^[^\x00]*$"  # PostgreSQL's text holds every character but this one
 MAX_FEN = 10**12
 Id = Annotated[int, Path(ge=1, lt=1 << 63)]
 Day = Annotated[date, Path(ge=date(2000, 1, 1), lt=date(2100, 1, 1))]
+Named = Annotated[str, Path(max_length=100, pattern=PLAIN)]  # a code of something, or a key's id
 Text = Annotated[str, Form(max_length=200, pattern=PLAIN)]
 # Left out is the same as wrong: refused by ``check_form``, with its words.
 Csrf = Annotated[str, Form(max_length=200, default_factory=str)]

@@ -95,6 +95,8 @@ def bind(
     row.since_on, row.left_on = last_departure(session, account_id, today=today), None
     own = session.get(AccountDeparture, (account_id, household_id))
     row.earlier = stays_of(own) if own else []
+    if own is not None and own.left_on >= today:  # taken off and added anew: the plan stands
+        row.left_on, row.earlier = own.left_on, own.earlier
     row.bound_at, row.bound_by = now, person_id
     removed = session.get(RemovedAccount, (household_id, account_id))
     if removed is not None:

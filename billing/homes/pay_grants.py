@@ -2,6 +2,8 @@
 
 Whoever passed the challenge (``billing.homes.challenges``) may see what is open on that account and
 pay it, for half an hour. Its earlier bills, its usage and where it is stay with its household.
+Where somebody has left the account, what one knew opens the bills of before that day or those
+since, and never both: nobody is shown, or pays, a stranger's debt.
 """
 
 from collections.abc import Collection, Container
@@ -14,7 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from billing.bills import BillRef, list_bills
-from billing.homes.challenges import Passed
+from billing.homes.accounts import last_departure
+from billing.homes.challenges import LEFT_ON, Passed
 from billing.homes.households import PAYING_ROLES, visible_accounts
 from billing.homes.spans import Accounts, Span, seen_by
 from billing.models import UtilityAccount
@@ -101,9 +104,10 @@ def granted_accounts(session: Session, person_id: int, *, now: datetime) -> Acco
         .where(PayGrant.person_id == person_id, col(PayGrant.expires_at) > now)
         .order_by(col(PayGrant.granted_at), col(PayGrant.account_id))
     )
-    granted = Accounts()
+    granted, today = Accounts(), billing_date(now)
     for account, row in found:
-        granted.let_see(account, Span(None, row.left_on))
+        since_on = last_departure(session, row.account_id, today=today)
+        granted.let_see(account, Span(None if row.left_on else since_on, row.left_on))
     return granted
 
 
@@ -122,7 +126,9 @@ _MAY_PAY = HotStatement(f"""
         WHERE a.account_id = b.account_id AND m.person_id = :person_id AND m.role = ANY(:roles)
           AND stands_today(m.from_on, m.until_on)
         UNION ALL
-        SELECT NULL, left_on, '{{}}', true, NULL FROM pay_grant g
+        SELECT CASE WHEN g.left_on IS NULL THEN
+                   (SELECT max({LEFT_ON}) FROM account_departure WHERE account_id = g.account_id)
+               END, left_on, '{{}}', true, NULL FROM pay_grant g
         WHERE g.person_id = :person_id AND g.account_id = b.account_id AND g.expires_at > :now
     ) h ON {seen_by("h")}
     WHERE (b.account_id, b.id) IN (
@@ -135,6 +141,7 @@ def ask_may_pay(person_id: int, refs: Collection[BillRef], *, now: datetime) -> 
     return Asked(_MAY_PAY, {
         "person_id": person_id, "account_ids": [ref[0] for ref in refs],
         "bill_ids": [ref[1] for ref in refs], "roles": PAYING_ROLES, "now": now,
+        "today": billing_date(now),
     })  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from identity.models import Person
 
 MOST_HOMES: Final = 20  # of one person
 LONGEST_NAME: Final = 40
+YEARS: Final = range(2000, 2100)  # of days: the first of all has none before it to reckon with
 ROLES: Final[Sequence[MemberRole]] = (MemberRole.SEE, MemberRole.PAY, MemberRole.MANAGE)
 
 
@@ -143,6 +144,8 @@ def check_days(
     Raises:
         Invalid: they do not.
     """
+    if any(day is not None and day.year not in YEARS for day in (from_on, until_on)):
+        raise Invalid("days are of this century", code="home.day_far")
     if role is MemberRole.MANAGE and (from_on or until_on):
         raise Invalid("who manages a home does so without an end", code="home.days_of_manager")
     begins = max(from_on or billing_date(now), billing_date(now))

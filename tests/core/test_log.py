@@ -2,13 +2,14 @@
 
 import json
 
+import psycopg
 import pytest
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from core import log
-from core.db import transaction
+from core.db import driver, transaction
 
 SECRETS = {
     "code": "482913",
@@ -113,3 +114,27 @@ def test_a_statement_that_failed_does_not_tell_its_values(line):
     assert "division by zero" in rendered
     assert "482913" not in rendered
     assert "19912345678" not in rendered
+
+
+@pytest.mark.usefixtures("city")
+def test_what_the_database_refuses_is_not_told_with_its_values(line):
+    """Its own words of a refusal hold the key, and of a copy the whole line."""
+    enter = text("""
+        INSERT INTO person (role, name, contact, locale, created_at)
+        SELECT 'resident', '', :contact, 'en', now() FROM generate_series(1, 2)
+    """)
+    with pytest.raises(DBAPIError) as failed, transaction() as session:
+        session.execute(enter, PERSONAL)
+    with (
+        pytest.raises(psycopg.Error) as copied,
+        transaction() as session,
+        driver(session).cursor().copy("COPY person (name, contact) FROM STDIN") as rows,
+    ):
+        rows.write_row((PERSONAL["name"], PERSONAL["contact"]))
+
+    rendered = line(exc_info=failed.value) + line(exc_info=copied.value)
+
+    assert "duplicate key value" in rendered
+    assert "violates not-null constraint" in rendered
+    assert PERSONAL["contact"] not in rendered
+    assert PERSONAL["name"] not in rendered

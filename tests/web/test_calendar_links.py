@@ -14,8 +14,9 @@ from core import crypto
 from core.clock import billing_date, utc_now
 from core.db import transaction
 from core.errors import Conflict
-from identity import calendar_links, colleagues
-from identity.calendar_links import MISSES_AN_HOUR, MOST, READS_AN_HOUR, CalendarLink, CalendarMiss
+from identity import calendar_links, colleagues, misses
+from identity.calendar_links import MISSES_AN_HOUR, MOST, READS_AN_HOUR, CalendarLink
+from identity.misses import Miss
 from identity.people import get_person
 from support import own_data
 from tests.factories import a_person, join
@@ -236,10 +237,11 @@ class TestEnding:
             calendar_links.end_links(session, home.owner_id, now=utc_now())
         with transaction() as session:
             calendar_links.forget(session, now=later)
+            misses.forget(session, now=later)
 
         assert links_of(home.owner_id) == []
         with transaction() as session:
-            assert session.exec(select(CalendarMiss)).all() == []
+            assert session.exec(select(Miss)).all() == []
 
 
 class TestHowMany:
@@ -296,7 +298,7 @@ class TestHowMany:
         reader = a_browser(app)
         reader.get("/calendar/guess.ics")
         with transaction() as session:
-            miss = session.exec(select(CalendarMiss)).one()
+            miss = session.exec(select(Miss)).one()
             assert "testclient" not in miss.client
             miss.misses = MISSES_AN_HOUR
 

@@ -18,14 +18,21 @@ CALLERS = 64
 
 
 @contextmanager
-def a_web(database_url: str, processes: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Serve in so many processes; yields who started them, and the port."""
+def a_web(
+    database_url: str, processes: int, said: Path = Path(os.devnull)
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Serve in so many processes; yields who started them, and the port.
+
+    Args:
+        said: where what they write is kept.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with subprocess.Popen(
+    with said.open("wb") as output, subprocess.Popen(
         [sys.executable, "-m", "web.serving", "--port", str(port), "--processes", str(processes)],
         cwd=ROOT, env=environment(CITYBILL_DATABASE_URL=database_url),
+        stdout=output, stderr=subprocess.STDOUT,
     ) as web:  # fmt: skip
         try:
             yield web, port
@@ -90,14 +97,14 @@ def started(web: subprocess.Popen[bytes], port: int, processes: int) -> list[int
 
 class TestSeveralProcesses:
     def test_each_has_its_share_of_callers_and_all_end_in_good_order(
-        self, database_url: str
+        self, database_url: str, tmp_path: Path
     ) -> None:
-        with a_web(database_url, 2) as (web, port):
+        with a_web(database_url, 2, tmp_path / "said") as (web, port):
             children = started(web, port, 2)
             before = {pid: len(sockets_of(pid)) for pid in children}
             lines = [http.client.HTTPConnection("127.0.0.1", port) for _ in range(CALLERS)]
             for line in lines:
-                line.request("GET", "/healthz")
+                line.request("GET", "/healthz?of=somebody")
             assert {line.getresponse().read() and 200 for line in lines} == {200}
 
             shares = [len(sockets_of(pid)) - before[pid] for pid in children]
@@ -108,6 +115,7 @@ class TestSeveralProcesses:
             web.send_signal(signal.SIGTERM)
             assert web.wait(timeout=60) == 0
             assert all(map(gone, children))
+        assert "somebody" not in (tmp_path / "said").read_text()  # an address may hold a secret
 
     def test_when_one_dies_all_end_so_that_they_are_started_anew(self, database_url: str) -> None:
         with a_web(database_url, 2) as (web, port):

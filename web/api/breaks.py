@@ -28,7 +28,7 @@ from payments.reconciliation.repair.models import Act, ActState, BreakAct
 from payments.reconciliation.repair.workbench import Filter
 from providers.clients.loading import taking_back
 from web.access import Db, Finance
-from web.inputs import MAX_FEN, PLAIN, Day, Id
+from web.inputs import MAX_FEN, PLAIN, Day, Id, Named
 
 router = APIRouter(tags=["reconciliation"])
 Whole = Annotated[int, Field(strict=True, ge=-MAX_FEN, le=MAX_FEN)]
@@ -205,14 +205,14 @@ def assign(source: str, day: Day, break_id: Id, body: OwnerIn, _caller: Finance)
 
 
 @router.get("/reconciliations/{source}/{day}/matches")
-def list_matches(db: Db, source: str, day: Day, _caller: Finance) -> list[MatchOut]:
+def list_matches(db: Db, source: Named, day: Day, _caller: Finance) -> list[MatchOut]:
     """Return what of a gateway's day was matched otherwise than by our number of that day."""
     found = leftovers.list_matches(db, source, day)
     return [MatchOut.model_validate(one, from_attributes=True) for one in found]
 
 
 @router.post("/reconciliations/{source}/{day}/matches/{match_id}/undo", status_code=204)
-def undo_match(source: str, day: Day, match_id: Id, body: UndoIn, caller: Finance) -> Response:
+def undo_match(source: Named, day: Day, match_id: Id, body: UndoIn, caller: Finance) -> Response:
     """Say that a match is wrong: both sides are differences again, and no run makes it anew."""
     with transaction() as session:
         if match_id not in {one.id for one in leftovers.list_matches(session, source, day)}:

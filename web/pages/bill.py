@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
@@ -67,10 +68,12 @@ def pdf_response(
         offers=offers,
     )
     name = f"{provider.code}-{bill.billing_month:%Y-%m}-{bill.bill_no}.pdf"
+    coded = quote(name, safe="")  # a company numbers its bills as it likes
+    said = f'filename="{name}"' if coded == name else f"filename*=UTF-8''{coded}"
     return Response(
         content,
         media_type="application/pdf",
-        headers={"Content-Disposition": f'inline; filename="{name}"'},
+        headers={"Content-Disposition": f"inline; {said}"},
     )
 
 

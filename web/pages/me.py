@@ -14,6 +14,7 @@ from core.settings import settings
 from identity import leaving, sign_in
 from identity.colleagues import live_sessions
 from identity.people import get_person, set_name
+from notifications.choice.browsers import forget_others
 from notifications.notices import send_sign_in_code
 from support import own_data
 from web.access import Caller, Db, Resident
@@ -21,7 +22,9 @@ from web.errors import status_of
 from web.inputs import PLAIN, Csrf, Text
 from web.look import say
 from web.own_data import export
+from web.pages.filters import number_of
 from web.pages.page import check_form, go, locale_of, page
+from web.pages.push import PUSH_COOKIE
 from web.pages.words.homes import in_words
 
 router = APIRouter(prefix="/me")
@@ -56,9 +59,11 @@ def rename(request: Request, db: Db, caller: Resident, csrf: Csrf, name: Text = 
 
 @router.post("/sign-out-others")
 def sign_out_others(request: Request, db: Db, caller: Resident, csrf: Csrf) -> Response:
-    """End every sign-in but this one."""
+    """End every sign-in but this one, and all else by which somebody may look."""
     check_form(request, csrf)
     leaving.end_others(db, caller.id, caller.token, now=utc_now())
+    this = number_of(request.cookies.get(PUSH_COOKIE, ""))
+    forget_others(db, caller.id, this, now=utc_now())
     return go("/me?done=signed_out")
 
 

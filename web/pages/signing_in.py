@@ -3,11 +3,12 @@
 from contextlib import suppress
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, BackgroundTasks, Form, Query, Request
 from fastapi.responses import Response
 from sqlmodel import Session, col, select
 
 from core.clock import utc_now
+from core.db import transaction
 from core.errors import TooMany
 from core.masking import mask_contact
 from core.settings import settings
@@ -19,6 +20,7 @@ from web import look
 from web.access import Anyone, Db, Visitor, cookie_name
 from web.inputs import PLAIN, Csrf, Text
 from web.pages.file_views import provider_name
+from web.pages.guest import client_of
 from web.pages.page import check_form, go, locale_of, page, remember_locale, safe_path
 from web.pages.push import end_push
 
@@ -70,7 +72,12 @@ def show_sign_in(
 
 @router.post("/sign-in", dependencies=[Anyone])
 def ask_for_code(
-    request: Request, db: Db, csrf: Csrf, contact: Text, wanted: Place = ""
+    request: Request,
+    db: Db,
+    after: BackgroundTasks,
+    csrf: Csrf,
+    contact: Text,
+    wanted: Place = "",
 ) -> Response:
     check_form(request, csrf)
     contact = normalise_contact(contact)
@@ -80,11 +87,20 @@ def ask_for_code(
             error=look.say(locale_of(request), "Type your phone number or e-mail address."),
             demo_people=_demo_people(db, locale_of(request)), next=wanted,
         )  # fmt: skip
-    with suppress(TooMany):  # saying so would tell that somebody has this contact
-        send_sign_in_code(
-            db, contact, secret=settings().secret_key.get_secret_value(), now=utc_now()
-        )
+    secret = settings().secret_key.get_secret_value()
+    sign_in.note_asking(client_of(request), secret=secret, now=utc_now())
+    after.add_task(send_code, contact)
     return _code_page(request, contact, wanted, error=None)
+
+
+def send_code(contact: str) -> None:
+    """Send whoever has this contact a code; done once the answer has left.
+
+    Before, the time an answer takes would tell whether anybody has it.
+    """
+    secret = settings().secret_key.get_secret_value()
+    with suppress(TooMany), transaction() as session:
+        send_sign_in_code(session, contact, secret=secret, now=utc_now())
 
 
 def _code_page(request: Request, contact: str, wanted: str, *, error: str | None) -> Response:
@@ -106,7 +122,9 @@ def use_code(
 ) -> Response:
     check_form(request, csrf)
     secret = settings().secret_key.get_secret_value()
-    person = sign_in.check_code(db, contact, code, secret=secret, now=utc_now())
+    person = sign_in.check_code_from(
+        db, client_of(request), contact, code, secret=secret, now=utc_now()
+    )
     if person is None:
         wrong = look.say(
             locale_of(request), "That code is wrong or too old. Check it, or ask for a new one."
@@ -133,7 +151,8 @@ def sign_out(request: Request, db: Db, caller: Visitor, csrf: Csrf) -> Response:
     if caller is not None:
         sign_in.end_session(db, caller.token, now=utc_now())
         end_push(request, answer, db, caller.id)
-    answer.delete_cookie(cookie_name(), path="/")
+    # Without `secure` a browser refuses to touch a __Host- cookie, and would keep it.
+    answer.delete_cookie(cookie_name(), path="/", secure=not settings().demo, httponly=True)
     return answer
 
 

@@ -16,7 +16,7 @@ from notifications.sending import stopping
 from web import look
 from web.access import Db, Setup
 from web.errors import status_of
-from web.inputs import PLAIN, Csrf
+from web.inputs import PLAIN, Csrf, Named
 from web.pages.filters import number_of
 from web.pages.page import check_form, go, locale_of, page
 
@@ -32,7 +32,7 @@ def show_carriers(request: Request, db: Db, _caller: Setup) -> Response:
 
 @router.post("/{code}/stop")
 def stop(
-    request: Request, code: str, db: Db, caller: Setup, csrf: Csrf, words: Words
+    request: Request, code: Named, db: Db, caller: Setup, csrf: Csrf, words: Words
 ) -> Response:  # fmt: skip
     """Stop a carrier at once: nobody has to wait for a second person while messages are lost."""
     check_form(request, csrf)
@@ -45,7 +45,7 @@ def stop(
 
 @router.post("/{code}/resume")
 def resume(
-    request: Request, code: str, db: Db, caller: Setup, csrf: Csrf, words: Words
+    request: Request, code: Named, db: Db, caller: Setup, csrf: Csrf, words: Words
 ) -> Response:  # fmt: skip
     check_form(request, csrf)
 
@@ -57,7 +57,7 @@ def resume(
 
 @router.post("/{code}/pace")
 def pace(
-    request: Request, code: str, db: Db, caller: Setup, csrf: Csrf, per_minute: Number
+    request: Request, code: Named, db: Db, caller: Setup, csrf: Csrf, per_minute: Number
 ) -> Response:  # fmt: skip
     check_form(request, csrf)
 

@@ -26,7 +26,7 @@ from web.access import Db, Finance
 from web.bodies import SHORT_BYTES
 from web.errors import status_of
 from web.exports import Cell, Yuan, export, read_rows
-from web.inputs import PLAIN, Csrf, Day
+from web.inputs import PLAIN, Csrf, Day, Named
 from web.pages.console.arrivals import told
 from web.pages.file_views import provider_name
 from web.pages.filters import FileKind, Word, one_of, query_of
@@ -162,13 +162,13 @@ def hand_in(
 
 
 @router.get("/{source}/{day}")
-def show_list(request: Request, source: str, day: Day, db: Db, _caller: Finance) -> Response:
+def show_list(request: Request, source: Named, day: Day, db: Db, _caller: Finance) -> Response:
     return _list_page(request, db, source, day)
 
 
 @router.get("/{source}/{day}/rejects.{form}")
 def export_rejects(
-    request: Request, source: str, day: Day, form: FileKind, db: Db, caller: Finance
+    request: Request, source: Named, day: Day, form: FileKind, db: Db, caller: Finance
 ) -> StreamingResponse:
     """Download the rows of a list that nobody could read."""
     locale = locale_of(request)
@@ -189,7 +189,7 @@ def export_rejects(
 
 @router.post("/{source}/{day}/fetch")
 def fetch(
-    request: Request, source: str, day: Day, db: Db, _caller: Finance, csrf: Csrf
+    request: Request, source: Named, day: Day, db: Db, _caller: Finance, csrf: Csrf
 ) -> Response:
     """Have a list that is due asked for at once."""
     check_form(request, csrf)
