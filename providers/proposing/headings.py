@@ -12,9 +12,9 @@ from providers.proposing.words import Meaning, is_unit, meaning
 _SEARCHED: Final = 50
 _NAMES_LEAST: Final = 3
 _NO_NAME: Final = re.compile(r"[0-9]{4}|[:：]|[0-9]\.[0-9]")
-_FIGURE: Final = re.compile(
-    r"\s*(?:[A-Z]{3} ?)?[-+(\u2212]?\s*[^\w\s]{0,2}\s*[0-9]"
-)  # a figure, a day
+_FIGURE: Final = re.compile(  # of a cell without blanks around it: a figure, a day
+    r"(?:[A-Z]{3} ?)?[-+(\u2212]? ?[^\w\s]{0,2} ?[0-9]"
+)
 
 
 def heading_at(rows: Sequence[Row]) -> tuple[int, int] | None:
@@ -71,7 +71,7 @@ def _unknown_names_at(rows: Sequence[Row]) -> int | None:
         wide = max(widths, key=lambda width: (widths[width] * width, width))
         if len(said) < max(_NAMES_LEAST, wide // 2) or any(map(_NO_NAME.search, said)):
             continue
-        if any(_FIGURE.match(cell) for cell in said):
+        if any(_FIGURE.match(cell.strip()) for cell in said):
             continue
         of_figures = [
             place for place, name in enumerate(names)
@@ -91,7 +91,7 @@ def _width(cells: Sequence[str]) -> int:
 def _holds_figures(rows: Sequence[Sequence[str]], place: int) -> bool:
     """Tell whether most of what stands in a column are figures or days."""
     cells = [row[place] for row in rows if place < len(row) and row[place].strip()]
-    figures = sum(_FIGURE.match(cell) is not None for cell in cells)
+    figures = sum(_FIGURE.match(cell.strip()) is not None for cell in cells)
     return 3 * len(cells) >= len(rows) and 5 * figures >= 4 * len(cells) > 0
 
 

@@ -93,7 +93,7 @@ OTHER_UNIT: Final = "?"  # a unit or a currency that the name states, and that w
 _IN_BRACKETS = re.compile(r"[((\[【]([^))\]】]*)[))\]】]")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _UNIT_TAIL = re.compile(r"[_ -](yuan|fen|cents?|cny|rmb)$")
-_NUMBER_TAIL = re.compile(r"[_ .-]*(?:#|\bnbr|_nbr|_num)\.?\s*$")  # ACCT_NBR, Invoice #
+_NUMBER_TAIL = re.compile(r"(?:#|\bnbr|_nbr|_num)\.?\s*$")  # ACCT_NBR, Invoice #
 _CAMEL = re.compile(r"(?<=[a-z])(?=(?:Yuan|Fen|Cents?|Cny|Rmb)$)")  # amountFen
 _STATED = re.compile(
     r"(?:单位|币种|货币|currency|unit|amounts? in)[\s:=]*(?:人民币)?[\s:/]*([^\s,;()]+)"
