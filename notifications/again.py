@@ -150,11 +150,9 @@ def deliver_again(
         notice = session.get_one(Notice, notice_id)
         template = session.get(NoticeTemplate, notice.template_id) if notice.template_id else None
         files = (attach(session, notice.attachment_ref),) if notice.attachment_ref else ()
+        # It may be so no more since it was asked for.
         if again.state is AgainState.CREATED and over(session, [notice]):
-            again.state, again.state_at = (
-                AgainState.FAILED,
-                now,
-            )  # so no more since it was asked for
+            again.state, again.state_at = AgainState.FAILED, now
     if again.state is not AgainState.CREATED:
         return
     known_as = template.carrier_ids if template is not None else {}
