@@ -3,6 +3,7 @@
 Whoever asks is told of nobody by it: what is counted is the same whether or not anybody is meant.
 """
 
+import ipaddress
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -29,6 +30,18 @@ class Miss(SQLModel, table=True):
     client: str = Field(primary_key=True)
     hour_at: datetime = Field(primary_key=True, sa_type=UtcDateTime)
     misses: int
+
+
+def counted_as(host: str) -> str:
+    """Return whose tries are counted together: an address, or the network one household has."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    of_ipv4 = address.ipv4_mapped  # ::ffff:203.0.113.9
+    return str(of_ipv4 or ipaddress.ip_network((address, 64), strict=False))
 
 
 _ONE_MORE = HotStatement("""

@@ -5,7 +5,6 @@ files that come while it is away simply wait.
 """
 
 import asyncio
-import ipaddress
 import resource
 import signal
 from collections import Counter, defaultdict
@@ -28,6 +27,7 @@ from core.errors import CityBillError, Invalid
 from core.settings import Settings, settings
 from identity import company_logins
 from identity.host_key import host_key
+from identity.misses import counted_as
 from providers.registry import PROVIDERS, get_provider
 from workers.acknowledgements import answer
 from workers.books import answer_books, as_books, given_of, of_a_company, senders
@@ -97,18 +97,6 @@ def _revoked_among(ids: list[int]) -> set[int]:
         return company_logins.revoked_among(session, ids)
 
 
-def _whose(host: str) -> str:
-    """Return an address as one party has it: of IPv6, a whole network is one customer's."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if address.version == 4:
-        return str(address)
-    of_ipv4 = address.ipv4_mapped
-    return str(of_ipv4 or ipaddress.ip_network((address, 64), strict=False))
-
-
 async def in_thread(work: Callable[[], _T]) -> _T:
     """Do something that blocks, away from the loop."""
     return await asyncio.to_thread(work)
@@ -135,7 +123,7 @@ class Guard(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
-        self._address = _whose(str((conn.get_extra_info("peername") or ("",))[0]))
+        self._address = counted_as(str((conn.get_extra_info("peername") or ("",))[0]))
         self._door.connections += 1
         self._door.strangers[self._address] += 1
         if self._door.is_crowded(self._address) or self._door.is_shut(self._address):

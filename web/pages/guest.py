@@ -1,6 +1,5 @@
 """Paying without signing in, and paying for somebody else: the challenge, and what is open then."""
 
-import ipaddress
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request
@@ -14,6 +13,7 @@ from core.db import transaction
 from core.errors import CityBillError, Invalid, NotFound, TooMany
 from core.settings import settings
 from identity.guests import receipt_address
+from identity.misses import counted_as
 from identity.models import Role
 from providers.registry import get_provider, provider_codes
 from web import access
@@ -120,13 +120,5 @@ def _form(
 
 
 def client_of(request: Request) -> str:
-    """Return whose tries are counted together: an address, or the network one household has."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    address = getattr(address, "ipv4_mapped", None) or address  # ::ffff:203.0.113.9
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    """Return whose tries are counted together."""
+    return counted_as(request.client.host if request.client else "")
