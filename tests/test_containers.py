@@ -238,6 +238,17 @@ class TestCommands:
         assert importlib.import_module(SERVICES["worker"]["command"][3]).celery
         assert callable(importlib.import_module(SERVICES["scheduler"]["command"][2]).main)
 
+    def test_the_database_has_room_for_all_that_our_processes_may_hold(self) -> None:
+        web = SERVICES["web"]["command"]
+        processes = int(web[web.index("--processes") + 1])
+        processes += sum(name in SERVICES for name in ("worker", "bulk", "scheduler", "sftp"))
+        pools = 3  # to act, to look, and for everything else
+        said = SERVICES["postgres"]["command"][-1]
+
+        assert int(said.removeprefix("max_connections=")) > (
+            processes * pools * Settings().database_pool_size
+        )
+
     def test_migrate_is_a_command(self) -> None:
         assert SERVICES["migrate"]["command"][1] in COMMANDS
 
